@@ -1,0 +1,5 @@
+"""Layers know tensors and no network."""
+
+from ghostexp.layers.ghost import GhostModule
+
+__all__ = ["GhostModule"]

@@ -1,0 +1,150 @@
+"""Ghost module: half of the feature maps by convolution, the rest by a cheap operation on them.
+
+"GhostNet: More Features from Cheap Operations", Han et al., CVPR 2020, section 3.1,
+https://arxiv.org/abs/1911.11907. With s = `ratio`, k = `kernel_size` and d = `cheap_kernel_size`,
+a convolution of c input and n output channels (n * c * k * k weights) becomes
+
+    primary convolution  c -> m = ceil(n / s)   m * c * k * k weights   intrinsic feature maps
+    cheap operation      m -> m * (s - 1)       m * (s - 1) * d * d     ghost maps, depthwise
+
+whose concatenation is cut to n maps: s need not divide n.
+"""
+
+from collections.abc import Callable
+from math import ceil
+
+import torch
+from torch import Tensor, nn
+
+Layer = Callable[..., nn.Module]
+
+
+def check_ratio(ratio: int, out_channels: int) -> None:
+    """Refuse a ratio that is no whole number from 1 to `out_channels`."""
+    if not isinstance(ratio, int) or not 1 <= ratio <= out_channels:
+        raise ValueError(
+            f"ratio must be a whole number from 1 to the layer's {out_channels} output channels,"
+            f" not {ratio}"
+        )
+
+
+def check_cheap_kernel_size(cheap_kernel_size: int) -> None:
+    """Refuse a cheap kernel that has no centre: only odd sizes keep the maps' size."""
+    if (
+        not isinstance(cheap_kernel_size, int)
+        or cheap_kernel_size < 1
+        or cheap_kernel_size % 2 == 0
+    ):
+        raise ValueError(f"cheap_kernel_size must be an odd whole number, not {cheap_kernel_size}")
+
+
+class GhostModule(nn.Module):
+    """Primary convolution and depthwise cheap operation, [N, c, H, W] -> [N, n, H', W'].
+
+    Each half ends in `norm_layer(channels)` and `activation_layer(inplace=True)` where they are
+    given; a bare module (neither) holds convolutions without bias only. Ratio 1 is the plain
+    convolution.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: int = 1,
+        stride: int = 1,
+        *,
+        ratio: int = 2,
+        cheap_kernel_size: int = 3,
+        norm_layer: Layer | None = None,
+        activation_layer: Layer | None = None,
+    ) -> None:
+        check_ratio(ratio, out_channels)
+        check_cheap_kernel_size(cheap_kernel_size)
+        super().__init__()
+        self.out_channels = out_channels
+        self.ratio = ratio
+        intrinsic = ceil(out_channels / ratio)
+        ghosts = intrinsic * (ratio - 1)
+        self.primary_conv = _half(
+            nn.Conv2d(in_channels, intrinsic, kernel_size, stride, kernel_size // 2, bias=False),
+            norm_layer,
+            activation_layer,
+        )
+        if ratio > 1:  # a grouped convolution of zero filters cannot be built
+            self.cheap_operation = _half(
+                _depthwise(intrinsic, ghosts, cheap_kernel_size, bias=False),
+                norm_layer,
+                activation_layer,
+            )
+
+    @classmethod
+    def from_conv(
+        cls,
+        conv: nn.Conv2d,
+        *,
+        ratio: int = 2,
+        cheap_kernel_size: int = 3,
+        bias: bool = False,
+        norm_layer: Layer | None = None,
+    ) -> "GhostModule":
+        """Ghost module with kernel, stride, padding and dilation of a dense `conv`; new weights.
+
+        `bias=True` gives both halves a bias, for a convolution whose bias no norm layer cancels.
+        """
+        ghost = cls(
+            conv.in_channels,
+            conv.out_channels,
+            ratio=ratio,
+            cheap_kernel_size=cheap_kernel_size,
+            norm_layer=norm_layer,
+        )
+        intrinsic = ceil(conv.out_channels / ratio)
+        ghost.primary_conv[0] = nn.Conv2d(
+            conv.in_channels,
+            intrinsic,
+            conv.kernel_size,
+            conv.stride,
+            conv.padding,
+            conv.dilation,
+            bias=bias,
+            padding_mode=conv.padding_mode,
+        )
+        if ratio > 1 and bias:
+            ghosts = intrinsic * (ratio - 1)
+            ghost.cheap_operation[0] = _depthwise(intrinsic, ghosts, cheap_kernel_size, bias=True)
+        return ghost.to(conv.weight.device, conv.weight.dtype).train(conv.training)
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        intrinsic = self.primary_conv(inputs)  # [N, m, H', W']
+        if self.ratio == 1:
+            return intrinsic
+        ghosts = self.cheap_operation(intrinsic)  # [N, m * (s - 1), H', W']
+        maps = torch.cat([intrinsic, ghosts], dim=1)
+        if maps.shape[1] == self.out_channels:
+            return maps
+        return maps[:, : self.out_channels]  # ceil made some too many
+
+    def extra_repr(self) -> str:
+        return f"ratio={self.ratio}"
+
+
+def _depthwise(in_channels: int, out_channels: int, kernel_size: int, bias: bool) -> nn.Conv2d:
+    return nn.Conv2d(
+        in_channels,
+        out_channels,
+        kernel_size,
+        padding=kernel_size // 2,
+        groups=in_channels,
+        bias=bias,
+    )
+
+
+def _half(
+    conv: nn.Conv2d, norm_layer: Layer | None, activation_layer: Layer | None
+) -> nn.Sequential:
+    layers: list[nn.Module] = [conv]
+    if norm_layer is not None:
+        layers.append(norm_layer(conv.out_channels))
+    if activation_layer is not None:
+        layers.append(activation_layer(inplace=True))
+    return nn.Sequential(*layers)

@@ -1,0 +1,61 @@
+"""The command line's manners: a user's slip gives one sentence and exit code 1, no stack trace."""
+
+import difflib
+import os
+import sys
+from collections.abc import Callable, Iterable
+
+from hydra.errors import HydraException, MissingConfigException
+from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
+
+from ghostexp.directories import register_resolvers
+
+
+class UserError(ValueError):
+    """A mistake of the user's, told in one sentence."""
+
+
+def call(main: Callable[[], None]) -> int:
+    """Run a Hydra application; return the exit code."""
+    os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # errors come here instead of Hydra's printer
+    register_resolvers()
+    try:
+        main()
+    except UserError as error:
+        return _complain(str(error))
+    except (HydraException, OmegaConfBaseException) as error:
+        return _complain(explain(error))
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return 130
+    return 0
+
+
+def explain(error: Exception) -> str:
+    """One sentence for an error that Hydra or OmegaConf raised while it composed the config."""
+    cause = error.__cause__
+    if isinstance(error, MissingConfigException):
+        return _unknown_choice(error)
+    if isinstance(cause, ConfigKeyError | ConfigAttributeError) and cause.parent_node is not None:
+        known = [str(key) for key in cause.parent_node]
+        return f"{error.args[0].splitlines()[0]} No such key{did_you_mean(str(cause.key), known)}"
+    return " ".join(str(cause or error).split())
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """`; did you mean X?` for the known word nearest to `word`, or all of them where none is."""
+    names = sorted(known)
+    near = difflib.get_close_matches(word, names, n=1, cutoff=0.6)
+    return f"; did you mean {near[0]}?" if near else f"; there is {', '.join(names)}"
+
+
+def _unknown_choice(error: MissingConfigException) -> str:
+    if not error.missing_cfg_file or not error.options:
+        return " ".join(str(error).split())
+    group, _, choice = error.missing_cfg_file.rpartition("/")
+    return f"{group}={choice}: no such choice{did_you_mean(choice, error.options)}"
+
+
+def _complain(sentence: str) -> int:
+    print(f"error: {sentence}", file=sys.stderr)
+    return 1

@@ -1,0 +1,45 @@
+"""DFC attention: a gate for every pixel from two depthwise line filters on a half-size map.
+
+"GhostNetV2: Enhance Cheap Operation with Long-Range Attention", Tang et al., NeurIPS 2022,
+sections 3.2 and 4.1, https://arxiv.org/abs/2211.12905. The fully connected layer over all pixels
+is decoupled into one along rows and one along columns, both of finite length, as convolutions.
+"""
+
+from torch import Tensor, nn
+from torch.nn.functional import interpolate
+from torchvision.ops import Conv2dNormActivation
+
+LINE = 5  # pixels that a line filter spans on the half-size map
+
+
+class DFCAttention(nn.Module):
+    """Gate from 0 to 1 for another branch's maps of the same input, [N, c, H, W] -> [N, n, H, W].
+
+    2x2 mean, 1x1 convolution c -> n, 1x5 and 5x1 depthwise convolutions, a batch norm after each;
+    sigmoid; nearest upsampling. ValueError where a side is shorter than 2 pixels.
+    """
+
+    def __init__(self, in_channels: int, out_channels: int) -> None:
+        super().__init__()
+        self.pool = nn.AvgPool2d(2)
+        self.mix = Conv2dNormActivation(in_channels, out_channels, 1, activation_layer=None)
+        self.horizontal = _line_filter(out_channels, (1, LINE))
+        self.vertical = _line_filter(out_channels, (LINE, 1))
+        self.gate = nn.Sigmoid()
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        height, width = inputs.shape[-2:]
+        if height < 2 or width < 2:
+            raise ValueError(
+                f"DFC attention halves its input, which must be at least 2x2, not {height}x{width}:"
+                " use larger images or fewer strides before it"
+            )
+        maps = self.mix(self.pool(inputs))  # [N, n, H / 2, W / 2]
+        maps = self.gate(self.vertical(self.horizontal(maps)))
+        return interpolate(maps, size=(height, width), mode="nearest")
+
+
+def _line_filter(channels: int, kernel_size: tuple[int, int]) -> Conv2dNormActivation:
+    return Conv2dNormActivation(
+        channels, channels, kernel_size, groups=channels, activation_layer=None
+    )

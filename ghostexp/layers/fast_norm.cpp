@@ -1,0 +1,333 @@
+// Batch normalisation of channels_last maps in training, forward and backward, for the CPU.
+//
+// Maps are rows [N * H * W, C]. Few channels would leave most of a vector empty, so `period` rows
+// are read as one wide row of `lanes` = period * C values, a multiple of 64: lane l always holds
+// channel l % C. Tiles of wide rows are shared out among the threads; each tile leaves its sums in
+// its own place and they are added in order, so the bits depend on no thread and no thread count.
+//
+// Statistics per tile: the mean, then sums of d = x - mean and of d * d in float32 (d's own sum
+// corrects the mean's rounding), joined in float64 as in "Algorithms for Computing the Sample
+// Variance", Chan, Golub and LeVeque, The American Statistician 37 (1983). bfloat16 is computed in
+// float32 and rounded to nearest even.
+
+#include <algorithm>
+#include <cmath>
+#include <cstdint>
+#include <cstring>
+#include <numeric>
+#include <vector>
+
+namespace {
+
+constexpr int64_t kBlock = 64;       // lanes whose sums stay in registers: 4 vectors of 16
+constexpr int64_t kMinWideRows = 64; // a tile's sums are folded once per this many wide rows
+constexpr int64_t kTileBytes = 32768;
+constexpr int64_t kMaxTiles = 256;
+
+typedef float Floats __attribute__((vector_size(64)));
+typedef uint32_t Words __attribute__((vector_size(64)));
+typedef uint16_t Halves __attribute__((vector_size(32)));
+typedef uint16_t bfloat16;
+constexpr int64_t kVector = 16;
+
+inline Floats load(const float* from) {
+  Floats values;
+  std::memcpy(&values, from, sizeof values);
+  return values;
+}
+
+inline Floats load(const bfloat16* from) {
+  Halves halves;
+  std::memcpy(&halves, from, sizeof halves);
+  return (Floats)(__builtin_convertvector(halves, Words) << 16);
+}
+
+inline void store(float* to, Floats values) { std::memcpy(to, &values, sizeof values); }
+
+inline void store(bfloat16* to, Floats values) {
+  const Words bits = (Words)values;
+  const Words rounded = (bits + 0x7FFF + ((bits >> 16) & 1)) >> 16;  // to nearest even
+  const Words quiet = (bits >> 16) | 0x40;                           // rounding could lose a NaN
+  const Halves halves = __builtin_convertvector(values == values ? rounded : quiet, Halves);
+  std::memcpy(to, &halves, sizeof halves);
+}
+
+// What is left of a wide row: lanes one by one, through a padded vector.
+template <typename T>
+inline Floats load_first(const T* from, int64_t count) {
+  T padded[kVector] = {};
+  std::memcpy(padded, from, count * sizeof(T));
+  return load(padded);
+}
+
+template <typename T>
+inline void store_first(T* to, Floats values, int64_t count) {
+  T padded[kVector];
+  store(padded, values);
+  std::memcpy(to, padded, count * sizeof(T));
+}
+
+// How [rows, channels] is cut into tiles of wide rows.
+struct Tiling {
+  int64_t rows, channels, period, lanes, wide_rows, rest, tile, tiles;
+
+  Tiling(int64_t rows, int64_t channels, int64_t value_bytes) : rows(rows), channels(channels) {
+    period = kBlock / std::gcd(kBlock, channels);
+    lanes = period * channels;
+    wide_rows = rows / period;
+    rest = rows % period * channels;  // lanes of an unfinished wide row, part of the last tile
+    tile = std::max({kMinWideRows, kTileBytes / (lanes * value_bytes), wide_rows / kMaxTiles + 1});
+    tiles = std::max<int64_t>(1, (wide_rows + tile - 1) / tile);
+  }
+  int64_t begin(int64_t t) const { return t * tile; }
+  int64_t end(int64_t t) const { return std::min(wide_rows, (t + 1) * tile); }
+  bool has_rest(int64_t t) const { return rest > 0 && t == tiles - 1; }
+  int64_t count(int64_t t) const {
+    return (end(t) - begin(t)) * period + (has_rest(t) ? rest / channels : 0);
+  }
+
+  // block(lane, begin, end) for 64 lanes of the tile's wide rows; left(lane, offset, count) for
+  // up to 16 values of the unfinished wide row.
+  template <typename Block, typename Left>
+  void visit(int64_t t, Block block, Left left) const {
+    for (int64_t lane = 0; lane < lanes; lane += kBlock) block(lane, begin(t), end(t));
+    if (!has_rest(t)) return;
+    for (int64_t lane = 0; lane < rest; lane += kVector)
+      left(lane, wide_rows * lanes + lane, std::min(kVector, rest - lane));
+  }
+
+  void fold(const float* sums, double* per_channel) const {
+    std::fill_n(per_channel, channels, 0.0);
+    for (int64_t start = 0; start < lanes; start += channels)
+      for (int64_t c = 0; c < channels; ++c) per_channel[c] += sums[start + c];
+  }
+
+  void spread(const float* per_channel, float* per_lane) const {
+    for (int64_t start = 0; start < lanes; start += channels)
+      std::copy_n(per_channel, channels, per_lane + start);
+  }
+};
+
+// sums[l] += first(x, l), more[l] += second(x, l), over one tile; Term returns both.
+template <typename Term>
+void add_up(const Tiling& tiling, int64_t t, float* first, float* second, Term term) {
+  std::fill_n(first, tiling.lanes, 0.0f);
+  std::fill_n(second, tiling.lanes, 0.0f);
+  tiling.visit(
+      t,
+      [&](int64_t lane, int64_t begin, int64_t end) {
+        Floats a[4] = {}, b[4] = {};
+        for (int64_t row = begin; row < end; ++row)
+#pragma GCC unroll 4
+          for (int v = 0; v < 4; ++v) {
+            const int64_t at = lane + v * kVector;
+            term(row * tiling.lanes + at, at, kVector, a[v], b[v]);
+          }
+        for (int v = 0; v < 4; ++v) {
+          store(first + lane + v * kVector, a[v]);
+          store(second + lane + v * kVector, b[v]);
+        }
+      },
+      [&](int64_t lane, int64_t offset, int64_t count) {
+        Floats a = {}, b = {};
+        term(offset, lane, count, a, b);
+        for (int64_t l = 0; l < count; ++l) {
+          first[lane + l] += a[l];
+          second[lane + l] += b[l];
+        }
+      });
+}
+
+template <typename T>
+inline Floats load(const T* from, int64_t count) {
+  return count == kVector ? load(from) : load_first(from, count);
+}
+
+// Mean and sum of squared deviations of every tile's channels.
+template <typename T>
+void tile_moments(const Tiling& tiling, int64_t t, const T* x, float* scratch, double* mean,
+                  double* squares) {
+  float *first = scratch, *second = first + tiling.lanes, *centre = second + tiling.lanes;
+  float* channel_centre = centre + tiling.lanes;
+  const int64_t channels = tiling.channels;
+  const double count = tiling.count(t);
+  add_up(tiling, t, first, second, [&](int64_t at, int64_t, int64_t n, Floats& a, Floats&) {
+    a += load(x + at, n);
+  });
+  tiling.fold(first, mean);
+  for (int64_t c = 0; c < channels; ++c) channel_centre[c] = float(mean[c] / count);
+  tiling.spread(channel_centre, centre);
+  add_up(tiling, t, first, second,
+         [&](int64_t at, int64_t lane, int64_t n, Floats& a, Floats& b) {
+           const Floats d = load(x + at, n) - load(centre + lane);
+           a += d;
+           b += d * d;
+         });
+  tiling.fold(first, mean);
+  tiling.fold(second, squares);
+  for (int64_t c = 0; c < channels; ++c) {
+    const double shift = mean[c] / count;
+    squares[c] -= shift * mean[c];
+    mean[c] = double(channel_centre[c]) + shift;
+  }
+}
+
+struct Statistics {
+  float *mean, *inverse_std, *running_mean, *running_var;
+  double momentum, eps;
+};
+
+// Joins the tiles' moments in their order, writes the batch's and moves the running statistics.
+void join_moments(const Tiling& tiling, const double* means, const double* squares,
+                  const Statistics& to) {
+  const int64_t channels = tiling.channels;
+  std::vector<double> mean(channels), sum(channels);
+  for (int64_t t = 0; t < tiling.tiles; ++t) {
+    const double share = double(tiling.count(t)) / tiling.rows;
+    for (int64_t c = 0; c < channels; ++c) mean[c] += share * means[t * channels + c];
+  }
+  for (int64_t t = 0; t < tiling.tiles; ++t) {
+    const double count = tiling.count(t);
+    for (int64_t c = 0; c < channels; ++c) {
+      const double gap = means[t * channels + c] - mean[c];
+      sum[c] += squares[t * channels + c] + count * gap * gap;
+    }
+  }
+  for (int64_t c = 0; c < channels; ++c) {
+    to.mean[c] = float(mean[c]);
+    to.inverse_std[c] = float(1.0 / std::sqrt(sum[c] / tiling.rows + to.eps));
+    if (!to.running_mean) continue;
+    const double unbiased = sum[c] / (tiling.rows - 1);
+    to.running_mean[c] = float(to.momentum * mean[c] + (1 - to.momentum) * to.running_mean[c]);
+    to.running_var[c] = float(to.momentum * unbiased + (1 - to.momentum) * to.running_var[c]);
+  }
+}
+
+// to = by_x * (x - mean) + by_g * g + offset, over one tile; g may be null.
+template <typename T, bool with_g>
+void transform(const Tiling& tiling, int64_t t, const T* x, const T* g, T* to, const float* mean,
+               const float* by_x, const float* by_g, const float* offset) {
+  tiling.visit(
+      t,
+      [&](int64_t lane, int64_t begin, int64_t end) {
+        Floats m[4], p[4], q[4], o[4];
+        for (int v = 0; v < 4; ++v) {
+          const int64_t at = lane + v * kVector;
+          m[v] = load(mean + at), p[v] = load(by_x + at), o[v] = load(offset + at);
+          if (with_g) q[v] = load(by_g + at);
+        }
+        for (int64_t row = begin; row < end; ++row)
+#pragma GCC unroll 4
+          for (int v = 0; v < 4; ++v) {
+            const int64_t at = row * tiling.lanes + lane + v * kVector;
+            Floats value = (load(x + at) - m[v]) * p[v] + o[v];
+            if (with_g) value += load(g + at) * q[v];
+            store(to + at, value);
+          }
+      },
+      [&](int64_t lane, int64_t at, int64_t n) {
+        Floats value = (load(x + at, n) - load(mean + lane)) * load(by_x + lane) +
+                       load(offset + lane);
+        if (with_g) value += load(g + at, n) * load(by_g + lane);
+        store_first(to + at, value, n);
+      });
+}
+
+template <typename T>
+void forward(const T* x, T* y, const float* weight, const float* bias, const Statistics& statistics,
+             int64_t rows, int64_t channels, int threads) {
+  const Tiling tiling(rows, channels, sizeof(T));
+  std::vector<double> means(tiling.tiles * channels), squares(tiling.tiles * channels);
+  std::vector<float> lanes(3 * tiling.lanes), scale(channels), zeros(channels);
+  float *mean = lanes.data(), *by_x = mean + tiling.lanes, *offset = by_x + tiling.lanes;
+#pragma omp parallel num_threads(threads)
+  {
+    std::vector<float> scratch(3 * tiling.lanes + channels);
+#pragma omp for schedule(static)
+    for (int64_t t = 0; t < tiling.tiles; ++t)
+      tile_moments(tiling, t, x, scratch.data(), &means[t * channels], &squares[t * channels]);
+#pragma omp single
+    {
+      join_moments(tiling, means.data(), squares.data(), statistics);
+      for (int64_t c = 0; c < channels; ++c)
+        scale[c] = statistics.inverse_std[c] * (weight ? weight[c] : 1.0f);
+      tiling.spread(statistics.mean, mean);
+      tiling.spread(scale.data(), by_x);
+      tiling.spread(bias ? bias : zeros.data(), offset);
+    }
+#pragma omp for schedule(static)
+    for (int64_t t = 0; t < tiling.tiles; ++t)
+      transform<T, false>(tiling, t, x, nullptr, y, mean, by_x, nullptr, offset);
+  }
+}
+
+// With xhat = (x - mean) * inverse_std and averages over the rows:
+// dx = weight * inverse_std * (g - average(g) - xhat * average(g * xhat)).
+template <typename T>
+void backward(const T* x, const T* g, T* dx, const float* weight, const float* mean,
+              const float* inverse_std, float* dweight, float* dbias, int64_t rows,
+              int64_t channels, int threads) {
+  const Tiling tiling(rows, channels, sizeof(T));
+  std::vector<double> g_sums(tiling.tiles * channels), products(tiling.tiles * channels);
+  std::vector<float> lanes(4 * tiling.lanes), per_channel(3 * channels);
+  float *centre = lanes.data(), *by_x = centre + tiling.lanes;
+  float *by_g = by_x + tiling.lanes, *offset = by_g + tiling.lanes;
+  tiling.spread(mean, centre);
+#pragma omp parallel num_threads(threads)
+  {
+    std::vector<float> scratch(2 * tiling.lanes);
+    float *first = scratch.data(), *second = first + tiling.lanes;
+#pragma omp for schedule(static)
+    for (int64_t t = 0; t < tiling.tiles; ++t) {
+      add_up(tiling, t, first, second,
+             [&](int64_t at, int64_t lane, int64_t n, Floats& a, Floats& b) {
+               const Floats values = load(g + at, n);
+               a += values;
+               b += values * (load(x + at, n) - load(centre + lane));
+             });
+      tiling.fold(first, &g_sums[t * channels]);
+      tiling.fold(second, &products[t * channels]);
+    }
+#pragma omp single
+    {
+      for (int64_t c = 0; c < channels; ++c) {
+        double g_sum = 0, product = 0;
+        for (int64_t t = 0; t < tiling.tiles; ++t) {
+          g_sum += g_sums[t * channels + c];
+          product += products[t * channels + c];
+        }
+        const double inverse = inverse_std[c], scale = inverse * (weight ? weight[c] : 1.0f);
+        per_channel[c] = float(-scale * inverse * inverse * product / rows);
+        per_channel[channels + c] = float(scale);
+        per_channel[2 * channels + c] = float(-scale * g_sum / rows);
+        if (dweight) dweight[c] = float(product * inverse);
+        if (dbias) dbias[c] = float(g_sum);
+      }
+      tiling.spread(per_channel.data(), by_x);
+      tiling.spread(per_channel.data() + channels, by_g);
+      tiling.spread(per_channel.data() + 2 * channels, offset);
+    }
+#pragma omp for schedule(static)
+    for (int64_t t = 0; t < tiling.tiles; ++t)
+      transform<T, true>(tiling, t, x, g, dx, centre, by_x, by_g, offset);
+  }
+}
+
+}  // namespace
+
+#define EXPORT(type)                                                                             \
+  extern "C" void forward_##type(const type* x, type* y, const float* weight, const float* bias, \
+                                 float* mean, float* inverse_std, float* running_mean,           \
+                                 float* running_var, double momentum, double eps, int64_t rows,  \
+                                 int64_t channels, int threads) {                                \
+    forward(x, y, weight, bias, {mean, inverse_std, running_mean, running_var, momentum, eps},   \
+            rows, channels, threads);                                                            \
+  }                                                                                              \
+  extern "C" void backward_##type(const type* x, const type* g, type* dx, const float* weight,   \
+                                  const float* mean, const float* inverse_std, float* dweight,   \
+                                  float* dbias, int64_t rows, int64_t channels, int threads) {   \
+    backward(x, g, dx, weight, mean, inverse_std, dweight, dbias, rows, channels, threads);      \
+  }
+
+EXPORT(float)
+EXPORT(bfloat16)

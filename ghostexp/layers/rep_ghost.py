@@ -1,0 +1,111 @@
+"""Ghost module whose convolutions train as sums of branches, which fuse to one convolution each.
+
+"GhostNetV3: Exploring the Training Strategies for Compact Models", Liu et al. 2024, section 3.1,
+https://arxiv.org/abs/2404.11202. Every branch ends in its own batch norm. In eval mode a batch norm
+is an affine map of each channel, so that the sum of the branches is one convolution with a bias.
+"""
+
+from copy import deepcopy
+from functools import reduce
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import pad
+from torch.nn.utils.fusion import fuse_conv_bn_weights
+from torchvision.ops import Conv2dNormActivation
+
+from ghostexp.layers.ghost import GhostModule, Layer
+
+REPEATS = 3  # branches with the full kernel
+
+
+class RepConv(nn.Module):
+    """Sum of branches that end in a batch norm, [N, c, H, W] -> [N, n, H / stride, W / stride].
+
+    Three are convolutions with the full kernel. One more has a 1x1 kernel where the full kernel is
+    larger, and one is a batch norm alone where input and output have the same shape.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: int = 1,
+        stride: int = 1,
+        *,
+        groups: int = 1,
+    ) -> None:
+        super().__init__()
+
+        def branch(size: int) -> Conv2dNormActivation:
+            return Conv2dNormActivation(
+                in_channels, out_channels, size, stride, groups=groups, activation_layer=None
+            )
+
+        same_shape = in_channels == out_channels and stride == 1
+        self.identity = nn.BatchNorm2d(in_channels) if same_shape else None
+        self.repeated = nn.ModuleList(branch(kernel_size) for _ in range(REPEATS))
+        self.pointwise = branch(1) if kernel_size > 1 else None
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        branches = (self.identity, *self.repeated, self.pointwise)
+        return reduce(torch.add, (branch(inputs) for branch in branches if branch is not None))
+
+    @torch.no_grad()
+    def fused(self) -> nn.Conv2d:
+        """New convolution with a bias, which gives what this sum gives in eval mode."""
+        conv = self.repeated[0][0]
+        folded = [_fold(branch[0].weight, branch[1]) for branch in self.repeated]
+        if self.pointwise is not None:
+            margin = conv.kernel_size[0] // 2
+            folded.append(_fold(pad(self.pointwise[0].weight, [margin] * 4), self.pointwise[1]))
+        if self.identity is not None:
+            weight = nn.init.dirac_(torch.empty_like(conv.weight), conv.groups)
+            folded.append(_fold(weight, self.identity))
+        weights, biases = zip(*folded, strict=True)
+        fused = nn.Conv2d(
+            conv.in_channels,
+            conv.out_channels,
+            conv.kernel_size,
+            conv.stride,
+            conv.padding,
+            groups=conv.groups,
+        ).to(conv.weight)
+        fused.weight.copy_(sum(weights))
+        fused.bias.copy_(sum(biases))
+        return fused.train(self.training)
+
+
+def rep_ghost(
+    in_channels: int, out_channels: int, *, activation_layer: Layer | None = None
+) -> GhostModule:
+    """Ghost module of ratio 2 with a 1x1 and a depthwise 3x3 `RepConv` for its two convolutions."""
+    ghost = GhostModule(in_channels, out_channels, activation_layer=activation_layer)
+    for half in (ghost.primary_conv, ghost.cheap_operation):
+        conv = half[0]
+        half[0] = RepConv(
+            conv.in_channels, conv.out_channels, conv.kernel_size[0], groups=conv.groups
+        )
+    return ghost
+
+
+def fuse_branches(net: nn.Module) -> nn.Module:
+    """Deployed form of `net`: a new network with one convolution in place of each `RepConv`.
+
+    Both give the same in eval mode, up to rounding. `net` is not changed.
+    """
+    deployed = deepcopy(net)
+    if isinstance(deployed, RepConv):
+        return deployed.fused()
+    for module in list(deployed.modules()):
+        for name, child in module.named_children():
+            if isinstance(child, RepConv):
+                setattr(module, name, child.fused())
+    return deployed
+
+
+def _fold(weight: Tensor, norm: nn.BatchNorm2d) -> tuple[Tensor, Tensor]:
+    """Weight and bias of a convolution without bias and the batch norm behind it."""
+    return fuse_conv_bn_weights(
+        weight, None, norm.running_mean, norm.running_var, norm.eps, norm.weight, norm.bias
+    )

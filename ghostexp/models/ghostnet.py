@@ -1,0 +1,193 @@
+"""GhostNet: a stem, 16 Ghost bottlenecks and a classifier.
+
+"GhostNet: More Features from Cheap Operations", Han et al., CVPR 2020, section 3.3 and Table 1,
+https://arxiv.org/abs/1911.11907. All Ghost modules have ratio 2, a 1x1 primary convolution and
+3x3 cheap operations. With 1000 classes, for 224x224 images:
+
+    width_mult        0.5          1.0          1.1          1.3
+    params      2,587,292    5,182,508    5,855,650    7,358,820
+    macs       42,328,152  141,150,512  166,986,864  227,003,256
+"""
+
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import NamedTuple
+
+from torch import Tensor, nn
+from torchvision.ops import Conv2dNormActivation, SqueezeExcitation
+
+from ghostexp.layers.ghost import GhostModule
+from ghostexp.models.init import init_weights
+
+Layer = Callable[..., nn.Module]
+
+ConvNorm = partial(Conv2dNormActivation, activation_layer=None)
+GhostNorm = partial(GhostModule, norm_layer=nn.BatchNorm2d)
+
+
+def make_divisible(channels: float, divisor: int = 4) -> int:
+    """Nearest positive multiple of `divisor`, or the next one if that takes more than a tenth."""
+    nearest = max(divisor, int(channels + divisor / 2) // divisor * divisor)
+    return nearest if nearest >= 0.9 * channels else nearest + divisor
+
+
+class BlockRow(NamedTuple):
+    """One row of Table 1: what a bottleneck needs to know besides its input channels."""
+
+    kernel_size: int  # of the depthwise convolution, which only a stride and a shortcut have
+    mid_channels: int
+    out_channels: int
+    squeeze: bool
+    stride: int
+
+    def scaled(self, width_mult: float) -> "BlockRow":
+        return self._replace(
+            mid_channels=make_divisible(self.mid_channels * width_mult),
+            out_channels=make_divisible(self.out_channels * width_mult),
+        )
+
+
+BLOCKS = [  # Table 1; its kernels are not printed, they are those of the authors' network
+    # kernel, #exp, #out, SE, stride         map of a 224x224 image
+    BlockRow(3, 16, 16, False, 1),  # 112
+    BlockRow(3, 48, 24, False, 2),
+    BlockRow(3, 72, 24, False, 1),  # 56, C2
+    BlockRow(5, 72, 40, True, 2),
+    BlockRow(5, 120, 40, True, 1),  # 28, C3
+    BlockRow(3, 240, 80, False, 2),
+    BlockRow(3, 200, 80, False, 1),
+    BlockRow(3, 184, 80, False, 1),
+    BlockRow(3, 184, 80, False, 1),
+    BlockRow(3, 480, 112, True, 1),
+    BlockRow(3, 672, 112, True, 1),  # 14, C4
+    BlockRow(5, 672, 160, True, 2),
+    BlockRow(5, 960, 160, False, 1),
+    BlockRow(5, 960, 160, True, 1),
+    BlockRow(5, 960, 160, False, 1),
+    BlockRow(5, 960, 160, True, 1),  # 7, C5
+]
+STEM_CHANNELS = 16
+LAST_CHANNELS = 960
+HEAD_CHANNELS = 1280  # not scaled by the width
+TAPS = {"C2": 2, "C3": 4, "C4": 10, "C5": 15}  # last block before each stride, and the last of all
+
+
+class GhostBottleneck(nn.Module):
+    """Ghost module up, strided depthwise convolution, SE, Ghost module down; figure 3.
+
+    [N, c, H, W] -> [N, n, H / stride, W / stride]. `attention_layer(c, mid)` makes a gate for the
+    first Ghost module's maps from the block's input; `ghost_layer` and `conv_layer`, a convolution
+    with its batch norm, make the other parts.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        row: BlockRow,
+        *,
+        ghost_layer: Layer = GhostNorm,
+        conv_layer: Layer = ConvNorm,
+        attention_layer: Layer | None = None,
+    ) -> None:
+        super().__init__()
+        mid, out = row.mid_channels, row.out_channels
+        self.ghost1 = ghost_layer(in_channels, mid, activation_layer=nn.ReLU)
+        self.attention = attention_layer(in_channels, mid) if attention_layer else None
+        self.depthwise = nn.Identity()
+        if row.stride > 1:
+            self.depthwise = conv_layer(mid, mid, row.kernel_size, row.stride, groups=mid)
+        self.se = nn.Identity()
+        if row.squeeze:
+            squeezed = make_divisible(mid / 4)
+            self.se = SqueezeExcitation(mid, squeezed, scale_activation=nn.Hardsigmoid)
+        self.ghost2 = ghost_layer(mid, out, activation_layer=None)
+        self.shortcut = nn.Identity()
+        if row.stride > 1 or in_channels != out:
+            self.shortcut = nn.Sequential(
+                ConvNorm(in_channels, in_channels, row.kernel_size, row.stride, groups=in_channels),
+                ConvNorm(in_channels, out, 1),
+            )
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        maps = self.ghost1(inputs)  # [N, mid, H, W]
+        if self.attention is not None:
+            maps = maps * self.attention(inputs)
+        maps = self.se(self.depthwise(maps))  # [N, mid, H / stride, W / stride]
+        return self.ghost2(maps) + self.shortcut(inputs)
+
+
+class GhostNet(nn.Module):
+    """Stem, bottlenecks, 1x1 convolutions around the mean, classifier; -> [N, classes].
+
+    `blocks` holds the bottleneck for each row of Table 1, called with its input channels and its
+    row. `feature_channels` holds the channels of the maps of `forward_features`, C2 to C5.
+
+    The total stride is 32. `small_input` makes it 8, for 32x32 images: stem and second block (the
+    strides that lead to C1 and C2) get stride 1, so that C2 to C5 have 32, 16, 8 and 4 pixels.
+    """
+
+    def __init__(
+        self,
+        num_classes: int = 1000,
+        in_channels: int = 3,
+        *,
+        width_mult: float = 1.0,
+        dropout: float = 0.2,
+        small_input: bool = False,
+        blocks: Sequence[Layer] = (GhostBottleneck,) * len(BLOCKS),
+    ) -> None:
+        if not width_mult > 0:
+            raise ValueError(f"width_mult must be above 0, not {width_mult}")
+        super().__init__()
+        rows = [row.scaled(width_mult) for row in BLOCKS]
+        if small_input:
+            rows[1] = rows[1]._replace(stride=1)
+        width = make_divisible(STEM_CHANNELS * width_mult)
+        self.stem = Conv2dNormActivation(in_channels, width, 3, 1 if small_input else 2)
+        self.blocks = nn.Sequential()
+        for block, row in zip(blocks, rows, strict=True):
+            self.blocks.append(block(width, row))
+            width = row.out_channels
+        last = make_divisible(LAST_CHANNELS * width_mult)
+        self.last_conv = Conv2dNormActivation(width, last, 1)
+        self.pool = nn.AdaptiveAvgPool2d(1)
+        self.head = nn.Sequential(nn.Conv2d(last, HEAD_CHANNELS, 1), nn.ReLU(inplace=True))
+        self.dropout = nn.Dropout(dropout)
+        self.classifier = nn.Linear(HEAD_CHANNELS, num_classes)
+        self.feature_channels = {name: rows[index].out_channels for name, index in TAPS.items()}
+        init_weights(self)
+
+    def forward_features(self, images: Tensor) -> OrderedDict[str, Tensor]:
+        """Maps C2 to C5 of [N, c, H, W] at strides 4, 8, 16 and 32, for a feature pyramid."""
+        maps = self.stem(images)
+        taps = {index: name for name, index in TAPS.items()}
+        features = OrderedDict()
+        for index, block in enumerate(self.blocks):
+            maps = block(maps)
+            if index in taps:
+                features[taps[index]] = maps
+        return features
+
+    def forward(self, images: Tensor) -> Tensor:
+        maps = self.last_conv(self.blocks(self.stem(images)))  # [N, 960 x width, H / 32, W / 32]
+        embeddings = self.head(self.pool(maps)).flatten(1)  # [N, 1280]
+        return self.classifier(self.dropout(embeddings))
+
+
+def ghostnet(
+    num_classes: int = 1000,
+    in_channels: int = 3,
+    *,
+    width_mult: float = 1.0,
+    dropout: float = 0.2,
+    small_input: bool = False,
+) -> GhostNet:
+    """GhostNet, the paper's first version; `small_input` as in `GhostNet`."""
+    return GhostNet(
+        num_classes,
+        in_channels,
+        width_mult=width_mult,
+        dropout=dropout,
+        small_input=small_input,
+    )

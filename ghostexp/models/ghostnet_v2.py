@@ -1,0 +1,40 @@
+"""GhostNetV2: GhostNet whose bottlenecks gate their first Ghost module with DFC attention.
+
+"GhostNetV2: Enhance Cheap Operation with Long-Range Attention", Tang et al., NeurIPS 2022,
+section 4, https://arxiv.org/abs/2211.12905. The first two bottlenecks stay GhostNet's own; the
+second Ghost module of a bottleneck has no attention. With 1000 classes, for 224x224 images:
+
+    width_mult        1.0          1.3          1.6
+    params      6,156,908    8,960,404   12,392,698
+    macs      167,048,288  269,322,976  398,607,224
+"""
+
+from functools import partial
+
+from ghostexp.layers.dfc import DFCAttention
+from ghostexp.models.ghostnet import BLOCKS, GhostBottleneck, GhostNet
+
+PLAIN_BLOCKS = 2  # before C2 the maps are too large for attention to pay
+
+DFCBottleneck = partial(GhostBottleneck, attention_layer=DFCAttention)
+
+
+def ghostnet_v2(
+    num_classes: int = 1000,
+    in_channels: int = 3,
+    *,
+    width_mult: float = 1.0,
+    dropout: float = 0.2,
+    small_input: bool = False,
+) -> GhostNet:
+    """GhostNetV2; images of at least 64x64, or 16x16 with `small_input` as in `GhostNet`."""
+    plain = [GhostBottleneck] * PLAIN_BLOCKS
+    attentive = [DFCBottleneck] * (len(BLOCKS) - PLAIN_BLOCKS)
+    return GhostNet(
+        num_classes,
+        in_channels,
+        width_mult=width_mult,
+        dropout=dropout,
+        small_input=small_input,
+        blocks=plain + attentive,
+    )

@@ -1,0 +1,44 @@
+"""GhostNetV3: GhostNetV2 whose Ghost modules and strided convolutions train as sums of branches.
+
+"GhostNetV3: Exploring the Training Strategies for Compact Models", Liu et al. 2024, section 3.1,
+https://arxiv.org/abs/2404.11202. `fuse_branches` gives the deployed form: GhostNetV2's network with
+a bias for each batch norm behind a fused convolution. Stem, shortcuts, DFC attention and head have
+no branches. With 1000 classes and width 1, for 224x224 images:
+
+                training   deployed
+    params     8,129,028   6,147,588
+    macs     404,128,320 167,048,288
+"""
+
+from functools import partial
+
+from ghostexp.layers.dfc import DFCAttention
+from ghostexp.layers.rep_ghost import RepConv, fuse_branches, rep_ghost
+from ghostexp.models.ghostnet import BLOCKS, GhostBottleneck, GhostNet
+from ghostexp.models.ghostnet_v2 import PLAIN_BLOCKS
+
+__all__ = ["fuse_branches", "ghostnet_v3"]
+
+RepBottleneck = partial(GhostBottleneck, ghost_layer=rep_ghost, conv_layer=RepConv)
+RepDFCBottleneck = partial(RepBottleneck, attention_layer=DFCAttention)
+
+
+def ghostnet_v3(
+    num_classes: int = 1000,
+    in_channels: int = 3,
+    *,
+    width_mult: float = 1.0,
+    dropout: float = 0.2,
+    small_input: bool = False,
+) -> GhostNet:
+    """GhostNetV3 in its training form; images of at least 64x64, 16x16 with `small_input`."""
+    plain = [RepBottleneck] * PLAIN_BLOCKS
+    attentive = [RepDFCBottleneck] * (len(BLOCKS) - PLAIN_BLOCKS)
+    return GhostNet(
+        num_classes,
+        in_channels,
+        width_mult=width_mult,
+        dropout=dropout,
+        small_input=small_input,
+        blocks=plain + attentive,
+    )

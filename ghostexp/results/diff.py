@@ -1,0 +1,73 @@
+"""Two runs side by side: what differs in config, versions, git and network; all their metrics."""
+
+from typing import Any
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from ghostexp.results.collect import Run, as_number
+from ghostexp.results.record import flatten
+from ghostexp.results.rows import show
+
+
+def diff_runs(left: Run, right: Run) -> RenderableType:
+    """Tables for rich."""
+    parts: list[RenderableType] = [
+        _table("config", left, right, differing(left.config, right.config)),
+        _metrics(left, right),
+    ]
+    for title in ("choices", "versions", "git", "network", "selected", "dataset"):
+        pairs = differing(flatten(left.record[title]), flatten(right.record[title]))
+        if pairs:
+            parts.append(_table(title, left, right, pairs))
+    circumstances = differing(_circumstances(left), _circumstances(right))
+    if circumstances:
+        parts.append(_table("circumstances", left, right, circumstances))
+    return Group(*parts)
+
+
+def differing(left: dict[str, Any], right: dict[str, Any]) -> dict[str, tuple[Any, Any]]:
+    """Key -> the two values, for the keys whose values differ or that one side lacks."""
+    return {
+        key: (left.get(key), right.get(key))
+        for key in sorted(left.keys() | right.keys())
+        if key not in left or key not in right or left[key] != right[key]
+    }
+
+
+def _metrics(left: Run, right: Run) -> Table:
+    table = _new_table("metrics", left, right)
+    table.add_column("difference", justify="right")
+    ours, theirs = left.record["metrics"], right.record["metrics"]
+    for name in sorted(ours.keys() | theirs.keys()):
+        first, second = as_number(ours.get(name)), as_number(theirs.get(name))
+        change = "" if None in (first, second) else f"{second - first:+.4f}"
+        table.add_row(*map(Text, (name, _number(first), _number(second), change)))
+    return table
+
+
+def _table(title: str, left: Run, right: Run, pairs: dict[str, tuple[Any, Any]]) -> Table:
+    table = _new_table(title if pairs else f"{title}: no difference", left, right)
+    for key, values in pairs.items():
+        table.add_row(*map(Text, (key, *map(show, values))))
+    return table
+
+
+def _new_table(title: str, left: Run, right: Run) -> Table:
+    table = Table(title=Text(title), title_justify="left", min_width=60)
+    table.add_column("key")
+    is_enough = left.directory.name != right.directory.name
+    for run in (left, right):
+        name = run.directory.name if is_enough else str(run.directory)
+        table.add_column(Text(name), overflow="fold")
+    return table
+
+
+def _circumstances(run: Run) -> dict[str, Any]:
+    keys = ("status", "command", "seed", "epochs", "device", "precision", "throughput", "wall_s")
+    return {key: run.record.get(key) for key in keys}
+
+
+def _number(value: float | None) -> str:
+    return "" if value is None else f"{value:.4f}"

@@ -1,0 +1,152 @@
+"""What the figures share: colours, fonts, size, names of axes, labels that do not overlap.
+
+Colours are Okabe and Ito's, which colour-blind readers tell apart, or viridis for many ordered
+lines; markers and dashes repeat what the colour says. No figure depends on a display or a clock.
+"""
+
+import io
+from collections.abc import Callable, Iterator
+from itertools import pairwise
+from math import cos, radians, sin
+
+import matplotlib
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.patheffects import withStroke
+from matplotlib.text import Annotation
+from matplotlib.transforms import Bbox
+
+from ghostexp.results.collect import Run
+from ghostexp.results.rows import Row, count_statuses
+
+OKABE_ITO = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+MARKERS = "osD^vPX"
+GREY = "#5F6B76"
+STYLE = {
+    "font.size": 11,
+    "font.family": "DejaVu Sans",  # comes with matplotlib: the same picture on every machine
+    "axes.spines.top": False,
+    "axes.grid": True,
+    "grid.color": "#E3E7EB",
+    "axes.axisbelow": True,
+    "axes.labelcolor": "#22272C",
+    "legend.frameon": False,
+    "legend.fontsize": 10,
+    "lines.linewidth": 1.8,
+    "svg.hashsalt": "ghostexp",
+}
+LABEL_GAPS = (7, 16, 28, 42)  # points between a marker and its label; the near one needs no line
+LABEL_ANGLES = (90, 135, 180, 45, 0, -45, -90, -135)
+
+
+def new_figure(width: float, height: float) -> Figure:
+    """Empty figure, inches, whose parts make room for each other."""
+    figure = Figure(figsize=(width, height), layout="constrained")
+    FigureCanvasAgg(figure)  # knows the size of a text before it is drawn
+    return figure
+
+
+def render(figure: Figure, file_format: str) -> bytes:
+    """`figure` as the bytes of an svg or png file, the same for the same figure."""
+    metadata = {"Date": None} if file_format == "svg" else {"Software": None}
+    buffer = io.BytesIO()
+    with matplotlib.rc_context(STYLE):
+        figure.savefig(buffer, format=file_format, dpi=150, metadata=metadata)
+    return buffer.getvalue()
+
+
+def colors(count: int) -> list[str | tuple[float, ...]]:
+    """Colours of `count` ordered lines."""
+    if count <= len(OKABE_ITO):
+        return list(OKABE_ITO[:count])
+    viridis = matplotlib.colormaps["viridis"]
+    return [viridis(0.92 * i / (count - 1)) for i in range(count)]  # the last tenth is too light
+
+
+def plain(text: str) -> str:
+    """`text` for a figure: no formula, one line, not too long."""
+    line = " ".join(text.split())
+    if len(line) > 60:
+        line = f"{line[:59]}…"
+    return line.replace("$", r"\$")
+
+
+def remark(figure: Figure, text: str) -> None:
+    """Small line below the figure."""
+    if text:
+        figure.supxlabel(text, fontsize=9.5, color=GREY)
+
+
+def missing(rows: list[Row], is_shown: Callable[[Run], bool], not_started: int) -> str:
+    """Sentence on the runs that a figure does not show; empty if it shows all."""
+    runs = [run for row in rows for run in row.runs]
+    absent = [run for run in runs if not is_shown(run)]
+    counts = count_statuses(absent) | ({"not started": not_started} if not_started else {})
+    if not counts:
+        return ""
+    parts = ", ".join(f"{count} {status}" for status, count in counts.items())
+    return f"{sum(counts.values())} of {len(runs) + not_started} runs missing here: {parts}"
+
+
+def label_points(
+    figure: Figure,
+    axes: Axes,
+    points: list[tuple[float, float, str]],
+    steps: list[tuple[float, float]],
+) -> None:
+    """Write each label near its point (x, y, label), off all markers, labels and lines.
+
+    `steps` are the corners of a stair: right from each to below the next, then up.
+    """
+    figure.draw_without_rendering()  # settles the layout
+    pixels = figure.dpi / 72
+    corners = [axes.transData.transform(corner) for corner in steps]
+    centres = [axes.transData.transform((x, y)) for x, y, _ in points]
+    taken = [_box(x, y, 10 * pixels, 10 * pixels) for x, y in centres]
+    for (x, y), (next_x, next_y) in pairwise(corners):
+        taken += [Bbox([(x, y), (next_x, y)]), Bbox([(next_x, y), (next_x, next_y)])]
+    for (x, y, label), centre in zip(points, centres, strict=True):
+        text = axes.annotate(
+            plain(label),
+            (x, y),
+            xytext=(0, 0),
+            textcoords="offset points",
+            fontsize=9.5,
+            ha="center",
+            va="center",
+            path_effects=[withStroke(linewidth=3, foreground="white")],
+            arrowprops={"arrowstyle": "-", "color": GREY, "lw": 0.8, "shrinkB": 4},
+        )
+        text.set_in_layout(False)
+        taken.append(_place(text, centre, pixels, taken, axes.bbox))
+
+
+def _place(
+    text: Annotation, centre: np.ndarray, pixels: float, taken: list[Bbox], frame: Bbox
+) -> Bbox:
+    """Move `text` to the nearest free place around `centre`; return the box it takes there."""
+    extent = text.get_window_extent()
+    for dx, dy, is_far in _offsets(extent.width / pixels, extent.height / pixels):
+        x, y = centre + pixels * np.array([dx, dy])
+        box = _box(x, y, extent.width, extent.height)
+        text.set_position((dx, dy))
+        text.arrow_patch.set_visible(is_far)
+        inside = frame.x0 < box.x0 and box.x1 < frame.x1 and frame.y0 < box.y0 and box.y1 < frame.y1
+        if inside and not any(box.overlaps(other) for other in taken):
+            break
+    return box
+
+
+def _offsets(width: float, height: float) -> Iterator[tuple[float, float, bool]]:
+    """Places for a label of that size around a marker, nearest first, and whether it is far."""
+    for gap in LABEL_GAPS:
+        for angle in LABEL_ANGLES:
+            dx = (width / 2 + gap) * cos(radians(angle))
+            dy = (height / 2 + gap) * sin(radians(angle))
+            yield dx, dy, gap > LABEL_GAPS[0]
+
+
+def _box(x: float, y: float, width: float, height: float) -> Bbox:
+    return Bbox.from_bounds(x - width / 2, y - height / 2, width, height)

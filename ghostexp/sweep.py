@@ -1,0 +1,178 @@
+"""Jobs of a sweep, or a single run as the only job: where they live, and what is left to do.
+
+Hydra launches jobs and knows nothing of earlier launches. Here every job has a folder named by the
+values that the sweep varies, a record in it says how far an earlier launch came, and the composed
+configs of all grid points are frozen before the first job starts.
+"""
+
+import logging
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.experimental.callback import Callback
+from hydra.types import RunMode
+from omegaconf import DictConfig, OmegaConf, open_dict, read_write
+
+from ghostexp.cli import UserError
+from ghostexp.results.record import Record, differences, read_record, write_text_atomically
+
+log = logging.getLogger(__name__)
+
+FROZEN = ".sweep"
+KEPT_BY_RERUN = {"train.log"}
+
+
+@dataclass(frozen=True)
+class Job:
+    """What Hydra knows of one job."""
+
+    directory: Path
+    multirun: bool
+    resumes: bool  # resume=FOLDER was given
+    overrides: dict[str, Any]  # all of the command line's and the sweep's, by key
+    swept: dict[str, Any]  # those that the sweep varies
+    choices: dict[str, str]
+    config_folders: list[Path]
+
+    @classmethod
+    def of_hydra(cls, hydra: DictConfig) -> "Job":
+        """Job that this process runs now, from Hydra's own node."""
+        multirun = hydra.mode == RunMode.MULTIRUN
+        overrides = {
+            override.key_or_group: override.value()
+            for override in OverridesParser.create().parse_overrides(list(hydra.overrides.task))
+        }
+        fixed = set(hydra.job.config.override_dirname.exclude_keys)
+        return cls(
+            directory=Path(hydra.runtime.output_dir),
+            multirun=multirun,
+            resumes=overrides.get("resume") is not None,
+            overrides=overrides,
+            swept={k: v for k, v in overrides.items() if multirun and k not in fixed},
+            choices={
+                group: choice
+                for group, choice in hydra.runtime.choices.items()
+                if choice is not None and not group.startswith("hydra/")
+            },
+            config_folders=[
+                Path(source.path)
+                for source in hydra.runtime.config_sources
+                if source.schema == "file"
+            ],
+        )
+
+
+@dataclass(frozen=True)
+class Decision:
+    """What to do with a job: nothing if it is finished, else go on from a checkpoint or start."""
+
+    finished: Record | None = None
+    checkpoint: Path | None = None
+    earlier: Record | None = None
+
+
+def job_config(cfg: DictConfig, job: Job) -> DictConfig:
+    """Config to run: the one frozen at the sweep's launch, the resumed run's own, or `cfg`."""
+    frozen = job.directory.parent / FROZEN / f"{job.directory.name}.yaml"
+    if job.multirun and frozen.exists():
+        return OmegaConf.load(frozen)
+    if job.resumes:
+        return _resumed_config(job)
+    return cfg
+
+
+def decide(directory: Path, config: dict[str, Any], *, rerun: bool, resume: bool) -> Decision:
+    """Compare what is asked with what an earlier launch left in `directory`."""
+    record = read_record(directory)
+    if record is None:
+        return Decision()
+    if record["status"] == "running":
+        raise UserError(f"{directory} is being run by process {record['pid']} of {record['host']}")
+    if rerun:
+        return Decision(earlier=record)
+    differing = differences(record.get("config", {}), config)
+    if resume:  # may extend the training, or change any value of it, by its own command line
+        finished = record["status"] == "finished" and not differing
+    else:
+        finished = record["status"] == "finished"
+        if differing and record["status"] != "failed":
+            raise UserError(
+                f"{directory} was {record['status']} with another config"
+                f" ({'; '.join(differing)}); rerun=true starts it over, name=... starts elsewhere"
+            )
+    if finished:
+        return Decision(finished=record)
+    checkpoint = directory / "checkpoints" / "last.ckpt"
+    if not checkpoint.exists() or (differing and not resume):
+        return Decision(earlier=record)
+    return Decision(checkpoint=checkpoint, earlier=record)
+
+
+class SweepCallback(Callback):
+    """Before a sweep's first job: name what varies, and freeze every grid point's config."""
+
+    def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
+        arguments = sweep_arguments(config)
+        parsed = OverridesParser.create().parse_overrides(arguments)
+        swept = {override.key_or_group for override in parsed if override.is_sweep_override()}
+        fixed = sorted({override.key_or_group for override in parsed} - swept)
+        with read_write(config), open_dict(config):
+            config.hydra.overrides.hydra.append(
+                f"hydra.job.config.override_dirname.exclude_keys=[{','.join(fixed)}]"
+            )
+        if config.hydra.sweeper._target_.endswith("BasicSweeper"):
+            freeze(config, BasicSweeper.split_arguments(parsed, max_batch_size=None)[0])
+
+
+def sweep_arguments(config: DictConfig) -> list[str]:
+    """Overrides of a sweep: the preset's (hydra.sweeper.params), then the command line's."""
+    params = config.hydra.sweeper.get("params") or {}
+    given = {override.split("=", 1)[0].lstrip("+") for override in config.hydra.overrides.task}
+    preset = [f"{key}={value}" for key, value in params.items() if key not in given]
+    return [*preset, *config.hydra.overrides.task]
+
+
+def freeze(config: DictConfig, grid: list[list[str]]) -> None:
+    """Write the composed config of every grid point, so that later edits of YAML change nothing."""
+    loader = GlobalHydra.instance().config_loader()
+    for overrides in grid:
+        job = loader.load_sweep_config(config, list(overrides))
+        folder = Path(job.hydra.sweep.dir) / FROZEN
+        folder.mkdir(parents=True, exist_ok=True)
+        name = job.hydra.sweep.subdir
+        with read_write(job), open_dict(job):
+            del job["hydra"]
+        write_text_atomically(folder / f"{name}.yaml", OmegaConf.to_yaml(job))
+
+
+def _resumed_config(job: Job) -> DictConfig:
+    saved = job.directory / ".hydra" / "config.yaml"
+    if not saved.exists():
+        raise UserError(f"resume={job.directory}: no run lives there ({saved} is missing)")
+    cfg = OmegaConf.load(saved)
+    OmegaConf.set_struct(cfg, True)
+    for key, value in job.overrides.items():
+        if key == "resume":
+            continue
+        if key in job.choices or OmegaConf.select(cfg, key) is None:
+            raise UserError(
+                f"resume goes on with the run's saved config, of which {key} is no value to change"
+            )
+        OmegaConf.update(cfg, key, value)
+    return cfg
+
+
+def clear(directory: Path) -> None:
+    """Remove what an earlier launch left, but for the log."""
+    for path in directory.iterdir():
+        if path.name in KEPT_BY_RERUN:
+            continue
+        if path.is_dir():
+            shutil.rmtree(path)
+        else:
+            path.unlink()

@@ -1,0 +1,87 @@
+"""Records: atomic, readable after any end of the process."""
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+from ghostexp.results import record as records
+
+
+def test_a_record_survives_the_round_trip(tmp_path):
+    record = records.new_record(name="x", seed=3)
+    records.write_record(tmp_path, record)
+    assert records.read_record(tmp_path) == json.loads(json.dumps(record))
+    assert {"status", "pid", "versions", "git", "command"} <= record.keys()
+    assert [path.name for path in tmp_path.iterdir()] == ["result.json"]
+
+
+def test_no_record_reads_as_none(tmp_path):
+    assert records.read_record(tmp_path) is None
+
+
+def test_a_running_record_of_a_dead_process_was_interrupted(tmp_path):
+    code = (
+        "import sys; from pathlib import Path; from ghostexp.results import record as r;"
+        "r.write_record(Path(sys.argv[1]), r.new_record())"
+    )
+    subprocess.run([sys.executable, "-c", code, str(tmp_path)], check=True)
+    assert json.loads((tmp_path / "result.json").read_text())["status"] == "running"
+    assert records.read_record(tmp_path)["status"] == "interrupted"
+
+
+def test_a_running_record_of_a_living_process_is_running(tmp_path):
+    records.write_record(tmp_path, records.new_record())
+    assert records.read_record(tmp_path)["status"] == "running"
+
+
+def test_a_reused_process_number_is_not_the_same_process():
+    record = records.new_record()
+    assert records.is_alive(record)
+    assert not records.is_alive({**record, "process_started": 1.0})
+
+
+def test_another_hosts_process_counts_as_alive():
+    assert records.is_alive({"host": "elsewhere", "pid": 1, "process_started": 1.0})
+
+
+def test_a_half_written_file_never_replaces_the_old_one(tmp_path, monkeypatch):
+    records.write_record(tmp_path, {"schema": 1, "status": "finished"})
+
+    def full_disk(descriptor):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full_disk)
+    with pytest.raises(OSError, match="No space"):
+        records.write_record(tmp_path, {"schema": 1, "status": "failed"})
+    assert records.read_record(tmp_path)["status"] == "finished"
+    assert [path.name for path in tmp_path.iterdir()] == ["result.json"]
+
+
+def test_a_corrupt_record_is_named(tmp_path):
+    (tmp_path / "result.json").write_text("{")
+    with pytest.raises(ValueError, match="result.json is not a readable record"):
+        records.read_record(tmp_path)
+
+
+def test_differences_name_keys_and_values():
+    old = {"a": 1, "b": {"c": [1, 2], "d": 3}}
+    new = {"a": 1, "b": {"c": [1, 3]}, "e": None}
+    assert records.differences(old, new) == ["b.c: [1, 2] -> [1, 3]", "b.d: 3 -> None"]
+
+
+def test_digest_depends_on_values_and_not_on_order():
+    assert records.digest({"a": 1, "b": 2}) == records.digest({"b": 2, "a": 1})
+    assert records.digest({"a": 1}) != records.digest({"a": 2})
+
+
+def test_errors_are_described_with_their_traceback():
+    try:
+        raise ValueError("wrong")
+    except ValueError as error:
+        described = records.describe_error(error)
+    assert described["type"] == "ValueError"
+    assert described["message"] == "wrong"
+    assert "test_record.py" in described["traceback"]

@@ -1,0 +1,163 @@
+"""Files and terminal output of a report, and the script that makes them."""
+
+import csv
+import importlib.util
+import io
+import re
+import subprocess
+import sys
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from ghostexp.results.collect import read_run
+from ghostexp.results.diff import diff_runs, differing
+from ghostexp.results.formats import to_csv, to_markdown, to_terminal
+from ghostexp.results.report import report_on, write_report
+
+SCRIPT = Path(__file__).parents[2] / "scripts" / "report.py"
+HOSTILE = "<script>alert('x')</script> | [red]boom[/nope] `*_ <img src=http://x.test/y>"
+
+
+@pytest.fixture
+def main():
+    spec = importlib.util.spec_from_file_location("report_script", SCRIPT)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module.main
+
+
+@pytest.fixture
+def sweep(make_run, tmp_path):
+    """Two finished runs, one failed with a hostile message, one record that is cut off."""
+    make_run("ratio=10", ratio=10, acc=0.88)
+    make_run("ratio=2", ratio=2, acc=0.92)
+    error = {"type": "ValueError", "message": HOSTILE, "traceback": f"Traceback\n{HOSTILE}"}
+    make_run("ratio=3", ratio=3, acc=None, status="failed", error=error)
+    (make_run("cut") / "result.json").write_text('{"sch')
+    return tmp_path / "runs"
+
+
+def terminal(renderable) -> str:
+    console = Console(file=io.StringIO(), width=200)
+    console.print(renderable)
+    return console.file.getvalue()
+
+
+class Page(HTMLParser):
+    """Tags of a page, its text, and what it would load."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.tags, self.sources, self.text = [], [], ""
+        self.feed(text)
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append(tag)
+        self.sources += [value for name, value in attrs if name in ("src", "href")]
+
+    def handle_data(self, data):
+        self.text += data
+
+
+def test_terminal(sweep):
+    text = terminal(to_terminal(report_on(sweep)))
+    assert text.index("92.00") < text.index("│ failed") < text.index("88.00")  # 2, 3, 10
+    assert HOSTILE in text  # not read as markup
+    assert "unreadable" in text
+    assert "3 runs: 2 finished, 1 failed; 1 record unreadable" in text
+
+
+def test_markdown(sweep):
+    lines = to_markdown(report_on(sweep), {"Curves": "curves.png"}).splitlines()
+    start = lines.index(next(line for line in lines if line.startswith("| model")))
+    table = lines[start : start + 5]
+    assert len({len(re.findall(r"(?<!\\)\|", line)) for line in table}) == 1
+    assert [line.split(" | ")[0] for line in table[2:]] == ["| 2", "| 3", "| 10"]
+    assert "![Curves](curves.png)" in lines
+    text = "\n".join(lines)
+    assert "<script" not in text
+    assert "\\|" in text
+
+
+def test_csv_has_a_line_for_every_run(sweep):
+    rows = list(csv.DictReader(io.StringIO(to_csv(report_on(sweep)))))
+    assert [row["model.ratio"] for row in rows] == ["2", "3", "10"]
+    assert [row["status"] for row in rows] == ["finished", "failed", "finished"]
+    assert rows[0]["test/acc"] == "0.92"
+    assert rows[0]["paper_percent"] == "92.7"
+    assert rows[1]["error"] == f"ValueError: {HOSTILE}"
+    assert rows[1]["test/acc"] == ""
+
+
+def test_page_holds_everything_and_loads_nothing(sweep, tmp_path):
+    out = tmp_path / "elsewhere"
+    names = {path.name for path in write_report(report_on(sweep), out, png=True)}
+    assert names == {path.name for path in out.iterdir()}
+    assert {"report.md", "report.csv", "report.html", "sweep.png", "curves.png"} <= names
+    page = Page((out / "report.html").read_text())
+    assert page.tags.count("img") == 3
+    assert all(source.startswith("data:image/svg+xml;base64,") for source in page.sources)
+    assert "script" not in page.tags
+    assert HOSTILE in page.text
+    assert "92.00" in page.text
+    assert "torch 2.15.0" in page.text
+
+
+def test_a_second_report_is_the_same(sweep, tmp_path):
+    for name in ("one", "two"):
+        write_report(report_on(sweep), tmp_path / name)
+    for path in (tmp_path / "one").iterdir():
+        assert path.read_bytes() == (tmp_path / "two" / path.name).read_bytes()
+
+
+def test_script(sweep, main, capsys):
+    assert main([str(sweep), "--out", str(sweep / "new" / "out")]) == 0
+    assert "report.html" in capsys.readouterr().out
+    assert (sweep / "new" / "out" / "report.html").exists()
+    assert not (sweep / "report.html").exists()
+
+
+def test_script_diff(make_run, main, capsys):
+    runs = [str(make_run("a", acc=0.9)), str(make_run("b", ratio=3, acc=0.95))]
+    assert main(["--diff", *runs]) == 0
+    assert "model.ratio" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "arguments", [["{}"], ["{}/absent"], ["--diff", "{}", "{}"], ["{}/result.json"]]
+)
+def test_script_says_in_one_sentence_what_it_cannot_read(tmp_path, main, capsys, arguments):
+    (tmp_path / "result.json").write_text("{")
+    assert main([argument.format(tmp_path) for argument in arguments]) == 1
+    message = capsys.readouterr().err
+    assert message.startswith("error: ")
+    assert message.count("\n") == 1
+
+
+def test_script_needs_a_folder_or_two_runs(main):
+    with pytest.raises(SystemExit):
+        main([])
+    with pytest.raises(SystemExit):
+        main(["somewhere", "--diff", "a", "b"])
+
+
+def test_the_script_imports_no_torch():
+    code = "import runpy, sys; runpy.run_path(sys.argv[1]); sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code, str(SCRIPT)]).returncode == 0
+
+
+def test_diff_shows_what_differs(make_run):
+    left = read_run(make_run("a", acc=0.9))
+    right = read_run(make_run("b", ratio=3, acc=0.95, versions={"torch": "2.16.0"}))
+    text = terminal(diff_runs(left, right))
+    for word in ("model.ratio", "2.15.0", "2.16.0", "+0.0500", "0.9500"):
+        assert word in text
+    assert "cheap_kernel_size" not in text
+
+
+def test_differing_tells_absent_from_none():
+    left, right = {"a": 1, "b": None, "c": 3}, {"a": 1, "c": 4}
+    assert differing(left, right) == {"b": (None, None), "c": (3, 4)}

@@ -1,0 +1,19 @@
+"""Train one network, or a sweep of them: python train.py --help."""
+
+import sys
+
+import hydra
+from omegaconf import DictConfig
+
+from ghostexp import cli
+
+
+@hydra.main(version_base="1.3", config_path="conf", config_name="train")
+def main(cfg: DictConfig) -> float | None:
+    from ghostexp.experiment import run  # torch and Lightning load when a run starts
+
+    return run(cfg)
+
+
+if __name__ == "__main__":
+    sys.exit(cli.call(main))

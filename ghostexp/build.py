@@ -1,6 +1,7 @@
 """From a composed config to the objects of a training: datamodule, task, trainer."""
 
 import logging
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,6 +18,10 @@ from ghostexp.callbacks import AtomicCheckpointIO
 from ghostexp.cli import UserError, did_you_mean
 
 log = logging.getLogger(__name__)
+
+# Lightning 2.6 beside torch 2.15, of which users can change nothing
+warnings.filterwarnings("ignore", ".*LeafSpec", FutureWarning)
+warnings.filterwarnings("ignore", "Precision bf16-mixed is not supported by the model summary")
 
 
 @dataclass(frozen=True)

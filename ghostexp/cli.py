@@ -4,11 +4,17 @@ import difflib
 import os
 import sys
 from collections.abc import Callable, Iterable
+from pathlib import Path
 
+from hydra import compose, initialize_config_dir
 from hydra.errors import HydraException, MissingConfigException
+from omegaconf import DictConfig
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
 
 from ghostexp.directories import register_resolvers
+
+
+CONFIG_FOLDER = Path(__file__).resolve().parents[1] / "conf"
 
 
 class UserError(ValueError):
@@ -29,6 +35,17 @@ def call(main: Callable[[], None]) -> int:
         print("interrupted", file=sys.stderr)
         return 130
     return 0
+
+
+def compose_config(overrides: list[str]) -> DictConfig:
+    """The config that train.py would get with `overrides`, for scripts and tests."""
+    register_resolvers()
+    try:
+        with initialize_config_dir(str(CONFIG_FOLDER), version_base="1.3"):
+            cfg = compose("train", overrides)
+    except (HydraException, OmegaConfBaseException) as error:
+        raise UserError(explain(error)) from error
+    return cfg
 
 
 def explain(error: Exception) -> str:

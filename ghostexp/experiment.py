@@ -162,6 +162,7 @@ def _prepare(cfg: DictConfig, record: records.Record) -> Parts:
             "macs": count_macs(parts.task.net, shape),
             "input_shape": list(shape),
         }
+    parts.task.example_input_array = torch.zeros(1, *shape)  # for the model summary
     record["dataset"] = {
         "class_names": datamodule.class_names,
         "num_train": datamodule.num_train,

@@ -41,7 +41,12 @@ def main(arguments: list[str] | None = None) -> int:
         console.print(diff_runs(*runs))
         return 0
     console.print(to_terminal(report))
-    for path in write_report(report, options.out or options.folder, png=options.png):
+    try:
+        written = write_report(report, options.out or options.folder, png=options.png)
+    except OSError as error:
+        print(f"error: the report cannot be written: {error}", file=sys.stderr)
+        return 1
+    for path in written:
         console.print(f"wrote {path}", markup=False, highlight=False, soft_wrap=True)
     return 0
 

@@ -1,7 +1,7 @@
 """DFC attention: a gate for every pixel from two depthwise line filters on a half-size map.
 
 "GhostNetV2: Enhance Cheap Operation with Long-Range Attention", Tang et al., NeurIPS 2022,
-sections 3.2 and 4.1, https://arxiv.org/abs/2211.12905. The fully connected layer over all pixels
+section 4, https://arxiv.org/abs/2211.12905. The fully connected layer over all pixels
 is decoupled into one along rows and one along columns, both of finite length, as convolutions.
 """
 

@@ -20,9 +20,10 @@
 namespace {
 
 constexpr int64_t kBlock = 64;       // lanes whose sums stay in registers: 4 vectors of 16
-constexpr int64_t kMinWideRows = 64; // a tile's sums are folded once per this many wide rows
+constexpr int64_t kMinWideRows = 16; // a tile's sums are folded once per this many wide rows
+constexpr int64_t kChunk = 16;       // sums of sums round less than one long sum
 constexpr int64_t kTileBytes = 32768;
-constexpr int64_t kMaxTiles = 256;
+constexpr int64_t kMaxTiles = 1024;
 
 typedef float Floats __attribute__((vector_size(64)));
 typedef uint32_t Words __attribute__((vector_size(64)));
@@ -86,11 +87,9 @@ struct Tiling {
     return (end(t) - begin(t)) * period + (has_rest(t) ? rest / channels : 0);
   }
 
-  // block(lane, begin, end) for 64 lanes of the tile's wide rows; left(lane, offset, count) for
-  // up to 16 values of the unfinished wide row.
-  template <typename Block, typename Left>
-  void visit(int64_t t, Block block, Left left) const {
-    for (int64_t lane = 0; lane < lanes; lane += kBlock) block(lane, begin(t), end(t));
+  // left(lane, offset, count) for up to 16 values at a time of the unfinished wide row.
+  template <typename Left>
+  void visit_rest(int64_t t, Left left) const {
     if (!has_rest(t)) return;
     for (int64_t lane = 0; lane < rest; lane += kVector)
       left(lane, wide_rows * lanes + lane, std::min(kVector, rest - lane));
@@ -113,29 +112,32 @@ template <typename Term>
 void add_up(const Tiling& tiling, int64_t t, float* first, float* second, Term term) {
   std::fill_n(first, tiling.lanes, 0.0f);
   std::fill_n(second, tiling.lanes, 0.0f);
-  tiling.visit(
-      t,
-      [&](int64_t lane, int64_t begin, int64_t end) {
-        Floats a[4] = {}, b[4] = {};
-        for (int64_t row = begin; row < end; ++row)
+  for (int64_t lane = 0; lane < tiling.lanes; lane += kBlock) {
+    Floats first_sums[4] = {}, second_sums[4] = {};
+    for (int64_t start = tiling.begin(t); start < tiling.end(t); start += kChunk) {
+      Floats a[4] = {}, b[4] = {};
+      const int64_t end = std::min(start + kChunk, tiling.end(t));
+      for (int64_t row = start; row < end; ++row)
 #pragma GCC unroll 4
-          for (int v = 0; v < 4; ++v) {
-            const int64_t at = lane + v * kVector;
-            term(row * tiling.lanes + at, at, kVector, a[v], b[v]);
-          }
         for (int v = 0; v < 4; ++v) {
-          store(first + lane + v * kVector, a[v]);
-          store(second + lane + v * kVector, b[v]);
+          const int64_t at = lane + v * kVector;
+          term(row * tiling.lanes + at, at, kVector, a[v], b[v]);
         }
-      },
-      [&](int64_t lane, int64_t offset, int64_t count) {
-        Floats a = {}, b = {};
-        term(offset, lane, count, a, b);
-        for (int64_t l = 0; l < count; ++l) {
-          first[lane + l] += a[l];
-          second[lane + l] += b[l];
-        }
-      });
+      for (int v = 0; v < 4; ++v) first_sums[v] += a[v], second_sums[v] += b[v];
+    }
+    for (int v = 0; v < 4; ++v) {
+      store(first + lane + v * kVector, first_sums[v]);
+      store(second + lane + v * kVector, second_sums[v]);
+    }
+  }
+  tiling.visit_rest(t, [&](int64_t lane, int64_t offset, int64_t count) {
+    Floats a = {}, b = {};
+    term(offset, lane, count, a, b);
+    for (int64_t l = 0; l < count; ++l) {
+      first[lane + l] += a[l];
+      second[lane + l] += b[l];
+    }
+  });
 }
 
 template <typename T>
@@ -203,34 +205,25 @@ void join_moments(const Tiling& tiling, const double* means, const double* squar
   }
 }
 
-// to = by_x * (x - mean) + by_g * g + offset, over one tile; g may be null.
-template <typename T, bool with_g>
-void transform(const Tiling& tiling, int64_t t, const T* x, const T* g, T* to, const float* mean,
-               const float* by_x, const float* by_g, const float* offset) {
-  tiling.visit(
-      t,
-      [&](int64_t lane, int64_t begin, int64_t end) {
-        Floats m[4], p[4], q[4], o[4];
-        for (int v = 0; v < 4; ++v) {
-          const int64_t at = lane + v * kVector;
-          m[v] = load(mean + at), p[v] = load(by_x + at), o[v] = load(offset + at);
-          if (with_g) q[v] = load(by_g + at);
-        }
-        for (int64_t row = begin; row < end; ++row)
-#pragma GCC unroll 4
-          for (int v = 0; v < 4; ++v) {
-            const int64_t at = row * tiling.lanes + lane + v * kVector;
-            Floats value = (load(x + at) - m[v]) * p[v] + o[v];
-            if (with_g) value += load(g + at) * q[v];
-            store(to + at, value);
-          }
-      },
-      [&](int64_t lane, int64_t at, int64_t n) {
-        Floats value = (load(x + at, n) - load(mean + lane)) * load(by_x + lane) +
-                       load(offset + lane);
-        if (with_g) value += load(g + at, n) * load(by_g + lane);
-        store_first(to + at, value, n);
-      });
+// to = (x - x_mean) * by_x + offset, or in the backward pass + (g - g_mean) * by_g, over one tile.
+template <typename T, bool backward>
+void transform(const Tiling& tiling, int64_t t, const T* x, const T* g, T* to, const float* x_mean,
+               const float* by_x, const float* g_mean, const float* by_g, const float* offset) {
+  const auto at_lanes = [&](int64_t lane, int64_t at, int64_t n) {
+    const Floats scaled = (load(x + at, n) - load(x_mean + lane)) * load(by_x + lane);
+    if constexpr (backward)
+      return scaled + (load(g + at, n) - load(g_mean + lane)) * load(by_g + lane);
+    else
+      return scaled + load(offset + lane);
+  };
+  for (int64_t row = tiling.begin(t); row < tiling.end(t); ++row)
+    for (int64_t lane = 0; lane < tiling.lanes; lane += kVector) {
+      const int64_t at = row * tiling.lanes + lane;
+      store(to + at, at_lanes(lane, at, kVector));
+    }
+  tiling.visit_rest(t, [&](int64_t lane, int64_t at, int64_t n) {
+    store_first(to + at, at_lanes(lane, at, n), n);
+  });
 }
 
 template <typename T>
@@ -257,7 +250,7 @@ void forward(const T* x, T* y, const float* weight, const float* bias, const Sta
     }
 #pragma omp for schedule(static)
     for (int64_t t = 0; t < tiling.tiles; ++t)
-      transform<T, false>(tiling, t, x, nullptr, y, mean, by_x, nullptr, offset);
+      transform<T, false>(tiling, t, x, nullptr, y, mean, by_x, nullptr, nullptr, offset);
   }
 }
 
@@ -270,9 +263,9 @@ void backward(const T* x, const T* g, T* dx, const float* weight, const float* m
   const Tiling tiling(rows, channels, sizeof(T));
   std::vector<double> g_sums(tiling.tiles * channels), products(tiling.tiles * channels);
   std::vector<float> lanes(4 * tiling.lanes), per_channel(3 * channels);
-  float *centre = lanes.data(), *by_x = centre + tiling.lanes;
-  float *by_g = by_x + tiling.lanes, *offset = by_g + tiling.lanes;
-  tiling.spread(mean, centre);
+  float *x_mean = lanes.data(), *by_x = x_mean + tiling.lanes;
+  float *by_g = by_x + tiling.lanes, *g_mean = by_g + tiling.lanes;
+  tiling.spread(mean, x_mean);
 #pragma omp parallel num_threads(threads)
   {
     std::vector<float> scratch(2 * tiling.lanes);
@@ -283,7 +276,7 @@ void backward(const T* x, const T* g, T* dx, const float* weight, const float* m
              [&](int64_t at, int64_t lane, int64_t n, Floats& a, Floats& b) {
                const Floats values = load(g + at, n);
                a += values;
-               b += values * (load(x + at, n) - load(centre + lane));
+               b += values * (load(x + at, n) - load(x_mean + lane));
              });
       tiling.fold(first, &g_sums[t * channels]);
       tiling.fold(second, &products[t * channels]);
@@ -299,17 +292,17 @@ void backward(const T* x, const T* g, T* dx, const float* weight, const float* m
         const double inverse = inverse_std[c], scale = inverse * (weight ? weight[c] : 1.0f);
         per_channel[c] = float(-scale * inverse * inverse * product / rows);
         per_channel[channels + c] = float(scale);
-        per_channel[2 * channels + c] = float(-scale * g_sum / rows);
+        per_channel[2 * channels + c] = float(g_sum / rows);
         if (dweight) dweight[c] = float(product * inverse);
         if (dbias) dbias[c] = float(g_sum);
       }
       tiling.spread(per_channel.data(), by_x);
       tiling.spread(per_channel.data() + channels, by_g);
-      tiling.spread(per_channel.data() + 2 * channels, offset);
+      tiling.spread(per_channel.data() + 2 * channels, g_mean);
     }
 #pragma omp for schedule(static)
     for (int64_t t = 0; t < tiling.tiles; ++t)
-      transform<T, true>(tiling, t, x, g, dx, centre, by_x, by_g, offset);
+      transform<T, true>(tiling, t, x, g, dx, x_mean, by_x, g_mean, by_g, nullptr);
   }
 }
 

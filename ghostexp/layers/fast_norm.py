@@ -21,24 +21,35 @@ from torch.autograd.function import once_differentiable
 SOURCE = Path(__file__).with_name("fast_norm.cpp")
 FLAGS = ["-std=c++17", "-O3", "-march=native", "-fno-math-errno", "-fopenmp", "-shared", "-fPIC"]
 MIN_VALUES = 16_384  # below, the calls cost more than the kernels save
+MAX_CHANNELS = 128  # above, the stock operator is as fast
 C_NAMES = {torch.float32: "float", torch.bfloat16: "bfloat16"}
 
 
 class FastBatchNorm2d(nn.BatchNorm2d):
     """`nn.BatchNorm2d`, [N, C, H, W] -> [N, C, H, W]: same state, semantics and statistics.
 
-    Training uses the own kernels where `is_fast(inputs)` and weights and statistics are float32;
-    everything else, evaluation included, is the stock operator's. Not differentiable twice.
+    Training uses the own kernels where `is_fast(inputs)` and parameters and statistics are float32
+    on the CPU; everything else, evaluation and errors included, is the stock operator's. What the
+    kernels computed is not differentiable twice.
     """
 
     def forward(self, inputs: Tensor) -> Tensor:
-        if not (self.training and self._is_float32() and is_fast(inputs)):
+        if not (self.training and is_fast(inputs) and self._fits(inputs)):
             return super().forward(inputs)
         return _FastNorm.apply(inputs, self.weight, self.bias, *self._next_statistics(), self.eps)
 
-    def _is_float32(self) -> bool:
-        tensors = (self.weight, self.bias, self.running_mean, self.running_var)
-        return all(tensor is None or tensor.dtype == torch.float32 for tensor in tensors)
+    def _fits(self, inputs: Tensor) -> bool:
+        state = (self.weight, self.bias, self.running_mean, self.running_var)
+        return all(
+            tensor is None
+            or (
+                tensor.dtype == torch.float32
+                and tensor.device == inputs.device
+                and tensor.shape == inputs.shape[1:2]
+                and tensor.is_contiguous()
+            )
+            for tensor in state
+        )
 
     def _next_statistics(self) -> tuple[Tensor | None, Tensor | None, float]:
         """Running mean and variance to update, and the share of this batch in them."""
@@ -51,9 +62,10 @@ class FastBatchNorm2d(nn.BatchNorm2d):
 
 
 def is_fast(inputs: Tensor) -> bool:
-    """Whether the kernels take `inputs`: CPU, channels_last, float32 or bfloat16, large enough.
+    """Whether the kernels take `inputs`, [N, C, H, W].
 
-    Under `torch.compile` they do not: its own fused normalisation is as fast.
+    They take channels_last float32 or bfloat16 maps on the CPU, of at most MAX_CHANNELS channels
+    and at least MIN_VALUES values; nothing under `torch.compile`, which fuses its own.
     """
     return (
         not torch.compiler.is_compiling()
@@ -62,7 +74,7 @@ def is_fast(inputs: Tensor) -> bool:
         and inputs.dtype in C_NAMES
         and inputs.dim() == 4
         and inputs.numel() >= MIN_VALUES
-        and inputs.numel() > inputs.shape[1]  # one value per channel has no variance
+        and inputs.shape[1] <= MAX_CHANNELS
         and inputs.is_contiguous(memory_format=torch.channels_last)
     )
 

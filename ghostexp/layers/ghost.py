@@ -119,10 +119,9 @@ class GhostModule(nn.Module):
         if self.ratio == 1:
             return intrinsic
         ghosts = self.cheap_operation(intrinsic)  # [N, m * (s - 1), H', W']
-        maps = torch.cat([intrinsic, ghosts], dim=1)
-        if maps.shape[1] == self.out_channels:
-            return maps
-        return maps[:, : self.out_channels]  # ceil made some too many
+        # ceil made some too many; cut before the concatenation, whose result is then contiguous
+        kept = ghosts[:, : self.out_channels - intrinsic.shape[1]]
+        return torch.cat([intrinsic, kept], dim=1)
 
     def extra_repr(self) -> str:
         return f"ratio={self.ratio}"

@@ -1,6 +1,6 @@
 """Ghost module whose convolutions train as sums of branches, which fuse to one convolution each.
 
-"GhostNetV3: Exploring the Training Strategies for Compact Models", Liu et al. 2024, section 3.1,
+"GhostNetV3: Exploring the Training Strategies for Compact Models", Liu et al. 2024,
 https://arxiv.org/abs/2404.11202. Every branch ends in its own batch norm. In eval mode a batch norm
 is an affine map of each channel, so that the sum of the branches is one convolution with a bias.
 """

@@ -1,6 +1,6 @@
 """GhostNet: a stem, 16 Ghost bottlenecks and a classifier.
 
-"GhostNet: More Features from Cheap Operations", Han et al., CVPR 2020, section 3.3 and Table 1,
+"GhostNet: More Features from Cheap Operations", Han et al., CVPR 2020, section 3.2 and Table 1,
 https://arxiv.org/abs/1911.11907. All Ghost modules have ratio 2, a 1x1 primary convolution and
 3x3 cheap operations. With 1000 classes, for 224x224 images:
 
@@ -35,7 +35,7 @@ def make_divisible(channels: float, divisor: int = 4) -> int:
 class BlockRow(NamedTuple):
     """One row of Table 1: what a bottleneck needs to know besides its input channels."""
 
-    kernel_size: int  # of the depthwise convolution, which only a stride and a shortcut have
+    kernel_size: int  # of the depthwise convolutions, in the stride and in the shortcut
     mid_channels: int
     out_channels: int
     squeeze: bool
@@ -48,7 +48,7 @@ class BlockRow(NamedTuple):
         )
 
 
-BLOCKS = [  # Table 1; its kernels are not printed, they are those of the authors' network
+BLOCKS = [  # Table 1; the kernels are not printed there but are the authors'
     # kernel, #exp, #out, SE, stride         map of a 224x224 image
     BlockRow(3, 16, 16, False, 1),  # 112
     BlockRow(3, 48, 24, False, 2),
@@ -123,8 +123,9 @@ class GhostNet(nn.Module):
     `blocks` holds the bottleneck for each row of Table 1, called with its input channels and its
     row. `feature_channels` holds the channels of the maps of `forward_features`, C2 to C5.
 
-    The total stride is 32. `small_input` makes it 8, for 32x32 images: stem and second block (the
-    strides that lead to C1 and C2) get stride 1, so that C2 to C5 have 32, 16, 8 and 4 pixels.
+    The total stride is 32. `small_input` makes it 8, for 32x32 images: the stem and the second
+    block (rows 1 and 3 of Table 1) get stride 1, and that block no depthwise convolution. C2 to C5
+    are then 32, 16, 8 and 4 pixels wide, at strides 1, 2, 4 and 8.
     """
 
     def __init__(
@@ -159,7 +160,7 @@ class GhostNet(nn.Module):
         init_weights(self)
 
     def forward_features(self, images: Tensor) -> OrderedDict[str, Tensor]:
-        """Maps C2 to C5 of [N, c, H, W] at strides 4, 8, 16 and 32, for a feature pyramid."""
+        """Maps C2 to C5 of [N, c, H, W], at strides 4, 8, 16 and 32; for a feature pyramid."""
         maps = self.stem(images)
         taps = {index: name for name, index in TAPS.items()}
         features = OrderedDict()

@@ -14,7 +14,7 @@ from functools import partial
 from ghostexp.layers.dfc import DFCAttention
 from ghostexp.models.ghostnet import BLOCKS, GhostBottleneck, GhostNet
 
-PLAIN_BLOCKS = 2  # before C2 the maps are too large for attention to pay
+PLAIN_BLOCKS = 2  # the authors' choice; not printed in the paper
 
 DFCBottleneck = partial(GhostBottleneck, attention_layer=DFCAttention)
 
@@ -27,7 +27,7 @@ def ghostnet_v2(
     dropout: float = 0.2,
     small_input: bool = False,
 ) -> GhostNet:
-    """GhostNetV2; images of at least 64x64, or 16x16 with `small_input` as in `GhostNet`."""
+    """GhostNetV2, for images above 32x32, or above 8x8 with `small_input` as in `GhostNet`."""
     plain = [GhostBottleneck] * PLAIN_BLOCKS
     attentive = [DFCBottleneck] * (len(BLOCKS) - PLAIN_BLOCKS)
     return GhostNet(

@@ -1,6 +1,6 @@
 """GhostNetV3: GhostNetV2 whose Ghost modules and strided convolutions train as sums of branches.
 
-"GhostNetV3: Exploring the Training Strategies for Compact Models", Liu et al. 2024, section 3.1,
+"GhostNetV3: Exploring the Training Strategies for Compact Models", Liu et al. 2024,
 https://arxiv.org/abs/2404.11202. `fuse_branches` gives the deployed form: GhostNetV2's network with
 a bias for each batch norm behind a fused convolution. Stem, shortcuts, DFC attention and head have
 no branches. With 1000 classes and width 1, for 224x224 images:
@@ -31,7 +31,7 @@ def ghostnet_v3(
     dropout: float = 0.2,
     small_input: bool = False,
 ) -> GhostNet:
-    """GhostNetV3 in its training form; images of at least 64x64, 16x16 with `small_input`."""
+    """GhostNetV3 in its training form, for images above 32x32, or 8x8 with `small_input`."""
     plain = [RepBottleneck] * PLAIN_BLOCKS
     attentive = [RepDFCBottleneck] * (len(BLOCKS) - PLAIN_BLOCKS)
     return GhostNet(

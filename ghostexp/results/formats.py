@@ -41,13 +41,15 @@ def to_markdown(report: Report, pictures: dict[str, str]) -> str:
 
 def to_csv(report: Report) -> str:
     """One line a run, also of those without a result; metrics as they were logged."""
-    lines = [_record_line(report, row, run) for row in report.rows for run in row.runs]
-    metrics = sorted({name for line in lines for name in line if "/" in name})
-    names = [name for name in lines[0] if "/" not in name]
+    runs = [(row, run) for row in report.rows for run in row.runs]
+    facts = [_facts(report, row, run) for row, run in runs]
+    metrics = sorted({name for _, run in runs for name in run.record["metrics"]} - facts[0].keys())
     buffer = io.StringIO()
-    writer = csv.DictWriter(buffer, [*names, *metrics], restval="", lineterminator="\n")
+    writer = csv.DictWriter(buffer, [*facts[0], *metrics], restval="", lineterminator="\n")
     writer.writeheader()
-    writer.writerows(lines)
+    writer.writerows(
+        run.record["metrics"] | fact for (_, run), fact in zip(runs, facts, strict=True)
+    )
     return buffer.getvalue()
 
 
@@ -81,9 +83,10 @@ def counted(values: dict[str, int]) -> list[str]:
     return [f"{value} ({count} run{'s' if count > 1 else ''})" for value, count in values.items()]
 
 
-def _record_line(report: Report, row: Row, run: Run) -> dict[str, object]:
+def _facts(report: Report, row: Row, run: Run) -> dict[str, object]:
     record = run.record
     paper = published(row, report.metric)
+    ours = Row({}, [run]).share(report.metric)
     return {
         "run": run.label,
         **{key: run.value(key) for key in report.keys},
@@ -93,12 +96,12 @@ def _record_line(report: Report, row: Row, run: Run) -> dict[str, object]:
         "macs": record["network"].get("macs"),
         "selected_by": record["selected"].get("rule"),
         "paper_percent": paper.percent if paper else None,
+        "difference_points": ours.mean - paper.percent if ours and paper else None,
         "images_per_s": record.get("throughput"),
         "latency_ms": record.get("latency_ms"),
         "wall_s": record.get("wall_s"),
         "epochs": record.get("epochs"),
         "error": run.last_line_of_error,
-        **record["metrics"],
     }
 
 

@@ -64,7 +64,10 @@ def draw_sweep(rows: list[Row], metric: str, not_started: int) -> Figure | None:
     longest = max(len(handle.get_label()) for handle in handles)
     ncols = 3 if longest <= 36 else 2 if longest <= 48 else 1
     figure.legend(handles=handles, loc="outside upper center", ncols=ncols)
-    remark(figure, missing(rows, lambda run: _counts(run, metric), not_started))
+    remarks = [missing(rows, lambda run: _counts(run, metric), not_started)]
+    if any(row.metric(metric).std is not None for row in done):
+        remarks.append("bars: standard deviation over seeds")
+    remark(figure, "; ".join(filter(None, remarks)))
     return figure
 
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
-from ghostexp.results.collect import Run, Tree, read_curves
+from ghostexp.results.collect import Run, Tree, as_number, read_curves
 from ghostexp.results.paper import Published, caveat, find_published
 from ghostexp.results.rows import (
     Estimate,
@@ -154,7 +154,11 @@ def spread(value: Estimate | None) -> str:
 
 
 def _swept_columns(keys: list[str], rows: list[Row]) -> list[Column]:
-    columns = [Column(key, [show(row.swept[key]) for row in rows]) for key in keys]
+    columns = []
+    for key in keys:
+        values = [row.swept[key] for row in rows]
+        are_numbers = all(value is None or as_number(value) is not None for value in values)
+        columns.append(Column(key, [show(value) for value in values], are_numbers))
     if any(row.name != label for row, label in zip(rows, labels(rows), strict=True)):
         columns.append(Column("run", [row.folder for row in rows], is_number=False))
     return columns

@@ -88,8 +88,16 @@ def test_csv_has_a_line_for_every_run(sweep):
     assert [row["status"] for row in rows] == ["finished", "failed", "finished"]
     assert rows[0]["test/acc"] == "0.92"
     assert rows[0]["paper_percent"] == "92.7"
+    assert float(rows[0]["difference_points"]) == pytest.approx(-0.7)
     assert rows[1]["error"] == f"ValueError: {HOSTILE}"
     assert rows[1]["test/acc"] == ""
+
+
+def test_csv_takes_metrics_of_any_name(make_run, tmp_path):
+    make_run("a", metrics={"test/acc": 0.5, "lr-SGD": 0.1, "epochs": 7.0})
+    make_run("b", ratio=3, acc=None, status="failed")
+    first, second = csv.DictReader(io.StringIO(to_csv(report_on(tmp_path))))
+    assert (first["lr-SGD"], first["epochs"], second["lr-SGD"]) == ("0.1", "2", "")
 
 
 def test_page_holds_everything_and_loads_nothing(sweep, tmp_path):
@@ -118,6 +126,11 @@ def test_script(sweep, main, capsys):
     assert "report.html" in capsys.readouterr().out
     assert (sweep / "new" / "out" / "report.html").exists()
     assert not (sweep / "report.html").exists()
+
+
+def test_script_cannot_write(sweep, main, capsys):
+    assert main([str(sweep), "--out", str(sweep / "cut" / "result.json")]) == 1
+    assert capsys.readouterr().err.startswith("error: the report cannot be written")
 
 
 def test_script_diff(make_run, main, capsys):

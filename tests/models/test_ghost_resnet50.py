@@ -1,0 +1,52 @@
+"""Ghost-ResNet-50: sizes, which convolutions are converted, gradients."""
+
+import pytest
+import torch
+from torch import nn
+from torchvision.models import resnet50
+
+from ghostexp.analysis.complexity import count_macs, count_params
+from ghostexp.layers import GhostModule
+from ghostexp.models.ghost_resnet50 import ghost_resnet50
+
+IMAGE = (3, 224, 224)
+
+
+def converted_params(ratio: int) -> int:
+    """The dense network's params, with the paper's formula for each convolution but the first."""
+    total = sum(parameter.numel() for parameter in resnet50().parameters())
+    for name, conv in resnet50().named_modules():
+        if isinstance(conv, nn.Conv2d) and name != "conv1":
+            intrinsic = conv.out_channels // ratio  # all of them divide
+            total += intrinsic * conv.weight[0].numel() + intrinsic * (ratio - 1) * 9
+            total -= conv.weight.numel()
+    return total
+
+
+@pytest.mark.parametrize(
+    ("ratio", "params", "macs"),
+    [
+        (1, 25_557_032, 4_089_184_256),
+        (2, 13_953_512, 2_151_023_360),
+        (4, 8_151_752, 1_181_942_912),
+    ],
+)
+def test_costs(ratio, params, macs):
+    net = ghost_resnet50(ratio=ratio)
+    assert (count_params(net), count_macs(net, IMAGE)) == (params, macs)
+    assert ratio == 1 or params == converted_params(ratio)
+
+
+def test_converts_all_but_the_stem_unless_told_otherwise():
+    net = ghost_resnet50()
+    assert type(net.conv1) is nn.Conv2d
+    assert sum(isinstance(module, GhostModule) for module in net.modules()) == 52
+    assert isinstance(ghost_resnet50(skip=[]).conv1, GhostModule)
+
+
+def test_every_parameter_gets_a_finite_gradient():
+    net = ghost_resnet50(7, 1, ratio=4, cheap_kernel_size=5)
+    logits = net(torch.randn(2, 1, 64, 64))
+    assert logits.shape == (2, 7)
+    logits.square().sum().backward()
+    assert all(parameter.grad.isfinite().all() for parameter in net.parameters())

@@ -13,7 +13,6 @@ from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBase
 
 from ghostexp.directories import register_resolvers
 
-
 CONFIG_FOLDER = Path(__file__).resolve().parents[1] / "conf"
 
 

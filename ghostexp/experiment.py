@@ -34,14 +34,15 @@ def run(cfg: DictConfig) -> float | None:
     """Do the job that Hydra composed; return its test accuracy, for a sweeper that optimises it."""
     job = Job.of_hydra(HydraConfig.get())
     try:
-        return _run(job_config(cfg, job), job)
+        return run_job(job_config(cfg, job), job)
     except UserError as error:
         if job.multirun:
             raise  # Hydra goes on with the other jobs, and raises it at the end
         raise SystemExit(f"error: {error}") from None
 
 
-def _run(cfg: DictConfig, job: Job) -> float | None:
+def run_job(cfg: DictConfig, job: Job) -> float | None:
+    """`run` without Hydra around it: the same for a config and a job from anywhere."""
     with open_dict(cfg):
         cfg.run_dir = str(job.directory)
     decision = decide(job.directory, digest_config(cfg), rerun=cfg.rerun, resume=job.resumes)

@@ -62,7 +62,7 @@ def seconds_a_step(
     batches: Iterator[Batch],
     autocast: AbstractContextManager,
 ) -> float:
-    """Mean seconds of a training step in a bare PyTorch loop: what any framework is held against."""
+    """Mean seconds of a training step in a bare PyTorch loop, which ours is held against."""
     count, started = 0, time.perf_counter()
     for images, labels in batches:
         with autocast:

@@ -1,0 +1,49 @@
+"""The application in this process: importing torch once, not once a test."""
+
+import importlib.util
+import logging
+
+import pytest
+from helpers import ROOT, SMALL
+
+from ghostexp import cli
+
+
+@pytest.fixture
+def app(tmp_path, monkeypatch):
+    """Call train.py with overrides, in an empty folder; returns the exit code."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HYDRA_FULL_ERROR", "1")
+    spec = importlib.util.spec_from_file_location("train", ROOT / "train.py")
+    train = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(train)
+
+    def call(*arguments):
+        monkeypatch.setattr("sys.argv", ["train.py", *arguments])
+        try:
+            return cli.call(train.main)
+        except SystemExit as stop:
+            if isinstance(stop.code, str):
+                print(stop.code)
+                return 1
+            return stop.code
+        finally:
+            for handler in logging.root.handlers[:]:
+                if isinstance(handler, logging.FileHandler):
+                    logging.root.removeHandler(handler)
+                    handler.close()
+
+    return call
+
+
+@pytest.fixture
+def small_run(app, tmp_path):
+    """One small finished run with overrides; returns its folder."""
+
+    def run(*overrides):
+        before = set(tmp_path.glob("outputs/train/*"))
+        assert app(*SMALL, "trainer.max_epochs=2", *overrides) == 0
+        (folder,) = set(tmp_path.glob("outputs/train/*")) - before
+        return folder
+
+    return run

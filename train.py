@@ -8,7 +8,7 @@ from omegaconf import DictConfig
 from ghostexp import cli
 
 
-@hydra.main(version_base="1.3", config_path="conf", config_name="train")
+@hydra.main(version_base="1.3", config_path=str(cli.CONFIG_FOLDER), config_name="train")
 def main(cfg: DictConfig) -> float | None:
     from ghostexp.experiment import run  # torch and Lightning load when a run starts
 

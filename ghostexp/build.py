@@ -21,6 +21,7 @@ log = logging.getLogger(__name__)
 
 # Lightning 2.6 beside torch 2.15, of which users can change nothing
 warnings.filterwarnings("ignore", ".*LeafSpec", FutureWarning)
+warnings.filterwarnings("ignore", "Checkpoint directory .* exists and is not empty")  # resuming
 warnings.filterwarnings("ignore", "Precision bf16-mixed is not supported by the model summary")
 
 

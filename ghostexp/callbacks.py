@@ -4,6 +4,7 @@ import csv
 import os
 import random
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from matplotlib.figure import Figure
 from pytorch_lightning.callbacks import RichProgressBar
 from pytorch_lightning.loggers import TensorBoardLogger
 from pytorch_lightning.plugins.io import TorchCheckpointIO
-from torch import Tensor
+from torch import Tensor, nn
 from torchvision.utils import make_grid
 
 GRID_IMAGES = 64
@@ -89,6 +90,17 @@ class SaveInterrupted(pl.Callback):
     ) -> None:
         if trainer.state.fn == "fit" and trainer.global_step > 0:
             trainer.save_checkpoint(self.path)
+
+
+class ChangeNetwork(pl.Callback):
+    """Calls `change(net)`, which alters the task's network in place, before a fit."""
+
+    def __init__(self, change: Callable[[nn.Module], nn.Module]) -> None:
+        self.change = change
+
+    def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
+        if stage == "fit":
+            self.change(pl_module.net)
 
 
 class Progress(RichProgressBar):

@@ -1,0 +1,140 @@
+"""The task against formulas computed by hand."""
+
+from functools import partial
+
+import pytest
+import pytorch_lightning as pl
+import torch
+from torch import nn
+from torch.utils.data import DataLoader, TensorDataset
+
+from ghostexp.optim import constant, cosine, parameter_groups
+from ghostexp.tasks import ClassificationTask
+
+
+def make_task(net, *, num_classes=3, sched=None, **options):
+    return ClassificationTask(
+        net,
+        num_classes=num_classes,
+        loss=nn.CrossEntropyLoss(),
+        optimizer=partial(torch.optim.SGD, lr=0.1),
+        sched=sched or {"scheduler": constant, "interval": "epoch", "frequency": 1},
+        param_groups=parameter_groups,
+        **options,
+    )
+
+
+def trainer(tmp_path, **options):
+    return pl.Trainer(
+        default_root_dir=tmp_path,
+        accelerator="cpu",
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        **{"max_epochs": 1, **options},
+    )
+
+
+class Fixed(nn.Module):
+    """Logits that are the images' first pixels, and one parameter without effect on them."""
+
+    def __init__(self):
+        super().__init__()
+        self.shift = nn.Parameter(torch.zeros(()))
+
+    def forward(self, images):
+        return images[:, :, 0, 0] + self.shift
+
+
+@pytest.fixture
+def batches():
+    generator = torch.Generator().manual_seed(0)
+    images = torch.randn(10, 3, 2, 2, generator=generator)
+    labels = torch.randint(3, (10,), generator=generator)
+    return images, labels
+
+
+def test_metrics_are_means_over_images_whatever_the_batches(tmp_path, batches):
+    images, labels = batches
+    task = make_task(Fixed())
+    loader = DataLoader(TensorDataset(images, labels), batch_size=4)  # 4, 4, 2
+    (found,) = trainer(tmp_path).test(task, loader, verbose=False)
+    logits = images[:, :, 0, 0]
+    assert found["test/acc"] == pytest.approx((logits.argmax(1) == labels).float().mean().item())
+    assert found["test/loss"] == pytest.approx(nn.functional.cross_entropy(logits, labels).item())
+    confusion = task.test_confusion.compute()
+    for true in range(3):
+        for predicted in range(3):
+            expected = ((labels == true) & (logits.argmax(1) == predicted)).sum()
+            assert confusion[true, predicted] == expected
+
+
+def test_top5_is_counted_where_it_means_something(tmp_path):
+    logits = torch.eye(7)[:, :, None, None] + torch.arange(7.0)[None, :, None, None] / 10
+    labels = torch.arange(7)
+    task = make_task(Fixed(), num_classes=7)
+    (found,) = trainer(tmp_path).test(
+        task, DataLoader(TensorDataset(logits, labels), batch_size=7), verbose=False
+    )
+    expected = (logits[:, :, 0, 0].topk(5, dim=1).indices == labels[:, None]).any(1).float().mean()
+    assert found["test/acc_top5"] == pytest.approx(expected.item())
+    assert "test/acc_top5" not in make_task(Fixed()).logged_metrics
+
+
+def test_training_metrics_of_an_epoch(tmp_path, batches):
+    images, labels = batches
+    task = make_task(Fixed())
+    task.optimizer = partial(torch.optim.SGD, lr=0.0)
+    fit = trainer(tmp_path)
+    loader = DataLoader(TensorDataset(images, labels), batch_size=4)
+    fit.fit(task, loader)
+    logits = images[:, :, 0, 0]
+    found = fit.callback_metrics
+    assert found["train/acc"].item() == pytest.approx(
+        (logits.argmax(1) == labels).float().mean().item()
+    )
+    assert found["train/loss"].item() == pytest.approx(
+        nn.functional.cross_entropy(logits, labels).item(), rel=1e-5
+    )
+
+
+def test_mixed_targets_train(batches):
+    images, labels = batches
+    task = make_task(Fixed())
+    task.trainer = pl.Trainer(logger=False, enable_checkpointing=False, accelerator="cpu")
+    soft = nn.functional.one_hot(labels, 3).float() * 0.7 + 0.1
+    loss = task.training_step((images, soft), batch_idx=1)
+    expected = -(soft * images[:, :, 0, 0].log_softmax(1)).sum(1).mean()
+    assert loss.item() == pytest.approx(expected.item(), rel=1e-5)
+
+
+def test_a_step_schedule_is_told_the_number_of_steps(tmp_path, batches):
+    sched = {"scheduler": partial(cosine, warmup=0.0), "interval": "step", "frequency": 1}
+    task = make_task(Fixed(), sched=sched)
+    fit = trainer(tmp_path, max_epochs=2)
+    fit.fit(task, DataLoader(TensorDataset(*batches), batch_size=5))
+    assert fit.optimizers[0].param_groups[0]["lr"] == pytest.approx(0, abs=1e-9)  # 4 steps of 4
+
+
+def test_one_batch_is_learnt_by_heart(tmp_path):
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Flatten(), nn.Linear(12, 16), nn.ReLU(), nn.Linear(16, 3))
+    images, labels = torch.randn(8, 3, 2, 2), torch.arange(8) % 3
+    task = make_task(net)
+    fit = trainer(tmp_path, max_epochs=150)
+    fit.fit(task, DataLoader(TensorDataset(images, labels), batch_size=8))
+    assert fit.callback_metrics["train/acc"].item() == 1.0
+
+
+def test_memory_format_is_an_option():
+    conv = nn.Conv2d(4, 8, 3)
+    assert make_task(conv).net.weight.is_contiguous(memory_format=torch.channels_last)
+    plain = make_task(nn.Conv2d(4, 8, 3), channels_last=False)
+    assert plain.net.weight.is_contiguous()
+    assert plain.memory_format == torch.contiguous_format
+
+
+def test_compiling_keeps_the_names_of_the_weights():
+    net = nn.Sequential(nn.Flatten(), nn.Linear(12, 3))
+    assert list(make_task(net, compile=True).state_dict()) == ["net.1.weight", "net.1.bias"]

@@ -46,11 +46,10 @@ def build_parts(cfg: DictConfig) -> Parts:
         sched=build(cfg.sched, "sched"),
     )
     callbacks = _build_callbacks(cfg, datamodule, task)
-    precision = cfg.trainer.precision
     trainer = build(
         cfg.trainer,
         "trainer",
-        precision=fastest_precision() if precision == "auto" else precision,
+        precision=resolve_precision(cfg.trainer.precision),
         callbacks=callbacks,
         logger=[build(node, f"logger.{name}") for name, node in _nodes(cfg.get("logger"))],
         default_root_dir=str(cfg.run_dir),
@@ -84,8 +83,10 @@ def users_mistakes(path: str) -> Iterator[None]:
         raise UserError(f"{path}: {error}") from error
 
 
-def fastest_precision() -> str:
-    """bf16 where the device computes in it (AVX512-BF16 or AMX on a CPU), 32 bit elsewhere."""
+def resolve_precision(precision: str) -> str:
+    """`auto` is bf16 where the device computes in it (AVX512-BF16 or AMX on a CPU), else 32 bit."""
+    if precision != "auto":
+        return precision
     if torch.cuda.is_available():
         fast = torch.cuda.is_bf16_supported(including_emulation=False)
     else:

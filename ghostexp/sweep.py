@@ -59,11 +59,7 @@ class Job:
                 for group, choice in hydra.runtime.choices.items()
                 if choice is not None and not group.startswith("hydra/")
             },
-            config_folders=[
-                Path(source.path)
-                for source in hydra.runtime.config_sources
-                if source.schema == "file"
-            ],
+            config_folders=_config_folders(hydra),
         )
 
 
@@ -114,7 +110,7 @@ def decide(directory: Path, config: dict[str, Any], *, rerun: bool, resume: bool
 
 
 class SweepCallback(Callback):
-    """Before a sweep's first job: name what varies, and freeze every grid point's config."""
+    """Before a sweep's first job: name what varies, check every grid point, freeze its config."""
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
         arguments = sweep_arguments(config)
@@ -125,8 +121,36 @@ class SweepCallback(Callback):
             config.hydra.overrides.hydra.append(
                 f"hydra.job.config.override_dirname.exclude_keys=[{','.join(fixed)}]"
             )
-        if config.hydra.sweeper._target_.endswith("BasicSweeper"):
-            freeze(config, BasicSweeper.split_arguments(parsed, max_batch_size=None)[0])
+        if not config.hydra.sweeper._target_.endswith("BasicSweeper"):
+            return  # a search: its points are not known yet
+        from ghostexp.preflight import preflight  # torch loads when a sweep starts
+
+        jobs = compose_grid(config, BasicSweeper.split_arguments(parsed, max_batch_size=None)[0])
+        try:
+            preflight(jobs)
+        except UserError as error:  # Hydra only warns of a callback's exceptions
+            raise SystemExit(f"error: {error}") from None
+        for job in jobs:
+            job.freeze()
+
+
+@dataclass(frozen=True)
+class FrozenJob:
+    """One grid point of a sweep, composed at the launch."""
+
+    directory: Path
+    config: DictConfig
+    config_folders: list[Path]
+
+    @property
+    def name(self) -> str:
+        return self.directory.name
+
+    def freeze(self) -> None:
+        """Write the config, so that later edits of YAML change nothing."""
+        folder = self.directory.parent / FROZEN
+        folder.mkdir(parents=True, exist_ok=True)
+        write_text_atomically(folder / f"{self.name}.yaml", OmegaConf.to_yaml(self.config))
 
 
 def sweep_arguments(config: DictConfig) -> list[str]:
@@ -137,17 +161,29 @@ def sweep_arguments(config: DictConfig) -> list[str]:
     return [*preset, *config.hydra.overrides.task]
 
 
-def freeze(config: DictConfig, grid: list[list[str]]) -> None:
-    """Write the composed config of every grid point, so that later edits of YAML change nothing."""
+def compose_grid(config: DictConfig, grid: list[list[str]]) -> list[FrozenJob]:
+    """Every grid point as Hydra will compose it."""
     loader = GlobalHydra.instance().config_loader()
+    jobs = []
     for overrides in grid:
-        job = loader.load_sweep_config(config, list(overrides))
-        folder = Path(job.hydra.sweep.dir) / FROZEN
-        folder.mkdir(parents=True, exist_ok=True)
-        name = job.hydra.sweep.subdir
-        with read_write(job), open_dict(job):
-            del job["hydra"]
-        write_text_atomically(folder / f"{name}.yaml", OmegaConf.to_yaml(job))
+        composed = loader.load_sweep_config(config, list(overrides))
+        directory = Path(composed.hydra.sweep.dir) / composed.hydra.sweep.subdir
+        folders = _config_folders(composed.hydra)
+        with read_write(composed), open_dict(composed):
+            del composed["hydra"]
+        jobs.append(FrozenJob(directory, composed, folders))
+    return jobs
+
+
+def is_finished(directory: Path) -> bool:
+    """Whether an earlier launch finished the job of `directory`."""
+    record = read_record(directory)
+    return record is not None and record["status"] == "finished"
+
+
+def _config_folders(hydra: DictConfig) -> list[Path]:
+    sources = hydra.runtime.config_sources
+    return [Path(source.path) for source in sources if source.schema == "file"]
 
 
 def _resumed_config(job: Job) -> DictConfig:

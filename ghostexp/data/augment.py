@@ -1,0 +1,100 @@
+"""Augmentation and normalisation of whole batches, on the device that the batch is on.
+
+Images are uint8 [N, C, H, W] in channels_last memory, so that a row of an image is one contiguous
+run of W * C bytes, which a crop copies at once. Every draw comes from the generator given.
+"""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+
+class Augment:
+    """uint8 images to normalised float images, on their device; for training also augmented.
+
+    `crop_padding` pixels of black around the image, of which a random window of its size stays;
+    `flip` mirrors half of the images; `cutout` is the side of a square of the mean colour, its
+    centre anywhere (DeVries and Taylor 2017), 0 for none; `mean` and `std` are per channel, of
+    pixels in [0, 1]; `mix` is called with (images, labels), as torchvision's MixUp and CutMix.
+    """
+
+    def __init__(
+        self,
+        *,
+        crop_padding: int = 4,
+        flip: bool = True,
+        cutout: int = 0,
+        mean: list[float],
+        std: list[float],
+        mix: Callable[[Tensor, Tensor], tuple[Tensor, Tensor]] | None = None,
+    ) -> None:
+        for name, pixels in (("crop_padding", crop_padding), ("cutout", cutout)):
+            if not isinstance(pixels, int) or pixels < 0:
+                raise ValueError(f"{name} is a whole number of pixels, not {pixels}")
+        if len(mean) != len(std) or min(std) <= 0:
+            raise ValueError(
+                f"mean and std need one value a channel, std above 0, not {mean} and {std}"
+            )
+        self.crop_padding = crop_padding
+        self.flip = flip
+        self.cutout = cutout
+        self.mean = torch.tensor(mean)
+        self.std = torch.tensor(std)
+        self.mix = mix
+
+    def train(
+        self, images: Tensor, labels: Tensor, generator: torch.Generator
+    ) -> tuple[Tensor, Tensor]:
+        """Augmented images and their targets: labels [B], or class shares [B, K] when mixed."""
+        if self.crop_padding or self.flip:
+            images = random_crop_flip(
+                images, padding=self.crop_padding, flip=self.flip, generator=generator
+            )
+        images = self.evaluate(images)
+        if self.cutout:
+            cut_out(images, size=self.cutout, generator=generator)
+        if self.mix is None:
+            return images, labels
+        with torch.random.fork_rng(devices=[]):  # torchvision draws from the global CPU generator
+            seed = torch.randint(2**62, (), generator=generator)
+            torch.default_generator.manual_seed(int(seed))
+            return self.mix(images, labels)
+
+    def evaluate(self, images: Tensor) -> Tensor:
+        """Normalised images, float32."""
+        n, c, h, w = images.shape
+        scale = (1 / (255 * self.std)).repeat(w).to(images.device)
+        shift = (-self.mean / self.std).repeat(w).to(images.device)
+        rows = images.permute(0, 2, 3, 1).reshape(n, h, w * c)
+        return rows.float().mul_(scale).add_(shift).view(n, h, w, c).permute(0, 3, 1, 2)
+
+
+def random_crop_flip(
+    images: Tensor, *, padding: int, flip: bool, generator: torch.Generator
+) -> Tensor:
+    """Random windows of black-padded images [N, C, H, W], half of them mirrored, as one gather."""
+    n, c, h, w = images.shape
+    top, left = torch.randint(2 * padding + 1, (2, n, 1), generator=generator)
+    image = torch.arange(n)[:, None]
+    padded = F.pad(images.permute(0, 2, 3, 1), (0, 0, padding, padding, padding, padding))
+    height, width = padded.shape[1:3]
+    if flip:
+        padded = torch.stack([padded, padded.flip(2)])  # a mirrored window of the mirrored image
+        image = image + n * torch.randint(2, (n, 1), generator=generator)
+    starts = (image * height + top + torch.arange(h)) * width + left  # [N, H], in pixels
+    runs = padded.flatten().unfold(0, w * c, c)  # a row of W pixels from every pixel on
+    rows = runs.index_select(0, starts.flatten().to(images.device))
+    return rows.view(n, h, w, c).permute(0, 3, 1, 2)
+
+
+def cut_out(images: Tensor, *, size: int, generator: torch.Generator) -> None:
+    """Set a square an image, cut at the borders, to 0 in place: the mean of normalised images."""
+    n, _, h, w = images.shape
+    rows = torch.arange(h) - torch.randint(h, (n, 1), generator=generator) + size // 2
+    columns = torch.arange(w) - torch.randint(w, (n, 1), generator=generator) + size // 2
+    inside_rows = (rows >= 0) & (rows < size)  # [N, H]
+    inside_columns = (columns >= 0) & (columns < size)  # [N, W]
+    square = inside_rows[:, None, :, None] & inside_columns[:, None, None, :]  # [N, 1, H, W]
+    images.masked_fill_(square.to(images.device), 0.0)

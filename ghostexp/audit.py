@@ -5,6 +5,7 @@ config tree that this project ships. Errors are one sentence: key, value, file, 
 """
 
 import inspect
+import logging
 from collections.abc import Iterator
 from importlib import import_module
 from pathlib import Path
@@ -13,6 +14,8 @@ from typing import Any
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from ghostexp.cli import UserError, did_you_mean
+
+log = logging.getLogger(__name__)
 
 ALLOWED_TARGETS = (
     "ghostexp",
@@ -123,6 +126,24 @@ def _check_across_groups(cfg: DictConfig) -> None:
         )
     if cfg.sched.interval not in ("epoch", "step"):
         raise UserError(f"sched.interval is epoch or step, not {cfg.sched.interval}")
+    for milestone in cfg.sched.scheduler.get("milestones", []):
+        if cfg.sched.interval == "epoch" and milestone >= max_epochs:
+            log.warning("milestone %s is past the last of %s epochs", milestone, max_epochs)
+    _check_facts(cfg)
+
+
+def _check_facts(cfg: DictConfig) -> None:
+    """The data set's facts hold wherever else they are written."""
+    nodes = {"model": cfg.model, "task": cfg.task}
+    if cfg.dataset.get("augment") and cfg.dataset.augment.get("mix"):
+        nodes["dataset.augment.mix"] = cfg.dataset.augment.mix
+    for path, node in nodes.items():
+        for fact in ("num_classes", "in_channels"):
+            value = node.get(fact)
+            if value is not None and value != cfg.dataset[fact]:
+                raise UserError(
+                    f"{path}.{fact} is {value}, but the data set has {cfg.dataset[fact]}"
+                )
 
 
 def _near(word: str, known: list[str] | set[str]) -> str:

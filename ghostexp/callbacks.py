@@ -1,8 +1,10 @@
 """What Lightning's callbacks lack: seeded epochs, throughput, pictures, atomic checkpoints."""
 
 import csv
+import logging
 import os
 import random
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -17,6 +19,8 @@ from pytorch_lightning.loggers import TensorBoardLogger
 from pytorch_lightning.plugins.io import TorchCheckpointIO
 from torch import Tensor, nn
 from torchvision.utils import make_grid
+
+log = logging.getLogger(__name__)
 
 GRID_IMAGES = 64
 MAX_CELLS_WITH_NUMBERS = 20
@@ -112,6 +116,23 @@ class Progress(RichProgressBar):
         metrics = super().get_metrics(trainer, pl_module)
         metrics.pop("v_num", None)
         return metrics
+
+
+class EpochLog(pl.Callback):
+    """A line an epoch into the run's log where no progress bar is seen."""
+
+    def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        if trainer.current_epoch > 0:  # of the epoch before: its last metrics come after its end
+            self._log(trainer, trainer.current_epoch)
+
+    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self._log(trainer, trainer.current_epoch)
+
+    def _log(self, trainer: pl.Trainer, epochs: int) -> None:
+        if trainer.is_global_zero and not sys.stdout.isatty():
+            metrics = sorted(trainer.callback_metrics.items())
+            values = ", ".join(f"{key} {value:.4g}" for key, value in metrics if "step" not in key)
+            log.info("epoch %d of %d: %s", epochs, trainer.max_epochs, values)
 
 
 class Pictures(pl.Callback):

@@ -3,6 +3,7 @@
 import difflib
 import os
 import sys
+import warnings
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
@@ -23,7 +24,7 @@ class UserError(ValueError):
 def call(main: Callable[[], None]) -> int:
     """Run a Hydra application; return the exit code."""
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # errors come here instead of Hydra's printer
-    register_resolvers()
+    prepare_process()
     try:
         main()
     except UserError as error:
@@ -34,6 +35,13 @@ def call(main: Callable[[], None]) -> int:
         print("interrupted", file=sys.stderr)
         return 130
     return 0
+
+
+def prepare_process() -> None:
+    """What has to be in place before Hydra composes, here and in the workers of a sweep."""
+    register_resolvers()
+    # our launcher presets bear the plugins' names, and Hydra 1.3 holds them against their schemas
+    warnings.filterwarnings("ignore", r"\s*'hydra/launcher/\w+' is validated against ConfigStore")
 
 
 def compose_config(overrides: list[str]) -> DictConfig:

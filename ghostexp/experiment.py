@@ -1,11 +1,12 @@
 """One job, from its composed config to its record.
 
-run(cfg)       decide (start, resume, skip), audit, build, fit, test, record
-load_run(dir)  config, datamodule and trained task of a run, for analysis and deployment
+run(cfg)  decide (start, resume, skip), audit, build, fit, test, record
+`load_run` and `load_network` (ghostexp/load.py) take up its folder again.
 """
 
 import logging
 import os
+import pickle
 import platform
 import time
 from pathlib import Path
@@ -24,14 +25,17 @@ from ghostexp.audit import audit
 from ghostexp.build import Parts, build_parts, users_mistakes
 from ghostexp.callbacks import Throughput
 from ghostexp.cli import UserError
+from ghostexp.load import load_network, load_run
 from ghostexp.results import record as records
 from ghostexp.sweep import Decision, Job, clear, decide, job_config
+
+__all__ = ["load_network", "load_run", "run"]
 
 log = logging.getLogger(__name__)
 
 
 def run(cfg: DictConfig) -> float | None:
-    """Do the job that Hydra composed; return its test accuracy, for a sweeper that optimises it."""
+    """Do the job that Hydra composed; return its objective, for a sweeper that searches."""
     job = Job.of_hydra(HydraConfig.get())
     try:
         return run_job(job_config(cfg, job), job)
@@ -48,11 +52,13 @@ def run_job(cfg: DictConfig, job: Job) -> float | None:
     decision = decide(job.directory, digest_config(cfg), rerun=cfg.rerun, resume=job.resumes)
     if decision.finished is not None:
         log.info("%s finished already: skipped", job.directory)
-        return decision.finished["metrics"].get("test/acc")
+        return objective(decision.finished)
     started = time.monotonic()
     record = _new_record(cfg, job, decision)
     try:
         audit(cfg, job.config_folders)
+        if decision.checkpoint is not None:
+            _check_checkpoint(decision.checkpoint)
         parts = _prepare(cfg, record)
         _begin(cfg, job, record, decision)
         _train(parts, record, decision.checkpoint)
@@ -72,7 +78,13 @@ def run_job(cfg: DictConfig, job: Job) -> float | None:
         if record["begun"] or decision.earlier is None:  # else the earlier record stands
             _write(job.directory, record)
     log.info("%s: %s", job.directory, _summary(record))
-    return record["metrics"].get("test/acc")
+    return objective(record)
+
+
+def objective(record: records.Record) -> float | None:
+    """What a search compares runs by: validation, at the epoch chosen there; never the test."""
+    best = record.get("best") or {}
+    return next(iter(best.values()), record["metrics"].get("val/acc"))
 
 
 def digest_config(cfg: DictConfig) -> dict[str, Any]:
@@ -84,25 +96,6 @@ def digest_config(cfg: DictConfig) -> dict[str, Any]:
 
 
 _NOT_THE_RESULT = {"run_dir", "resume", "rerun", "on_error"}
-
-
-def load_run(directory: Path) -> tuple[DictConfig, Parts]:
-    """Config and parts of a run, with the weights that its reported test accuracy belongs to."""
-    saved = Path(directory) / ".hydra" / "config.yaml"
-    if not saved.exists():
-        raise UserError(f"{directory} is no run: {saved} is missing")
-    cfg = OmegaConf.load(saved)
-    with open_dict(cfg):
-        cfg.run_dir = str(directory)
-        cfg.logger = None
-    parts = build_parts(cfg)
-    checkpoints = Path(directory) / "checkpoints"
-    path = next((p for n in ("best", "last") if (p := checkpoints / f"{n}.ckpt").exists()), None)
-    if path is None:
-        raise UserError(f"{directory} holds no checkpoint yet")
-    state = torch.load(path, map_location="cpu", weights_only=True)
-    parts.task.load_state_dict(state["state_dict"])
-    return cfg, parts
 
 
 def _new_record(cfg: DictConfig, job: Job, decision: Decision) -> records.Record:
@@ -132,6 +125,17 @@ def _begin(cfg: DictConfig, job: Job, record: records.Record, decision: Decision
     _write(job.directory, record)
     if decision.checkpoint is not None:
         log.info("going on from %s", decision.checkpoint)
+
+
+def _check_checkpoint(path: Path) -> None:
+    """Refuse a file that is cut, or holds more than tensors and plain values."""
+    try:
+        torch.load(path, map_location="cpu", weights_only=True)
+    except (pickle.UnpicklingError, RuntimeError, EOFError) as error:
+        reason = next((line for line in str(error).splitlines() if "GLOBAL" in line), str(error))
+        raise UserError(
+            f"{path} cannot be loaded safely ({reason.strip()[:200]}); rerun=true starts over"
+        ) from error
 
 
 @rank_zero_only

@@ -1,5 +1,6 @@
 """A search that survives: Optuna's trials are counted over all launches of the same command."""
 
+import logging
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -54,8 +55,10 @@ def open_study(config: DictConfig) -> "Study":
     """The search's own study, new or as an earlier launch left it."""
     # optuna 2.10, which the sweeper asks for, lives on SQLAlchemy 1.4, which tells of 2.0
     os.environ.setdefault("SQLALCHEMY_SILENCE_UBER_WARNING", "1")
+    logging.getLogger("alembic").setLevel(logging.WARNING)
     import optuna
 
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
     sweeper = config.hydra.sweeper
     return optuna.create_study(
         study_name=sweeper.study_name,

@@ -15,8 +15,7 @@ from hydra.experimental.callback import Callback
 from joblib import cpu_count, effective_n_jobs
 from omegaconf import DictConfig, open_dict, read_write
 
-from ghostexp.cli import UserError
-from ghostexp.directories import register_resolvers
+from ghostexp.cli import UserError, prepare_process
 from ghostexp.sweep import sweep_arguments
 
 EXTRAS = {  # package of a plugin -> the extra that installs it
@@ -28,12 +27,13 @@ EXTRAS = {  # package of a plugin -> the extra that installs it
 
 
 class WorkersCallback(Callback):
-    """Before a sweep: divide the cores among its jobs. In each worker: register our resolvers."""
+    """Before a sweep: divide the cores among its jobs. In each worker: prepare it."""
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
         try:
             check_installed(config)
-            threads = threads_of_a_job(config, cpu_count())
+            with read_write(config):
+                threads = threads_of_a_job(config, cpu_count())
         except UserError as error:  # Hydra turns a callback's exceptions into warnings
             raise SystemExit(f"error: {error}") from None
         if threads is None or "OMP_NUM_THREADS" in config.hydra.job.env_set:
@@ -60,16 +60,18 @@ def check_installed(config: DictConfig) -> None:
 def threads_of_a_job(config: DictConfig, cores: int) -> int | None:
     """Threads of each job, so that those at work at once share `cores`; None for one at a time.
 
-    A joblib launcher's `n_jobs` below zero is replaced by the number that it stands for, as
-    joblib counts (-1: all cores).
+    A joblib launcher's `n_jobs` is replaced by the number of jobs that will be at work at once.
     """
     launcher = config.hydra.launcher
     match launcher._target_.rpartition(".")[2]:
         case "JoblibLauncher":
-            launcher.n_jobs = jobs = effective_n_jobs(launcher.n_jobs)
-            if jobs > cores:
-                raise UserError(f"hydra.launcher.n_jobs={jobs} is more than the {cores} cores")
-            threads = cores // jobs
+            if launcher.n_jobs > cores:
+                raise UserError(
+                    f"hydra.launcher.n_jobs={launcher.n_jobs} is more than the {cores} cores"
+                )
+            launcher.n_jobs = effective_n_jobs(launcher.n_jobs)  # -1: all cores
+            launcher.n_jobs = min(launcher.n_jobs, jobs_of_a_batch(config))
+            threads = cores // launcher.n_jobs
         case "LocalLauncher":
             jobs = jobs_of_a_batch(config)
             if jobs > cores:
@@ -99,5 +101,5 @@ def jobs_of_a_batch(config: DictConfig) -> int:
 def _start_worker(command: list[str]) -> WorkersCallback:
     """Unpickled form: what train.py did at its start, and its command line, for the record."""
     sys.argv = command
-    register_resolvers()
+    prepare_process()
     return WorkersCallback()

@@ -1,13 +1,18 @@
-"""Time what this framework adds: its training loop to a bare one, its batches, on this machine.
+"""Time what this framework adds, and which Ghost module is faster than its convolution, here.
 
 python scripts/benchmark.py train [overrides]   our loop with all its logging against a bare loop
 python scripts/benchmark.py data [overrides]    batches from memory: gather, crop, flip, normalise
+python scripts/benchmark.py layers [overrides]  each Ghost module against its convolution
 
 Overrides are those of train.py; without any, `train` takes a linear model and batches of four
-digits, so that a step is short and what the loop adds is seen.
+digits, so that a step is short and what the loop adds is seen. `layers` takes CIFAR-10's shapes,
+batches of 128 and of 1, and needs no images; --step times forward and backward instead of
+inference. It ends with a list of layers, so that a network has Ghost modules where they are faster:
+train.py model=converted model.net._target_=ghostexp.models.resnet56 'model.only=[...]'
 """
 
 import argparse
+import logging
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -19,7 +24,8 @@ from rich.console import Console
 from rich.table import Table
 
 from ghostexp.analysis.benchmark import Batch, Timing, interleave, seconds_a_batch, seconds_a_step
-from ghostexp.build import Parts, build_parts
+from ghostexp.analysis.layer_latency import LayerTiming, faster_layers, time_layers
+from ghostexp.build import Parts, build_parts, users_mistakes
 from ghostexp.callbacks import Throughput
 from ghostexp.cli import UserError, compose_config
 from ghostexp.experiment import describe_device
@@ -27,7 +33,10 @@ from ghostexp.experiment import describe_device
 DEFAULTS = {
     "train": ["model=linear", "dataset=digits", "dataset.batch_size=4", "trainer.max_epochs=2"],
     "data": ["dataset=digits", "dataset.batch_size=128", "dataset.augment.flip=true"],
+    "layers": ["model=ghost_resnet56", "dataset=cifar10"],
 }
+WIDTH_OF_A_PIPE = 170
+BATCH_SIZES = (128, 1)  # of `layers`: training and one image
 
 
 def main() -> int:
@@ -38,13 +47,19 @@ def main() -> int:
     parser.add_argument("what", choices=list(DEFAULTS))
     parser.add_argument("overrides", nargs="*", help="as for train.py")
     parser.add_argument("--rounds", type=int, default=7, help="counted rounds, after one warm-up")
-    options = parser.parse_args()
+    parser.add_argument("--step", action="store_true", help="layers: forward and backward")
+    options = parser.parse_intermixed_args()
+    logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
     try:
         cfg = compose_config([*DEFAULTS[options.what], *options.overrides])
         with tempfile.TemporaryDirectory() as folder:
             OmegaConf.update(cfg, "run_dir", folder)
-            measure = time_loops if options.what == "train" else time_batches
-            measure(cfg, options.rounds)
+            if options.what == "train":
+                time_loops(cfg, options.rounds)
+            elif options.what == "data":
+                time_batches(cfg, options.rounds)
+            else:
+                time_ghosts(cfg, options.rounds, options.step)
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
@@ -79,6 +94,67 @@ def time_batches(cfg: DictConfig, rounds: int) -> None:
     for timing in interleave(candidates, rounds=rounds):
         table.add_row(timing.name, f"{batch_size / timing.median:,.0f} images/s", _rates(timing))
     Console().print(table)
+
+
+def time_ghosts(cfg: DictConfig, rounds: int, step: bool) -> None:
+    """Every Ghost module against its convolution, at its real shape, for each batch size."""
+    parts = build_parts(cfg)
+    net = parts.task.net.to(parts.trainer.strategy.root_device)
+    side = cfg.dataset.image_size
+    bf16 = "bf16" in str(parts.trainer.precision)
+    what = "training step" if step else "inference"
+    console = Console(width=None if sys.stdout.isatty() else WIDTH_OF_A_PIPE)
+    for batch_size in BATCH_SIZES:
+        with users_mistakes("layers"):
+            timings = time_layers(
+                net,
+                (cfg.dataset.in_channels, side, side),
+                batch_size=batch_size,
+                rounds=rounds,
+                step=step,
+                bf16=bf16,
+            )
+        title = f"{what}, batch {batch_size}, {'bf16' if bf16 else '32 bit'}"
+        table = _table(title, parts)
+        _fill(table, timings)
+        console.print(table)
+        names = faster_layers(timings)
+        total = sum(len(timing.names) for timing in timings)
+        console.print(
+            f"{title}: the Ghost module is faster in every round in {len(names)} of {total} layers"
+        )
+        if names:
+            print(f"model.only=[{','.join(names)}]")
+
+
+def _fill(table: Table, timings: list[LayerTiming]) -> None:
+    table.columns[0].header, table.columns[1].header, table.columns[2].header = (
+        "layer (and others like it)", "Ghost, ms", "fastest-slowest",
+    )  # fmt: skip
+    for name in ("dense, ms", "fastest-slowest", "macs ratio", "time ratio", "input", "output"):
+        table.add_column(name)
+    for timing in timings:
+        others = f" (+{len(timing.names) - 1})" if len(timing.names) > 1 else ""
+        ratio = f"{timing.time_ratio:.2f}"
+        table.add_row(
+            timing.names[0] + others,
+            f"{timing.ghost.median * 1e3:.3f}",
+            timing.ghost.spread,
+            f"{timing.dense.median * 1e3:.3f}",
+            timing.dense.spread,
+            f"{timing.macs_ratio:.2f}",
+            f"[green]{ratio}[/]" if timing.is_faster else ratio,
+            "x".join(map(str, timing.in_shape)),
+            "x".join(map(str, timing.out_shape)),
+        )
+    ghost, dense = (
+        sum(len(timing.names) * getattr(timing, kind).median for timing in timings)
+        for kind in ("ghost", "dense")
+    )
+    table.add_section()
+    table.add_row(
+        "all layers", f"{ghost * 1e3:.3f}", "", f"{dense * 1e3:.3f}", "", "", f"{ghost / dense:.2f}"
+    )
 
 
 def _bare(cfg: DictConfig) -> float:

@@ -95,6 +95,7 @@ def test_a_run_can_be_loaded_from_its_folder_alone(small_run):
         (["trainer.max_epochs=0"], "at least 1, not 0"),
         (["resume=nowhere"], "nowhere"),
         (["model=vgg16"], "32"),
+        (["model.num_classes=7"], "model.num_classes is 7, but the data set has 10"),
     ],
 )
 def test_a_slip_gives_one_sentence_and_leaves_nothing_but_the_record(
@@ -110,6 +111,11 @@ def test_a_slip_gives_one_sentence_and_leaves_nothing_but_the_record(
         record = json.loads(path.read_text())
         assert record["status"] == "failed"
         assert sentence in record["error"]["message"]
+
+
+def test_a_milestone_past_the_end_is_warned_of(small_run):
+    folder = small_run("sched=multistep", "sched.scheduler.milestones=[1,500]")
+    assert "milestone 500 is past the last of 2 epochs" in (folder / "train.log").read_text()
 
 
 def test_a_mistyped_key_in_an_experiment_file_is_named_with_its_file(app, tmp_path, capfd):

@@ -12,8 +12,8 @@ def jobs(tmp_path, name="train"):
 
 
 def test_four_combinations_make_four_runs(app, tmp_path):
-    grid = ("-m", "model=resnet20,resnet32", "sched=cosine,constant")
-    assert app(*ONE_EPOCH[1:], *grid) == 0
+    grid = ("model=resnet20,resnet32", "sched=cosine,constant")
+    assert app("-m", *ONE_EPOCH[1:], *grid) == 0
     assert jobs(tmp_path) == [
         "model=resnet20,sched=constant",
         "model=resnet20,sched=cosine",
@@ -25,27 +25,27 @@ def test_four_combinations_make_four_runs(app, tmp_path):
 
 
 def test_the_same_command_skips_what_is_finished(app, tmp_path, capfd):
-    assert app(*ONE_EPOCH, "-m", "seed=0,1") == 0
+    assert app("-m", *ONE_EPOCH, "seed=0,1") == 0
     before = {name: result(tmp_path / "outputs/train" / name) for name in jobs(tmp_path)}
     capfd.readouterr()
-    assert app(*ONE_EPOCH, "-m", "seed=0,1,2") == 0
+    assert app("-m", *ONE_EPOCH, "seed=0,1,2") == 0
     assert "".join(capfd.readouterr()).count("finished already: skipped") == 2
     assert jobs(tmp_path) == ["seed=0", "seed=1", "seed=2"]
     assert all(result(tmp_path / "outputs/train" / name) == before[name] for name in before)
 
 
 def test_another_config_in_the_same_folder_is_refused_with_the_differing_keys(app, tmp_path, capfd):
-    assert app(*ONE_EPOCH, "-m", "seed=0,1") == 0
+    assert app("-m", *ONE_EPOCH, "seed=0,1") == 0
     before = result(tmp_path / "outputs/train/seed=0")
-    assert app(*ONE_EPOCH, "optimizer.momentum=0.5", "-m", "seed=0,1") == 1
+    assert app("-m", *ONE_EPOCH, "optimizer.momentum=0.5", "seed=0,1") == 1
     assert "optimizer.momentum: 0.9 -> 0.5" in "".join(capfd.readouterr())
     assert result(tmp_path / "outputs/train/seed=0") == before
 
 
 def test_rerun_starts_over(app, tmp_path):
-    assert app(*ONE_EPOCH, "-m", "seed=0,1") == 0
+    assert app("-m", *ONE_EPOCH, "seed=0,1") == 0
     before = result(tmp_path / "outputs/train/seed=0")
-    assert app(*ONE_EPOCH, "optimizer.momentum=0.5", "rerun=true", "-m", "seed=0,1") == 0
+    assert app("-m", *ONE_EPOCH, "optimizer.momentum=0.5", "rerun=true", "seed=0,1") == 0
     after = result(tmp_path / "outputs/train/seed=0")
     assert after["digest"] != before["digest"]
     assert after["config"]["optimizer"]["momentum"] == 0.5
@@ -61,7 +61,7 @@ def test_one_failed_job_does_not_stop_the_others_and_is_retried(app, tmp_path, m
     with monkeypatch.context() as patch:
         patch.setattr(SeedEpochs, "on_train_epoch_start", fails_for_seed_1)
         with pytest.raises(ValueError, match="made to fail"):  # no slip: train.py shows its trace
-            app(*ONE_EPOCH, "-m", "seed=0,1,2")
+            app("-m", *ONE_EPOCH, "seed=0,1,2")
     folder = tmp_path / "outputs/train"
     assert [result(folder / f"seed={s}")["status"] for s in (0, 1, 2)] == [
         "finished",
@@ -70,7 +70,7 @@ def test_one_failed_job_does_not_stop_the_others_and_is_retried(app, tmp_path, m
     ]
     assert "made to fail" in (folder / "seed=1" / "train.log").read_text()
     assert "made to fail" in result(folder / "seed=1")["error"]["traceback"]
-    assert app(*ONE_EPOCH, "-m", "seed=0,1,2") == 0
+    assert app("-m", *ONE_EPOCH, "seed=0,1,2") == 0
     assert result(folder / "seed=1")["status"] == "finished"
 
 
@@ -81,7 +81,7 @@ def test_on_error_stop_stops_at_the_first(app, tmp_path, monkeypatch):
         raise ValueError("every job fails")
 
     monkeypatch.setattr(SeedEpochs, "on_train_epoch_start", fails)
-    assert app(*ONE_EPOCH, "on_error=stop", "-m", "seed=0,1,2") == 1
+    assert app("-m", *ONE_EPOCH, "on_error=stop", "seed=0,1,2") == 1
     assert jobs(tmp_path) == ["seed=0"]
 
 
@@ -111,6 +111,6 @@ def test_configs_are_frozen_at_the_launch(app, tmp_path, monkeypatch):
 
     monkeypatch.setattr(experiment, "run_job", edits_the_yaml)
     searchpath = f"hydra.searchpath=[file://{tmp_path}/ext]"
-    assert app(*ONE_EPOCH, "optimizer=mine", searchpath, "-m", "seed=0,1") == 0
+    assert app("-m", *ONE_EPOCH, "optimizer=mine", searchpath, "seed=0,1") == 0
     second = result(tmp_path / "outputs/train/seed=1")
     assert second["config"]["optimizer"]["momentum"] == 0.5

@@ -87,7 +87,10 @@ def _is_norm(layer: nn.Module) -> bool:
 
 
 def _run(net: nn.Module, input_shape: Sequence[int]) -> list[_Call]:
-    """The calls of all layers in one forward pass of zeros, batch 1, in eval mode."""
+    """The calls of all layers in one forward pass of zeros, batch 1, in eval mode.
+
+    ValueError where the network does not take such an input.
+    """
     calls: list[_Call] = []
 
     def record(layer: nn.Module, inputs: tuple, outputs: object) -> None:
@@ -102,6 +105,9 @@ def _run(net: nn.Module, input_shape: Sequence[int]) -> list[_Call]:
     try:
         with _eval_mode(net), torch.no_grad():
             net(images)
+    except RuntimeError as error:
+        size = "x".join(map(str, input_shape))
+        raise ValueError(f"the network cannot take an input of {size}: {error}") from error
     finally:
         for handle in handles:
             handle.remove()

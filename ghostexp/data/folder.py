@@ -3,8 +3,10 @@
 import hashlib
 import logging
 import os
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -37,20 +39,31 @@ class Tree:
 
 
 class ImageFiles:
-    """Images decoded whenever they are asked for, of sets too large for memory."""
+    """Images decoded whenever they are asked for, of sets too large for memory.
 
-    def __init__(self, paths: list[Path], *, in_channels: int, image_size: int) -> None:
-        self.paths = np.array([os.fspath(path) for path in paths])  # one block: workers share it
-        self.in_channels = in_channels
-        self.image_size = image_size
-        self.num_workers = os.cpu_count() or 1
+    `read` makes an image uint8 [C, H, W] of a path; `random` says that it draws random numbers.
+    """
+
+    def __init__(
+        self,
+        paths: list[Path],
+        *,
+        read: Callable[[str], Tensor],
+        random: bool = False,
+        num_workers: int | None = None,
+    ) -> None:
+        self.paths = np.array([os.fsencode(path) for path in paths])  # one block: workers share it
+        self.read = read
+        self.random = random
+        self.num_workers = (os.cpu_count() or 1) if num_workers is None else num_workers
 
     def __len__(self) -> int:
         return len(self.paths)
 
     def __getitem__(self, indices: Tensor) -> Tensor:
-        paths = self.paths[indices.numpy()]
-        return torch.stack([load_image(p, self.in_channels, self.image_size) for p in paths])
+        paths = map(os.fsdecode, self.paths[indices.numpy()])
+        pixels = torch.stack([self.read(path).permute(1, 2, 0) for path in paths])
+        return pixels.permute(0, 3, 1, 2)
 
 
 def check_folder(root: str | None, in_channels: int, image_size: int) -> None:
@@ -82,7 +95,8 @@ def load_folder(root: Path, *, in_channels: int, image_size: int) -> ImageSet:
             f" {TEST_SHARE:.0%} of each class, are held out as test"
         )
     if len(labels) * image_size**2 * in_channels > MAX_BYTES_IN_MEMORY:
-        images = ImageFiles(tree.paths, in_channels=in_channels, image_size=image_size)
+        read = partial(load_image, in_channels=in_channels, image_size=image_size)
+        images = ImageFiles(tree.paths, read=read)
     else:
         images = InMemory(decode_cached(tree, in_channels, image_size))
     none = torch.arange(0)
@@ -91,9 +105,9 @@ def load_folder(root: Path, *, in_channels: int, image_size: int) -> ImageSet:
     )
 
 
-def scan(root: Path) -> Tree:
+def scan(root: Path, splits: Sequence[str] = SPLITS) -> Tree:
     """Image files of `root/<train|val|test>/<class>/`, or of `root/<class>/` without a `train`."""
-    folders = {split: root / split for split in SPLITS if (root / split).is_dir()}
+    folders = {split: root / split for split in splits if (root / split).is_dir()}
     if not folders:
         folders = {"train": root}
     if "train" not in folders:
@@ -156,18 +170,29 @@ def decode(paths: list[Path], in_channels: int, image_size: int) -> Tensor:
 
 def load_image(path: str | Path, in_channels: int, image_size: int) -> Tensor:
     """Image uint8 [C, H, W] of a file: its centre square, resized; grey for one channel."""
+    image = open_image(path, in_channels, draft=2 * image_size)
+    if image.size != (image_size, image_size):
+        image = ImageOps.fit(image, (image_size, image_size), Image.Resampling.BILINEAR)
+    return to_tensor(image)
+
+
+def open_image(path: str | Path, in_channels: int, *, draft: int | None = None) -> Image.Image:
+    """Image of a file, upright, grey or RGB; a JPEG decoded smaller, but not below `draft`."""
     mode = "L" if in_channels == 1 else "RGB"
     try:
         with Image.open(path) as image:
             if image.mode.startswith(("I", "F")):
                 raise ValueError(f"mode {image.mode} has more than 8 bits a channel")
-            image.draft(mode, (2 * image_size, 2 * image_size))  # large JPEGs: decode smaller
-            upright = ImageOps.exif_transpose(image).convert(mode)
+            if draft is not None:
+                image.draft(mode, (draft, draft))
+            return ImageOps.exif_transpose(image).convert(mode)
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise ValueError(f"{path} cannot be read as an image: {error}") from error
-    if upright.size != (image_size, image_size):
-        upright = ImageOps.fit(upright, (image_size, image_size), Image.Resampling.BILINEAR)
-    pixels = np.array(upright).reshape(image_size, image_size, in_channels)
+
+
+def to_tensor(image: Image.Image) -> Tensor:
+    """Pixels uint8 [C, H, W] of a grey or RGB image."""
+    pixels = np.array(image).reshape(image.height, image.width, -1)
     return torch.from_numpy(pixels).permute(2, 0, 1)
 
 

@@ -24,6 +24,7 @@ class Images(Protocol):
     """Anything that turns an index tensor [B] into uint8 images [B, C, H, W]."""
 
     num_workers: int  # processes that read ahead, on one machine
+    random: bool  # whether an image is another one each time, by torch's generator
 
     def __len__(self) -> int: ...
 
@@ -34,6 +35,7 @@ class InMemory:
     """Images from `pixels` uint8 [N, H, W, C]."""
 
     num_workers = 0
+    random = False
 
     def __init__(self, pixels: Tensor) -> None:
         self.pixels = pixels
@@ -47,7 +49,10 @@ class InMemory:
 
 @dataclass(frozen=True)
 class ImageSet:
-    """All images of a data set with their labels [N]; its splits are index tensors into them."""
+    """All images of a data set with their labels [N]; its splits are index tensors into them.
+
+    `train_images` are the same images as training reads them, where that differs.
+    """
 
     images: Images
     labels: Tensor
@@ -55,6 +60,7 @@ class ImageSet:
     train: Tensor
     val: Tensor
     test: Tensor
+    train_images: Images | None = None
 
 
 def epoch_generator(*entropy: int) -> torch.Generator:
@@ -143,7 +149,8 @@ class BatchLoader:
     """Batches (images uint8 [B, C, H, W], labels [B]) in the order of `sampler`."""
 
     def __init__(self, images: Images, labels: Tensor, sampler: EpochOrder) -> None:
-        self.batches = _Batches(images, labels)
+        self.images = images
+        self.labels = labels
         self.sampler = sampler
         self.batch_sampler = None  # Lightning asks
         self.batch_size = sampler.batch_size
@@ -153,11 +160,12 @@ class BatchLoader:
         return len(self.sampler)
 
     def __iter__(self) -> Iterator[Batch]:
+        batches = _Batches(self.images, self.labels, (self.sampler.seed, self.sampler.epoch))
         if self.num_workers == 0:
-            yield from map(self.batches.__getitem__, self.sampler)
+            yield from map(batches.__getitem__, self.sampler)
         else:
             yield from DataLoader(
-                self.batches,
+                batches,
                 batch_size=None,  # the sampler's items are whole batches
                 sampler=self.sampler,
                 num_workers=self.num_workers,
@@ -166,11 +174,21 @@ class BatchLoader:
 
 
 class _Batches(Dataset[Batch]):
-    """What a worker needs: an index tensor to a batch."""
+    """What a worker needs: an index tensor to a batch.
 
-    def __init__(self, images: Images, labels: Tensor) -> None:
+    The draws of random images follow from `entropy` and the batch's first index: they are the same
+    in whichever process, and leave the global generator alone.
+    """
+
+    def __init__(self, images: Images, labels: Tensor, entropy: tuple[int, int]) -> None:
         self.images = images
         self.labels = labels
+        self.entropy = entropy
 
     def __getitem__(self, indices: Tensor) -> Batch:
-        return self.images[indices], self.labels[indices]
+        if not self.images.random:
+            return self.images[indices], self.labels[indices]
+        with torch.random.fork_rng(devices=[]):
+            generator = epoch_generator(*self.entropy, int(indices[0]))
+            torch.default_generator.set_state(generator.get_state())
+            return self.images[indices], self.labels[indices]

@@ -140,7 +140,10 @@ class VisionData(pl.LightningDataModule):
             rank=self.trainer.global_rank if self.trainer else 0,
             world_size=self.trainer.world_size if self.trainer else 1,
         )
-        return BatchLoader(self.image_set.images, self.image_set.labels, order)
+        images = self.image_set.images
+        if shuffle and self.image_set.train_images is not None:
+            images = self.image_set.train_images
+        return BatchLoader(images, self.image_set.labels, order)
 
 
 def digits(

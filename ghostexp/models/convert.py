@@ -61,6 +61,13 @@ def convert_to_ghost(
                     parent.add_module(step.norm_name, nn.Identity())
     replaced = sum(step.row.replaced for step in steps)
     logger.info("ratio %d: %d of %d convolutions replaced", ratio, replaced, len(steps))
+    if ratio > 1 and not replaced:
+        reasons = sorted({step.row.reason for step in steps}) or ["it has no Conv2d"]
+        logger.warning(
+            "%s holds nothing to convert and stays as it is: %s",
+            type(net).__name__,
+            "; ".join(reasons),
+        )
     return net
 
 

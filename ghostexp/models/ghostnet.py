@@ -19,6 +19,7 @@ from torchvision.ops import Conv2dNormActivation, SqueezeExcitation
 
 from ghostexp.layers.ghost import GhostModule
 from ghostexp.models.init import init_weights
+from ghostexp.models.weights import load_weights
 
 Layer = Callable[..., nn.Module]
 
@@ -183,12 +184,19 @@ def ghostnet(
     width_mult: float = 1.0,
     dropout: float = 0.2,
     small_input: bool = False,
+    weights: str | None = None,
 ) -> GhostNet:
-    """GhostNet, the paper's first version; `small_input` as in `GhostNet`."""
-    return GhostNet(
+    """GhostNet, the paper's first version; `small_input` as in `GhostNet`.
+
+    `weights` names trained weights to start from, as in `load_weights`.
+    """
+    net = GhostNet(
         num_classes,
         in_channels,
         width_mult=width_mult,
         dropout=dropout,
         small_input=small_input,
     )
+    if weights is not None:
+        load_weights(net, weights)
+    return net

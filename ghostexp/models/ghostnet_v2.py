@@ -13,6 +13,7 @@ from functools import partial
 
 from ghostexp.layers.dfc import DFCAttention
 from ghostexp.models.ghostnet import BLOCKS, GhostBottleneck, GhostNet
+from ghostexp.models.weights import load_weights
 
 PLAIN_BLOCKS = 2  # the authors' choice; not printed in the paper
 
@@ -26,11 +27,15 @@ def ghostnet_v2(
     width_mult: float = 1.0,
     dropout: float = 0.2,
     small_input: bool = False,
+    weights: str | None = None,
 ) -> GhostNet:
-    """GhostNetV2, for images above 32x32, or above 8x8 with `small_input` as in `GhostNet`."""
+    """GhostNetV2, for images above 32x32, or above 8x8 with `small_input` as in `GhostNet`.
+
+    `weights` as in `ghostnet`.
+    """
     plain = [GhostBottleneck] * PLAIN_BLOCKS
     attentive = [DFCBottleneck] * (len(BLOCKS) - PLAIN_BLOCKS)
-    return GhostNet(
+    net = GhostNet(
         num_classes,
         in_channels,
         width_mult=width_mult,
@@ -38,3 +43,6 @@ def ghostnet_v2(
         small_input=small_input,
         blocks=plain + attentive,
     )
+    if weights is not None:
+        load_weights(net, weights)
+    return net

@@ -16,6 +16,7 @@ from ghostexp.layers.dfc import DFCAttention
 from ghostexp.layers.rep_ghost import RepConv, fuse_branches, rep_ghost
 from ghostexp.models.ghostnet import BLOCKS, GhostBottleneck, GhostNet
 from ghostexp.models.ghostnet_v2 import PLAIN_BLOCKS
+from ghostexp.models.weights import load_weights
 
 __all__ = ["fuse_branches", "ghostnet_v3"]
 
@@ -30,11 +31,15 @@ def ghostnet_v3(
     width_mult: float = 1.0,
     dropout: float = 0.2,
     small_input: bool = False,
+    weights: str | None = None,
 ) -> GhostNet:
-    """GhostNetV3 in its training form, for images above 32x32, or 8x8 with `small_input`."""
+    """GhostNetV3 in its training form, for images above 32x32, or 8x8 with `small_input`.
+
+    `weights` as in `ghostnet`.
+    """
     plain = [RepBottleneck] * PLAIN_BLOCKS
     attentive = [RepDFCBottleneck] * (len(BLOCKS) - PLAIN_BLOCKS)
-    return GhostNet(
+    net = GhostNet(
         num_classes,
         in_channels,
         width_mult=width_mult,
@@ -42,3 +47,6 @@ def ghostnet_v3(
         small_input=small_input,
         blocks=plain + attentive,
     )
+    if weights is not None:
+        load_weights(net, weights)
+    return net

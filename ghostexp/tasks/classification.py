@@ -51,6 +51,7 @@ class ClassificationTask(pl.LightningModule):
         self.eval_loss = MeanMetric()
         self.test_confusion = MulticlassConfusionMatrix(num_classes)
         self.train_sums = torch.zeros(3)  # loss, correct, images; a metric object costs 1 ms a step
+        self.missed_step: float | None = None
 
     @property
     def logged_metrics(self) -> set[str]:
@@ -107,6 +108,19 @@ class ClassificationTask(pl.LightningModule):
         else:
             built = scheduler(optimizer)
         return {"optimizer": optimizer, "lr_scheduler": {**self.sched, "scheduler": built}}
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        if monitor := self.sched.get("monitor"):
+            checkpoint["monitored"] = float(self.trainer.callback_metrics[monitor])
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        self.missed_step = checkpoint.get("monitored")
+
+    def on_train_start(self) -> None:
+        """Do the scheduler's step after the checkpoint, for which Lightning has no metric."""
+        if self.missed_step is not None:
+            self.lr_schedulers().step(self.missed_step)
+            self.missed_step = None
 
     def _evaluate(self, batch: Batch) -> Batch:
         images, labels = batch

@@ -84,7 +84,7 @@ def test_net_is_left_as_it_was():
     state = {name: value.clone() for name, value in net.state_dict().items()}
     modes = [module.training for module in net.modules()]
     count_macs(net, IMAGE)
-    with pytest.raises(RuntimeError):
+    with pytest.raises(ValueError, match="cannot take an input of 1x32x32"):
         count_macs(net, (1, 32, 32))
     assert [module.training for module in net.modules()] == modes
     assert not any(module._forward_hooks for module in net.modules())

@@ -88,7 +88,7 @@ def test_training_metrics_of_an_epoch(tmp_path, batches):
     task.optimizer = partial(torch.optim.SGD, lr=0.0)
     fit = trainer(tmp_path)
     loader = DataLoader(TensorDataset(images, labels), batch_size=4)
-    fit.fit(task, loader)
+    fit.fit(task, loader, loader)
     logits = images[:, :, 0, 0]
     found = fit.callback_metrics
     assert found["train/acc"].item() == pytest.approx(
@@ -113,7 +113,8 @@ def test_a_step_schedule_is_told_the_number_of_steps(tmp_path, batches):
     sched = {"scheduler": partial(cosine, warmup=0.0), "interval": "step", "frequency": 1}
     task = make_task(Fixed(), sched=sched)
     fit = trainer(tmp_path, max_epochs=2)
-    fit.fit(task, DataLoader(TensorDataset(*batches), batch_size=5))
+    loader = DataLoader(TensorDataset(*batches), batch_size=5)
+    fit.fit(task, loader, loader)
     assert fit.optimizers[0].param_groups[0]["lr"] == pytest.approx(0, abs=1e-9)  # 4 steps of 4
 
 
@@ -123,7 +124,8 @@ def test_one_batch_is_learnt_by_heart(tmp_path):
     images, labels = torch.randn(8, 3, 2, 2), torch.arange(8) % 3
     task = make_task(net)
     fit = trainer(tmp_path, max_epochs=150)
-    fit.fit(task, DataLoader(TensorDataset(images, labels), batch_size=8))
+    loader = DataLoader(TensorDataset(images, labels), batch_size=8)
+    fit.fit(task, loader, loader)
     assert fit.callback_metrics["train/acc"].item() == 1.0
 
 

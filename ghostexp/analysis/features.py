@@ -1,0 +1,100 @@
+"""Feature maps of single layers, and of Ghost modules: intrinsic maps, cheap kernels, ghosts."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from ghostexp.layers.ghost import GhostModule
+
+
+@dataclass(frozen=True)
+class GhostMaps:
+    """Maps of one Ghost module: `intrinsic` [N, m, H, W], `ghosts` [N, g, H, W] as it keeps them.
+
+    `kernels` [g, d, d] are the cheap operation's. Ghost j is made of intrinsic map j // each.
+    """
+
+    intrinsic: Tensor
+    ghosts: Tensor
+    kernels: Tensor
+    each: int
+
+
+def ghost_modules(net: nn.Module) -> dict[str, GhostModule]:
+    """Ghost modules of `net` that make ghosts, by name."""
+    return {
+        name: module
+        for name, module in net.named_modules()
+        if isinstance(module, GhostModule) and module.ratio > 1
+    }
+
+
+def choose_layer(net: nn.Module, layer: str | None) -> str:
+    """`layer`, or the first Ghost module for None; ValueError where it is no Ghost module."""
+    names = list(ghost_modules(net))
+    if not names:
+        raise ValueError("the network has no Ghost module with a ratio above 1 to look into")
+    if layer is None:
+        return names[0]
+    if layer not in names:
+        some = ", ".join([*names[:3], "..."] if len(names) > 4 else names)
+        raise ValueError(
+            f"layer {layer!r} is none of the network's {len(names)} Ghost modules ({some})"
+        )
+    return layer
+
+
+def layer_outputs(net: nn.Module, names: Iterable[str], images: Tensor) -> dict[str, Tensor]:
+    """Outputs of the named modules for a batch, in eval mode; `net` is left as it was."""
+    outputs: dict[str, Tensor] = {}
+
+    def keep(name: str, maps: Tensor) -> None:
+        outputs[name] = maps.clone()  # the next layer may work in place
+
+    modes = {module: module.training for module in net.modules()}
+    handles = [
+        net.get_submodule(name).register_forward_hook(
+            lambda _layer, _inputs, maps, name=name: keep(name, maps)
+        )
+        for name in names
+    ]
+    try:
+        net.eval()
+        with torch.no_grad():
+            net(images)
+    finally:
+        for handle in handles:
+            handle.remove()
+        for module, training in modes.items():
+            module.training = training
+    return outputs
+
+
+def ghost_maps(net: nn.Module, layers: Iterable[str], images: Tensor) -> dict[str, GhostMaps]:
+    """Maps of the named Ghost modules for a batch of normalised images."""
+    modules = {layer: net.get_submodule(layer) for layer in layers}
+    kernels = {layer: cheap_kernels(module) for layer, module in modules.items()}
+    halves = [
+        f"{layer}.{half}" for layer in modules for half in ("primary_conv", "cheap_operation")
+    ]
+    outputs = layer_outputs(net, halves, images)
+    found = {}
+    for layer, module in modules.items():
+        intrinsic = outputs[f"{layer}.primary_conv"].float()
+        kept = module.out_channels - intrinsic.shape[1]  # the module cuts the tail
+        ghosts = outputs[f"{layer}.cheap_operation"].float()[:, :kept]
+        found[layer] = GhostMaps(intrinsic, ghosts, kernels[layer][:kept], module.ratio - 1)
+    return found
+
+
+def cheap_kernels(module: GhostModule) -> Tensor:
+    """Kernels [m * (s - 1), d, d] of the cheap operation, on the CPU."""
+    conv = module.cheap_operation[0]
+    if not isinstance(conv, nn.Conv2d):
+        raise ValueError(
+            f"the cheap operation is a {type(conv).__name__}, not one convolution: fuse its"
+            " branches first"
+        )
+    return conv.weight.detach()[:, 0].float().cpu()

@@ -1,0 +1,119 @@
+"""Image files read through transforms, for training through others than for evaluation: ImageNet.
+
+A transform takes and gives one PIL image, in a process that reads ahead. Flips, normalisation and
+what mixes images are `Augment`'s, a batch at a time on the training device.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import torch
+from PIL import Image
+from torch import Tensor
+
+from ghostexp.data.augment import Augment
+from ghostexp.data.folder import ImageFiles, check_folder, open_image, scan, to_tensor
+from ghostexp.data.in_memory import ImageSet
+from ghostexp.data.vision import VisionData
+
+Transform = Callable[[Image.Image], Image.Image]
+
+
+@dataclass(frozen=True)
+class FileTransforms:
+    """What is done to an image, one after the other, and in how many processes on this machine.
+
+    Random transforms draw from torch's generator, as those of torchvision.transforms.v2 do.
+    """
+
+    train: Sequence[Transform]
+    evaluate: Sequence[Transform]
+    num_workers: int | None = None  # one a core
+
+    def __post_init__(self) -> None:
+        workers = self.num_workers
+        if workers is not None and (not isinstance(workers, int) or workers < 0):
+            raise ValueError(f"num_workers is a whole number of at least 0, or null, not {workers}")
+
+
+def centre_crop(size: int, *, share: float = 0.875) -> Transform:
+    """The centre, `size` pixels wide, of an image whose shorter side is resized to size / share."""
+    from torchvision.transforms import v2  # a second of imports that only this data set needs
+
+    return v2.Compose([v2.Resize(round(size / share)), v2.CenterCrop(size)])
+
+
+def read_transformed(
+    path: str, transforms: Sequence[Transform], *, in_channels: int, image_size: int
+) -> Tensor:
+    """Image uint8 [C, image_size, image_size] of a file after `transforms`."""
+    image = open_image(path, in_channels)
+    for transform in transforms:
+        image = transform(image)
+    if image.size != (image_size, image_size):
+        width, height = image.size
+        raise ValueError(
+            f"the transforms make {path} {width}x{height} pixels, and image_size is {image_size}"
+        )
+    return to_tensor(image)
+
+
+def load_imagenet(
+    root: Path, files: FileTransforms, *, in_channels: int, image_size: int
+) -> ImageSet:
+    """Images of `root/<train|val>/<class>/*`; those of val are the test set."""
+    tree = scan(root, ("train", "val"))
+    labels = torch.tensor(tree.labels)
+    train, test = torch.arange(len(labels)).split(list(tree.counts.values()))
+    form = {"in_channels": in_channels, "image_size": image_size}
+    return ImageSet(
+        ImageFiles(
+            tree.paths,
+            read=partial(read_transformed, transforms=files.evaluate, **form),
+            num_workers=files.num_workers,
+        ),
+        labels,
+        tree.class_names,
+        train,
+        torch.arange(0),
+        test,
+        ImageFiles(
+            tree.paths,
+            read=partial(read_transformed, transforms=files.train, **form),
+            random=True,
+            num_workers=files.num_workers,
+        ),
+    )
+
+
+def imagenet(
+    root: str,
+    *,
+    num_classes: int = 1000,
+    in_channels: int = 3,
+    image_size: int = 224,
+    batch_size: int = 256,
+    val_split: float = 0.0,
+    files: FileTransforms,
+    augment: Augment,
+    seed: int,
+) -> VisionData:
+    """ImageNet (ILSVRC 2012), or any folders of its form: `root/<train|val>/<class>/*`.
+
+    The classes of ImageNet's test images are secret: as in the papers, val is what is tested.
+    """
+    check_folder(root, in_channels, image_size)
+    for split in ("train", "val"):
+        if not (Path(root) / split).is_dir():
+            raise ValueError(f"{root} has no folder {split}: ImageNet is expected as train and val")
+    return VisionData(
+        partial(load_imagenet, Path(root), files, in_channels=in_channels, image_size=image_size),
+        num_classes=num_classes,
+        in_channels=in_channels,
+        batch_size=batch_size,
+        val_split=val_split,
+        augment=augment,
+        seed=seed,
+    )

@@ -1,0 +1,63 @@
+"""A run from its folder alone: its config, network and data, with its trained weights."""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from omegaconf import DictConfig, OmegaConf, open_dict
+
+from ghostexp.build import Parts, build_network, build_parts
+from ghostexp.cli import UserError
+
+
+def load_run(directory: Path) -> tuple[DictConfig, Parts]:
+    """Config and parts of a run, with the weights that its reported test accuracy belongs to.
+
+    The trainer is for evaluation: on one device, without the callbacks and loggers that write.
+    """
+    cfg = saved_config(directory)
+    quiet = cfg.copy()
+    with open_dict(quiet):
+        quiet.callbacks = quiet.logger = None
+        quiet.trainer.devices = 1
+        quiet.trainer.strategy = "auto"
+        quiet.trainer.enable_checkpointing = quiet.trainer.enable_progress_bar = False
+    parts = build_parts(quiet)
+    parts.task.load_state_dict(load_checkpoint(reported_checkpoint(directory))["state_dict"])
+    return cfg, parts
+
+
+def load_network(directory: Path) -> tuple[DictConfig, torch.nn.Module]:
+    """Config and network of a run, with the weights of `load_run`; needs no data."""
+    cfg = saved_config(directory)
+    net = build_network(cfg)
+    state = load_checkpoint(reported_checkpoint(directory))["state_dict"]
+    net.load_state_dict(
+        {key.removeprefix("net."): state[key] for key in state if key.startswith("net.")}
+    )
+    return cfg, net
+
+
+def saved_config(directory: Path) -> DictConfig:
+    """Config that a run was made with."""
+    saved = Path(directory) / ".hydra" / "config.yaml"
+    if not saved.exists():
+        raise UserError(f"{directory} is no run: {saved} is missing")
+    cfg = OmegaConf.load(saved)
+    with open_dict(cfg):
+        cfg.run_dir = str(directory)
+    return cfg
+
+
+def reported_checkpoint(directory: Path) -> Path:
+    """Checkpoint of the epoch whose test accuracy a run reports: the best one, else the last."""
+    folder = Path(directory) / "checkpoints"
+    for name in ("best.ckpt", "last.ckpt"):
+        if (folder / name).exists():
+            return folder / name
+    raise UserError(f"{directory} holds no checkpoint yet")
+
+
+def load_checkpoint(path: Path) -> dict[str, Any]:
+    """Checkpoint as plain data and tensors on the CPU; a pickle of anything else is refused."""
+    return torch.load(path, map_location="cpu", weights_only=True)

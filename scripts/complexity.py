@@ -1,0 +1,131 @@
+"""What a network costs: params, macs, thop figure, memory, a layer at a time and in all.
+
+python scripts/complexity.py model=ghost_resnet56                    beside its dense twin
+python scripts/complexity.py model=ghostnet dataset.image_size=224 dataset.num_classes=1000
+python scripts/complexity.py model=converted --plan                  what is converted, and why
+
+Overrides are those of train.py, with dataset=cifar10 in front, whose images need not be there.
+"""
+
+import argparse
+import csv
+import json
+import sys
+
+from omegaconf import DictConfig, OmegaConf
+from rich.console import Console
+from rich.table import Table
+from torch import nn
+
+from ghostexp.analysis.complexity_report import (
+    as_json,
+    describe_network,
+    layer_rows,
+    layers_table,
+    published_table,
+    totals_table,
+)
+from ghostexp.analysis.published_costs import find_published_costs
+from ghostexp.audit import audit
+from ghostexp.build import build_network, users_mistakes
+from ghostexp.cli import CONFIG_FOLDER, UserError, compose_config
+from ghostexp.models import ConversionRow, plan_conversion
+
+PLAN_ARGUMENTS = ("ratio", "cheap_kernel_size", "skip", "only", "inner_norm")
+WIDTH_OF_A_PIPE = 200
+
+
+def main() -> int:
+    """Exit code: 1 with one sentence for a user's slip, else 0."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("overrides", nargs="*", help="as for train.py")
+    output = parser.add_mutually_exclusive_group()
+    output.add_argument("--json", action="store_true", help="everything, as JSON")
+    output.add_argument("--csv", action="store_true", help="the layers, as CSV")
+    output.add_argument("--plan", action="store_true", help="replaced and kept convolutions")
+    options = parser.parse_intermixed_args()
+    try:
+        cfg = compose_config(["dataset=cifar10", *options.overrides])
+        audit(cfg, [CONFIG_FOLDER])
+        if options.plan:
+            print_plan(cfg)
+        else:
+            report(cfg, options)
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def report(cfg: DictConfig, options: argparse.Namespace) -> None:
+    """Print the costs in the form asked for."""
+    side = cfg.dataset.image_size
+    shape = (cfg.dataset.in_channels, side, side)
+    dense = dense_twin(cfg)
+    with users_mistakes("model"):
+        cost = describe_network(build_network(cfg), shape)
+        twin = describe_network(dense, shape) if dense is not None else None
+    settings = OmegaConf.to_container(cfg.model, resolve=True)
+    factory = settings["_target_"].rpartition(".")[2]
+    published = find_published_costs(factory, settings, side)
+    if options.json:
+        print(json.dumps(as_json(cost, twin, published), indent=2))
+        return
+    if options.csv:
+        rows = layer_rows(cost, twin)
+        writer = csv.DictWriter(sys.stdout, list(rows[0]), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+        return
+    console = _console()
+    console.print(layers_table(cost, twin))
+    size = "x".join(map(str, shape))
+    console.print(totals_table(cost, twin, f"{factory}, {size}, {cfg.dataset.num_classes} classes"))
+    if twin is None:
+        console.print("No dense twin: the network has no ratio above 1 to set to 1.")
+    if published:
+        console.print(published_table(cost, published))
+    else:
+        console.print("No printed figures are known for this network with these settings.")
+
+
+def dense_twin(cfg: DictConfig) -> nn.Module | None:
+    """The same network with ratio 1; None where there is no ratio, or it is 1 already."""
+    if cfg.model.get("ratio", 1) == 1:
+        return None
+    dense = cfg.copy()
+    dense.model.ratio = 1
+    return build_network(dense)
+
+
+def print_plan(cfg: DictConfig) -> None:
+    """Every convolution of the dense network, whether it is replaced, and why."""
+    net = dense_twin(cfg)
+    if net is None:
+        raise UserError("--plan shows a conversion: choose a model with a ratio above 1")
+    given = OmegaConf.to_container(cfg.model, resolve=True)
+    with users_mistakes("model"):
+        rows = plan_conversion(net, **{key: given[key] for key in PLAN_ARGUMENTS if key in given})
+    _console().print(_plan_table(rows))
+
+
+def _plan_table(rows: list[ConversionRow]) -> Table:
+    replaced = sum(row.replaced for row in rows)
+    title = f"{replaced} of {len(rows)} convolutions replaced"
+    table = Table("convolution", "", "params", "after", "why", title=title, title_justify="left")
+    for row in rows:
+        verdict = "[green]replaced[/]" if row.replaced else "kept"
+        after = f"{row.params_after:,}" if row.replaced else ""
+        table.add_row(row.name, verdict, f"{row.params_before:,}", after, row.reason)
+    table.columns[2].justify = table.columns[3].justify = "right"
+    return table
+
+
+def _console() -> Console:
+    return Console(width=None if sys.stdout.isatty() else WIDTH_OF_A_PIPE)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

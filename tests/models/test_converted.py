@@ -1,0 +1,115 @@
+"""model=converted: torchvision's and timm's networks, one training step each."""
+
+import logging
+
+import pytest
+import torch
+from torch import nn
+
+from ghostexp.audit import audit
+from ghostexp.build import build_network
+from ghostexp.cli import CONFIG_FOLDER, UserError, compose_config
+from ghostexp.layers import GhostModule
+from ghostexp.models import convert_to_ghost, plan_conversion
+
+TORCHVISION = "model.net._target_=torchvision.models"
+
+
+def converted(*overrides: str) -> nn.Module:
+    cfg = compose_config(["model=converted", "dataset=cifar10", *overrides])
+    audit(cfg, [CONFIG_FOLDER])
+    return build_network(cfg)
+
+
+def ghosts(net: nn.Module) -> list[str]:
+    return [name for name, module in net.named_modules() if isinstance(module, GhostModule)]
+
+
+def step(net: nn.Module, channels: int = 3, side: int = 64) -> None:
+    """One step of SGD: a finite loss, and a gradient for every parameter."""
+    optimizer = torch.optim.SGD(net.parameters(), lr=0.01)
+    logits = net.train()(torch.randn(2, channels, side, side))
+    assert logits.shape == (2, 10)
+    loss = nn.functional.cross_entropy(logits, torch.tensor([1, 7]))
+    loss.backward()
+    missing = [name for name, weight in net.named_parameters() if weight.grad is None]
+    assert missing == []
+    optimizer.step()
+    assert all(weight.isfinite().all() for weight in net.parameters())
+
+
+@pytest.mark.parametrize(
+    ("name", "replaced", "kept"),
+    [
+        ("resnet18", 20, 0),  # 1 + 16 + 3 shortcuts
+        ("mobilenet_v3_large", 47, 15),  # 15 blocks with a depthwise convolution each
+        ("efficientnet_v2_s", 140, 30),  # 30 MBConv blocks
+        ("vgg11_bn", 8, 0),
+        ("densenet121", 120, 0),  # 1 + 2 * 58 + 3
+    ],
+)
+def test_torchvision_network_trains_a_step(name, replaced, kept):
+    net = converted(f"{TORCHVISION}.{name}")
+    assert len(ghosts(net)) == replaced
+    grouped = [m for m in net.modules() if isinstance(m, nn.Conv2d) and m.groups > 1]
+    assert len(grouped) == kept + replaced  # a cheap operation in each Ghost module
+    step(net)
+
+
+def test_timm_network_trains_a_step():
+    pytest.importorskip("timm", reason="timm is an extra")
+    net = converted(
+        "model.net._target_=timm.create_model",
+        "+model.net.model_name=convnext_atto",
+        "+model.net.in_chans=1",
+    )
+    assert "stem.0" in ghosts(net)
+    assert not any("conv_dw" in name for name in ghosts(net))  # depthwise already
+    step(net, channels=1)
+
+
+def test_our_own_network_with_chosen_layers():
+    net = converted(
+        "model.net._target_=ghostexp.models.resnet20",
+        "model.only=[blocks.8.conv1,blocks.8.conv2]",
+        "model.ratio=4",
+    )
+    assert ghosts(net) == ["blocks.8.conv1", "blocks.8.conv2"]
+
+
+def test_inner_norm_and_skip_reach_the_conversion():
+    net = converted("model.inner_norm=true", "model.skip=[conv1]")
+    assert isinstance(net.conv1, nn.Conv2d)
+    assert isinstance(net.layer1[0].conv1.primary_conv[1], nn.BatchNorm2d)
+
+
+def test_a_pattern_that_matches_nothing_is_one_sentence():
+    with pytest.raises(UserError, match=r"model: only: none of the network's 20 convolutions"):
+        converted("model.only=[nowhere]")
+
+
+@pytest.mark.parametrize(
+    ("net", "reason"),
+    [
+        (nn.Sequential(nn.Flatten(), nn.Linear(4, 2)), "it has no Conv2d"),
+        (nn.Sequential(nn.Conv2d(4, 4, 3, groups=4)), "grouped, groups=4"),
+    ],
+    ids=["linear", "depthwise"],
+)
+def test_nothing_to_convert_is_said(net, reason, caplog):
+    with caplog.at_level(logging.WARNING):
+        convert_to_ghost(net)
+    assert "nothing to convert" in caplog.text
+    assert reason in caplog.text
+
+
+def test_the_dense_network_has_nothing_to_say(caplog):
+    with caplog.at_level(logging.WARNING):
+        convert_to_ghost(nn.Sequential(nn.Conv2d(4, 4, 3)), ratio=1)
+    assert caplog.text == ""
+
+
+def test_plan_of_the_dense_network_is_what_is_built():
+    dense = converted("model.ratio=1")
+    rows = plan_conversion(dense, 2)
+    assert ghosts(converted()) == [row.name for row in rows if row.replaced]

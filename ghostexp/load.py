@@ -8,6 +8,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 
 from ghostexp.build import Parts, build_network, build_parts
 from ghostexp.cli import UserError
+from ghostexp.directories import register_resolvers
 
 
 def load_run(directory: Path) -> tuple[DictConfig, Parts]:
@@ -43,6 +44,7 @@ def saved_config(directory: Path) -> DictConfig:
     saved = Path(directory) / ".hydra" / "config.yaml"
     if not saved.exists():
         raise UserError(f"{directory} is no run: {saved} is missing")
+    register_resolvers()  # the config names them
     cfg = OmegaConf.load(saved)
     with open_dict(cfg):
         cfg.run_dir = str(directory)

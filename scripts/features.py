@@ -30,7 +30,6 @@ from ghostexp.analysis.redundancy import KERNEL_SIZES, dense_convolutions, measu
 from ghostexp.build import Parts, users_mistakes
 from ghostexp.cli import UserError
 from ghostexp.data.folder import load_image
-from ghostexp.directories import register_resolvers
 from ghostexp.experiment import load_run
 
 DEFAULT_IMAGES = {"statistics": 1000, "redundancy": 64}
@@ -54,7 +53,6 @@ def main() -> int:
     parser.add_argument("--out", type=Path, help="folder for the files (default: RUN/features)")
     options = parser.parse_args()
     logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
-    register_resolvers()  # the run's config names them
     try:
         cfg, parts = load_run(options.run)
         out = options.out or options.run / "features"

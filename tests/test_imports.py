@@ -25,7 +25,7 @@ MAY_IMPORT = {  # first name below ghostexp -> what of ghostexp it may import be
     "sweep": {"cli", "preflight", "results"},
     "preflight": {"analysis", "audit", "build", "cli", "sweep"},
     "experiment": {"analysis", "audit", "build", "callbacks", "cli", "load", "results", "sweep"},
-    "load": {"build", "cli"},
+    "load": {"build", "cli", "directories"},
     "workers": {"cli", "sweep"},
     "search": {"build", "cli"},
     "evaluate": {"build", "cli", "experiment", "load", "results"},

@@ -102,7 +102,9 @@ def _new_record(cfg: DictConfig, job: Job, decision: Decision) -> records.Record
     config = digest_config(cfg)
     goes_on = decision.earlier if decision.checkpoint else None
     earlier = goes_on or {}
+    of_the_start = {key: earlier[key] for key in ("started", "command") if key in earlier}
     return records.new_record(
+        **of_the_start,
         begun=False,
         name=cfg.name,
         run=job.directory.name,
@@ -112,6 +114,7 @@ def _new_record(cfg: DictConfig, job: Job, decision: Decision) -> records.Record
         seed=cfg.seed,
         max_epochs=cfg.trainer.max_epochs,
         wall_s=earlier.get("wall_s", 0.0),
+        throughput=earlier.get("throughput"),
         config=config,
     )
 
@@ -167,7 +170,6 @@ def _prepare(cfg: DictConfig, record: records.Record) -> Parts:
             "macs": count_macs(parts.task.net, shape),
             "input_shape": list(shape),
         }
-    parts.task.example_input_array = torch.zeros(1, *shape)  # for the model summary
     record["dataset"] = {
         "class_names": datamodule.class_names,
         "num_train": datamodule.num_train,
@@ -184,7 +186,7 @@ def _train(parts: Parts, record: records.Record, checkpoint: Path | None) -> Non
     trainer.fit(parts.task, datamodule=parts.datamodule, ckpt_path=checkpoint, weights_only=True)
     record["epochs"] = trainer.current_epoch
     record["metrics"] = _metrics(trainer)
-    record["throughput"] = _throughput(trainer)
+    record["throughput"] = _throughput(trainer) or record["throughput"]  # none where fit had ended
     _test(parts, record)
 
 

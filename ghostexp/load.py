@@ -48,6 +48,8 @@ def saved_config(directory: Path) -> DictConfig:
     cfg = OmegaConf.load(saved)
     with open_dict(cfg):
         cfg.run_dir = str(directory)
+        if cfg.model.get("weights"):  # the start of the training, no longer needed
+            cfg.model.weights = None
     return cfg
 
 

@@ -1,12 +1,15 @@
 """The application in this process: importing torch once, not once a test."""
 
 import importlib.util
+import os
 import logging
 
 import pytest
 from helpers import ROOT, SMALL
 
 from ghostexp import cli
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # small tensors, and processes side by side
 
 
 @pytest.fixture

@@ -34,6 +34,16 @@ def test_a_run_leaves_its_record(small_run):
     assert sorted(p.name for p in folder.glob("checkpoints/*")) == ["best.ckpt", "last.ckpt"]
 
 
+def test_the_default_callbacks_work_together(app, tmp_path, capfd):
+    watched = [override for override in SMALL if not override.startswith("callbacks.")]
+    assert app(*watched, "trainer.max_epochs=2") == 0
+    said = "".join(capfd.readouterr())
+    assert "Trainable params: 272 K" in said
+    assert "epoch 2 of 2: " in said
+    assert "handwritten digits" in said
+    assert "dataset=cifar10" in said
+
+
 def test_what_it_logs_can_be_read_back(small_run):
     folder = small_run()
     record = result(folder)

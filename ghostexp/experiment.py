@@ -206,6 +206,7 @@ def _test(parts: Parts, record: records.Record) -> None:
     )
     record["metrics"] |= _metrics(trainer)
     chosen = {**record["choices"], **record["swept"], "seed": record["seed"]}
+    chosen = {key: chosen[key] for key in chosen if key not in ("callbacks", "logger")}
     for logger in trainer.loggers:
         if isinstance(logger, TensorBoardLogger):
             logger.log_hyperparams(chosen, record["metrics"])

@@ -57,7 +57,7 @@ class Job:
             choices={
                 group: choice
                 for group, choice in hydra.runtime.choices.items()
-                if choice is not None and not group.startswith("hydra/")
+                if choice is not None and group.partition("/")[0] != "hydra"
             },
             config_folders=_config_folders(hydra),
         )

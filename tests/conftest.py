@@ -1,8 +1,8 @@
 """The application in this process: importing torch once, not once a test."""
 
 import importlib.util
-import os
 import logging
+import os
 
 import pytest
 from helpers import ROOT, SMALL

@@ -8,6 +8,7 @@ ROOT = Path(__file__).parents[1]
 SMALL = (  # seconds a run: a small network on small digits, two batches an epoch
     "model=resnet20",
     "dataset.image_size=8",
+    "dataset.val_split=0.1",
     "trainer.log_every_n_steps=1",
     "trainer.limit_train_batches=2",
     "trainer.limit_val_batches=1",

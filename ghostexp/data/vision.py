@@ -152,7 +152,7 @@ def digits(
     in_channels: int = 1,
     image_size: int = 32,
     batch_size: int = 32,
-    val_split: float = 0.1,
+    val_split: float = 0.0,
     augment: Augment,
     seed: int,
 ) -> VisionData:

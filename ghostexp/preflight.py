@@ -73,7 +73,9 @@ def _plan(job: FrozenJob, images: dict[str, int]) -> Plan:
 
 def _num_train(cfg: DictConfig, images: dict[str, int]) -> int:
     """Training images of the config's data set, which is loaded the first time it is met."""
-    key = json.dumps(OmegaConf.to_container(cfg.dataset, resolve=True), sort_keys=True)
+    facts = OmegaConf.to_container(cfg.dataset, resolve=True)
+    facts.pop("seed", None)  # another order of the same images
+    key = json.dumps(facts, sort_keys=True)
     if key not in images:
         datamodule = build(cfg.dataset, "dataset")
         with users_mistakes("dataset"):

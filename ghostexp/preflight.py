@@ -56,6 +56,11 @@ def _plan(job: FrozenJob, images: dict[str, int]) -> Plan:
     with open_dict(cfg):
         cfg.run_dir = str(job.directory)
     audit(cfg, job.config_folders)
+    if str(cfg.trainer.get("strategy")).startswith("ddp") and "spawn" not in cfg.trainer.strategy:
+        raise UserError(
+            f"trainer.strategy={cfg.trainer.strategy} starts its processes by repeating the command"
+            " line, which would start the whole sweep in each: run the points one by one"
+        )
     net = build_network(cfg)
     num_train = _num_train(cfg, images)
     shape = (cfg.dataset.in_channels, cfg.dataset.image_size, cfg.dataset.image_size)

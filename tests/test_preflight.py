@@ -21,3 +21,9 @@ def test_every_job_is_shown_with_its_size_and_cost(app, capfd):
     assert "272,186" in said  # parameters of ResNet-20 with one input channel
     assert app("-m", *SMALL[1:], "trainer.max_epochs=1", "model=linear,resnet20") == 0
     assert "0 of 2 jobs to do" in "".join(capfd.readouterr())
+
+
+def test_processes_that_would_repeat_the_sweep_are_refused(app, tmp_path, capfd):
+    assert app("-m", *SMALL, "+trainer.strategy=ddp", "seed=0,1") == 1
+    assert "would start the whole sweep in each" in "".join(capfd.readouterr())
+    assert not list(tmp_path.rglob("result.json"))

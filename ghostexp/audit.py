@@ -82,7 +82,9 @@ def find_callable(target: str, allowed: list[str]) -> Any:
             if not hasattr(found, part):
                 place = ".".join(parts[:index])
                 known = [name for name in dir(found) if not name.startswith("_")]
-                raise UserError(f"_target_ {target}: {place} has no {part}{_near(part, known)}")
+                raise UserError(
+                    f"_target_ {target}: {place} has no {part}{did_you_mean(part, known)}"
+                )
             found = getattr(found, part)
         return found
     raise UserError(f"_target_ {target}: no package {parts[0]} is installed")
@@ -110,7 +112,7 @@ def _check_keys(node: DictConfig, known: set[str], path: str, sources: list[Path
     for key in map(str, node):
         if key not in known:
             full = f"{path}.{key}" if path else key
-            raise UserError(f"{full}: no such key{_origin(key, sources)}{_near(key, known)}")
+            raise UserError(f"{full}: no such key{_origin(key, sources)}{did_you_mean(key, known)}")
 
 
 def _check_across_groups(cfg: DictConfig) -> None:
@@ -144,10 +146,6 @@ def _check_facts(cfg: DictConfig) -> None:
                 raise UserError(
                     f"{path}.{fact} is {value}, but the data set has {cfg.dataset[fact]}"
                 )
-
-
-def _near(word: str, known: list[str] | set[str]) -> str:
-    return did_you_mean(word, known)
 
 
 def _origin(key: str, sources: list[Path]) -> str:

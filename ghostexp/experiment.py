@@ -6,7 +6,6 @@ run(cfg)  decide (start, resume, skip), audit, build, fit, test, record
 
 import logging
 import os
-import pickle
 import platform
 import time
 from pathlib import Path
@@ -25,13 +24,15 @@ from ghostexp.audit import audit
 from ghostexp.build import Parts, build_parts, users_mistakes
 from ghostexp.callbacks import Throughput
 from ghostexp.cli import UserError
-from ghostexp.load import load_network, load_run
+from ghostexp.load import load_checkpoint, load_network, load_run
 from ghostexp.results import record as records
 from ghostexp.sweep import Decision, Job, clear, decide, job_config
 
 __all__ = ["load_network", "load_run", "run"]
 
 log = logging.getLogger(__name__)
+
+_NOT_THE_RESULT = {"run_dir", "resume", "rerun", "on_error"}
 
 
 def run(cfg: DictConfig) -> float | None:
@@ -58,7 +59,7 @@ def run_job(cfg: DictConfig, job: Job) -> float | None:
     try:
         audit(cfg, job.config_folders)
         if decision.checkpoint is not None:
-            _check_checkpoint(decision.checkpoint)
+            load_checkpoint(decision.checkpoint)  # refused before anything is overwritten
         parts = _prepare(cfg, record)
         _begin(cfg, job, record, decision)
         _train(parts, record, decision.checkpoint)
@@ -95,13 +96,9 @@ def digest_config(cfg: DictConfig) -> dict[str, Any]:
     return {key: config[key] for key in config if key not in _NOT_THE_RESULT}
 
 
-_NOT_THE_RESULT = {"run_dir", "resume", "rerun", "on_error"}
-
-
 def _new_record(cfg: DictConfig, job: Job, decision: Decision) -> records.Record:
     config = digest_config(cfg)
-    goes_on = decision.earlier if decision.checkpoint else None
-    earlier = goes_on or {}
+    earlier = (decision.checkpoint and decision.earlier) or {}  # of the run that is gone on with
     of_the_start = {key: earlier[key] for key in ("started", "command") if key in earlier}
     return records.new_record(
         **of_the_start,
@@ -128,17 +125,6 @@ def _begin(cfg: DictConfig, job: Job, record: records.Record, decision: Decision
     _write(job.directory, record)
     if decision.checkpoint is not None:
         log.info("going on from %s", decision.checkpoint)
-
-
-def _check_checkpoint(path: Path) -> None:
-    """Refuse a file that is cut, or holds more than tensors and plain values."""
-    try:
-        torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError) as error:
-        reason = next((line for line in str(error).splitlines() if "GLOBAL" in line), str(error))
-        raise UserError(
-            f"{path} cannot be loaded safely ({reason.strip()[:200]}); rerun=true starts over"
-        ) from error
 
 
 @rank_zero_only
@@ -198,7 +184,7 @@ def _test(parts: Parts, record: records.Record) -> None:
     for best in trainer.checkpoint_callbacks:
         if isinstance(best, ModelCheckpoint) and best.monitor:
             path = best.best_model_path
-            epoch = torch.load(path, weights_only=True, map_location="cpu")["epoch"]
+            epoch = load_checkpoint(Path(path))["epoch"]
             record["selected"] = {"rule": f"best {best.monitor}", "epoch": epoch}
             record["best"] = {best.monitor: float(best.best_model_score)}
     trainer.test(

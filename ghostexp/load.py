@@ -1,5 +1,6 @@
 """A run from its folder alone: its config, network and data, with its trained weights."""
 
+import pickle
 from pathlib import Path
 from typing import Any
 
@@ -63,5 +64,11 @@ def reported_checkpoint(directory: Path) -> Path:
 
 
 def load_checkpoint(path: Path) -> dict[str, Any]:
-    """Checkpoint as plain data and tensors on the CPU; a pickle of anything else is refused."""
-    return torch.load(path, map_location="cpu", weights_only=True)
+    """Checkpoint as plain data and tensors on the CPU; a cut file or another pickle is refused."""
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except (pickle.UnpicklingError, RuntimeError, EOFError) as error:
+        reason = next((line for line in str(error).splitlines() if "GLOBAL" in line), str(error))
+        raise UserError(
+            f"{path} cannot be loaded safely ({reason.strip()[:200]}); rerun=true starts over"
+        ) from error

@@ -149,7 +149,7 @@ def _prepare(cfg: DictConfig, record: records.Record) -> Parts:
     with users_mistakes("dataset"):
         datamodule.prepare_data()
         datamodule.setup("fit")
-    shape = (cfg.dataset.in_channels, cfg.dataset.image_size, cfg.dataset.image_size)
+    shape = datamodule.input_shape
     with users_mistakes("model"):
         record["network"] = {
             "params": count_params(parts.task.net),

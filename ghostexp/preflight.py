@@ -20,6 +20,8 @@ from ghostexp.sweep import FrozenJob, is_finished
 
 log = logging.getLogger(__name__)
 
+Facts = tuple[int, tuple[int, int, int]]  # training examples, shape of one as the network sees it
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -35,11 +37,11 @@ class Plan:
 
 def preflight(jobs: list[FrozenJob]) -> list[Plan]:
     """Plans of all jobs, shown as a table; `UserError` with a sentence for each that cannot run."""
-    images: dict[str, int] = {}
+    known: dict[str, Facts] = {}
     plans, errors = [], []
     for job in jobs:
         try:
-            plans.append(_plan(job, images))
+            plans.append(_plan(job, known))
         except UserError as error:
             errors.append(f"{job.name}: {error}")
     if errors:
@@ -51,7 +53,7 @@ def preflight(jobs: list[FrozenJob]) -> list[Plan]:
     return plans
 
 
-def _plan(job: FrozenJob, images: dict[str, int]) -> Plan:
+def _plan(job: FrozenJob, known: dict[str, Facts]) -> Plan:
     cfg = job.config.copy()
     with open_dict(cfg):
         cfg.run_dir = str(job.directory)
@@ -62,8 +64,7 @@ def _plan(job: FrozenJob, images: dict[str, int]) -> Plan:
             " line, which would start the whole sweep in each: run the points one by one"
         )
     net = build_network(cfg)
-    num_train = _num_train(cfg, images)
-    shape = (cfg.dataset.in_channels, cfg.dataset.image_size, cfg.dataset.image_size)
+    num_train, shape = _facts(cfg, known)
     with users_mistakes("model"):
         params, macs = count_params(net), count_macs(net, shape)
     finished = is_finished(job.directory)
@@ -76,18 +77,18 @@ def _plan(job: FrozenJob, images: dict[str, int]) -> Plan:
     return Plan(job.name, params, macs, hours, cost.activation_bytes / 2**30, finished)
 
 
-def _num_train(cfg: DictConfig, images: dict[str, int]) -> int:
-    """Training images of the config's data set, which is loaded the first time it is met."""
+def _facts(cfg: DictConfig, known: dict[str, Facts]) -> Facts:
+    """Of the config's data set, which is loaded the first time it is met."""
     facts = OmegaConf.to_container(cfg.dataset, resolve=True)
     facts.pop("seed", None)  # another order of the same images
     key = json.dumps(facts, sort_keys=True)
-    if key not in images:
+    if key not in known:
         datamodule = build(cfg.dataset, "dataset")
         with users_mistakes("dataset"):
             datamodule.prepare_data()
             datamodule.setup("fit")
-        images[key] = datamodule.num_train
-    return images[key]
+        known[key] = (datamodule.num_train, datamodule.input_shape)
+    return known[key]
 
 
 def _show(plans: list[Plan]) -> None:

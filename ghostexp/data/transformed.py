@@ -111,7 +111,7 @@ def imagenet(
     return VisionData(
         partial(load_imagenet, Path(root), files, in_channels=in_channels, image_size=image_size),
         num_classes=num_classes,
-        in_channels=in_channels,
+        input_shape=(in_channels, image_size, image_size),
         batch_size=batch_size,
         val_split=val_split,
         augment=augment,

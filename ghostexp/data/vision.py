@@ -30,7 +30,8 @@ AUGMENTATION = 1  # its random stream, apart from the order's
 class VisionData(pl.LightningDataModule):
     """Loaders over an `ImageSet`, augmented after the transfer to the training device.
 
-    `load` reads the set; its first call may download or decode. `batch_size` is per process.
+    `load` reads the set; its first call may download or decode. `input_shape` is that of one image
+    as the network sees it, (C, H, W); `batch_size` is per process.
     `val_split` is the share of each class's training images held out for validation, drawn from
     `seed`; `val_folder` says that the set brings its own. Without either, no validation runs.
     """
@@ -40,7 +41,7 @@ class VisionData(pl.LightningDataModule):
         load: Callable[[], ImageSet],
         *,
         num_classes: int,
-        in_channels: int,
+        input_shape: tuple[int, int, int],
         batch_size: int,
         val_split: float,
         augment: Augment,
@@ -52,13 +53,14 @@ class VisionData(pl.LightningDataModule):
             raise ValueError(f"batch_size must be a whole number of at least 1, not {batch_size}")
         if not 0 <= val_split < 1:
             raise ValueError(f"val_split is a share in [0, 1), not {val_split}")
-        if len(augment.mean) != in_channels:
+        if len(augment.mean) != input_shape[0]:
             raise ValueError(
-                f"augment.mean and augment.std need a value for each of the {in_channels}"
+                f"augment.mean and augment.std need a value for each of the {input_shape[0]}"
                 f" channels, not {len(augment.mean)}"
             )
         self.load = load
         self.num_classes = num_classes
+        self.input_shape = input_shape
         self.batch_size = batch_size
         self.val_split = val_split
         self.augment = augment
@@ -161,7 +163,7 @@ def digits(
     return VisionData(
         partial(load_digits, image_size),
         num_classes=num_classes,
-        in_channels=in_channels,
+        input_shape=(in_channels, image_size, image_size),
         batch_size=batch_size,
         val_split=val_split,
         augment=augment,
@@ -185,7 +187,7 @@ def cifar10(
     return VisionData(
         partial(load_cifar, "CIFAR10", root),
         num_classes=num_classes,
-        in_channels=in_channels,
+        input_shape=(in_channels, image_size, image_size),
         batch_size=batch_size,
         val_split=val_split,
         augment=augment,
@@ -209,7 +211,7 @@ def cifar100(
     return VisionData(
         partial(load_cifar, "CIFAR100", root),
         num_classes=num_classes,
-        in_channels=in_channels,
+        input_shape=(in_channels, image_size, image_size),
         batch_size=batch_size,
         val_split=val_split,
         augment=augment,
@@ -239,7 +241,7 @@ def image_folder(
     return VisionData(
         partial(load_folder, Path(root), in_channels=in_channels, image_size=image_size),
         num_classes=num_classes,
-        in_channels=in_channels,
+        input_shape=(in_channels, image_size, image_size),
         batch_size=batch_size,
         val_split=val_split,
         augment=augment,

@@ -15,6 +15,7 @@ MAY_IMPORT = {  # first name below ghostexp -> what of ghostexp it may import be
     "blocks": set(),
     "optim": {"blocks"},
     "finetune": {"blocks"},
+    "progressive": {"analysis"},
     "callbacks": set(),
     "loggers": set(),
     "directories": set(),

@@ -76,14 +76,15 @@ class Throughput(pl.Callback):
         if self.images:
             seconds = self.last_step - self.started
             self.rates.append(self.images * trainer.world_size / seconds)
-            pl_module.log("train/images_per_s", self.rates[-1], rank_zero_only=True)
+            pl_module.log("train/images_per_s", self.rates[-1], sync_dist=True)
 
 
 class SaveInterrupted(pl.Callback):
     """Saves the weights as they are when a fit ends by Ctrl-C, SIGTERM or an error.
 
     They are for looking at: a resumed run goes on from `last.ckpt`, at an epoch's end, because
-    only from there its final weights are those of an undisturbed run.
+    only from there its final weights are those of an undisturbed run. Of several processes nothing
+    is saved: it takes all of them at once, and some may be gone.
     """
 
     def __init__(self, path: str) -> None:
@@ -92,7 +93,8 @@ class SaveInterrupted(pl.Callback):
     def on_exception(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException
     ) -> None:
-        if trainer.state.fn == "fit" and trainer.global_step > 0:
+        alone = trainer.world_size == 1
+        if alone and trainer.state.fn == "fit" and trainer.global_step > 0:
             trainer.save_checkpoint(self.path)
 
 

@@ -79,7 +79,7 @@ def launches(tmp_path_factory):
     first = train(folder, *COMMON, *DDP, *watch)
     (run,) = folder.glob("outputs/train/*")
     first = (*first, read_record(run))
-    second = train(folder, f"resume={run}", "callbacks.watch.fails=false")
+    second = train(folder, f"resume={run}", "++callbacks.watch.fails=false")
     return run, first, (*second, result(run))
 
 

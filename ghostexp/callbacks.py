@@ -4,6 +4,7 @@ import csv
 import logging
 import os
 import random
+import signal
 import sys
 import time
 from collections.abc import Callable
@@ -89,23 +90,33 @@ class Throughput(pl.Callback):
         if self.images:
             seconds = self.last_step - self.started
             self.rates.append(self.images * trainer.world_size / seconds)
-            pl_module.log("train/images_per_s", self.rates[-1], rank_zero_only=True)
+            # without a reduction, which would hang: the progress bar of rank 0 asks for the value
+            # before the other ranks do; `sync_dist` only keeps Lightning from warning of that
+            rate = self.rates[-1]
+            pl_module.log("train/images_per_s", rate, rank_zero_only=True, sync_dist=True)
 
 
 class SaveInterrupted(pl.Callback):
     """Saves the weights as they are when a fit ends by Ctrl-C, SIGTERM or an error.
 
     They are for looking at: a resumed run goes on from `last.ckpt`, at an epoch's end, because
-    only from there its final weights are those of an undisturbed run.
+    only from there its final weights are those of an undisturbed run. Of several processes nothing
+    is saved, because it takes all of them at once, and SIGTERM is a Ctrl-C: Lightning's handler
+    broadcasts amid whatever the others exchange, and hangs.
     """
 
     def __init__(self, path: str) -> None:
         self.path = path
 
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        if trainer.world_size > 1:  # Lightning puts the earlier handler back after the fit
+            signal.signal(signal.SIGTERM, signal.default_int_handler)
+
     def on_exception(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException
     ) -> None:
-        if trainer.state.fn == "fit" and trainer.global_step > 0:
+        alone = trainer.world_size == 1
+        if alone and trainer.state.fn == "fit" and trainer.global_step > 0:
             trainer.save_checkpoint(self.path)
 
 

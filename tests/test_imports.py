@@ -9,14 +9,15 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "ghostexp"
 MAY_IMPORT = {  # first name below ghostexp -> what of ghostexp it may import besides itself
     "layers": set(),
-    "data": set(),
+    "download": set(),
+    "data": {"download"},
     "tasks": set(),
     "results": set(),
     "optim": set(),
     "callbacks": set(),
     "loggers": set(),
     "directories": set(),
-    "models": {"layers"},
+    "models": {"download", "layers"},
     "analysis": {"layers"},
     "deploy": {"layers"},
     "cli": {"directories"},

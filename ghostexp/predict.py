@@ -30,6 +30,7 @@ class Predictor:
         record = read_record(directory) or {}
         if "dataset" not in record:
             raise UserError(f"{directory} has no record with class names")
+        self.logit_scale = cfg.task.loss.scale if cfg.task.get("cosines") else 1.0
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         self.net = net.eval().to(self.device, memory_format=torch.channels_last)
         self.datamodule: ClassificationData = build(cfg.dataset, "dataset")  # loads nothing
@@ -64,7 +65,7 @@ class Predictor:
         """Raw examples [N, ...], as loaders hold them -> probabilities [N, classes], on the CPU."""
         inputs = self.datamodule.augment.evaluate(examples.to(self.device))
         logits = self.net(inputs.contiguous(memory_format=torch.channels_last))
-        return logits.float().softmax(dim=1).cpu()
+        return (self.logit_scale * logits.float()).softmax(dim=1).cpu()
 
     def _load(
         self, paths: list[Path], complain: Callable[[str], None]

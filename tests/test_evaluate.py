@@ -95,13 +95,19 @@ def test_the_network_comes_with_the_reported_weights(small_run):
     assert all(torch.equal(value, state[f"net.{key}"]) for key, value in net.state_dict().items())
 
 
-def test_predictions_are_those_of_the_task(small_run, digit_files, capsys):
-    run = small_run()
+TINY_GHOST = ["model=ghost_efficientnet_v2", "model.width_mult=0.25", "model.depth_mult=0.2"]
+
+
+@pytest.mark.parametrize(
+    ("overrides", "scale"), [([], 1.0), (["task=arcface", *TINY_GHOST], 30.0)], ids=["", "arcface"]
+)
+def test_predictions_are_those_of_the_task(small_run, digit_files, capsys, overrides, scale):
+    run = small_run(*overrides)
     folder, images = digit_files(run)
     _, parts = load_run(run)
     task = parts.task.eval()
     with torch.inference_mode():
-        expected = task(parts.datamodule.augment.evaluate(images)).softmax(dim=1)
+        expected = (scale * task(parts.datamodule.augment.evaluate(images))).softmax(dim=1)
     capsys.readouterr()
     assert script("predict")([str(run), str(folder), "--batch-size", "2", "--top", "99"]) == 0
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]

@@ -13,6 +13,7 @@ MAY_IMPORT = {  # first name below ghostexp -> what of ghostexp it may import be
     "data": {"download"},
     "tasks": set(),
     "results": set(),
+    "losses": set(),
     "optim": set(),
     "callbacks": set(),
     "loggers": set(),

@@ -137,6 +137,28 @@ def _check_across_groups(cfg: DictConfig) -> None:
             " gives each block its own: choose another sched"
         )
     _check_facts(cfg)
+    _check_cosines(cfg)
+
+
+def _check_cosines(cfg: DictConfig) -> None:
+    """A loss with a margin takes cosines and one label an input, other losses take neither."""
+    wanted, given = (bool(cfg.task.get("cosines")), bool(cfg.model.get("cosine_head")))
+    if wanted and not given:
+        raise UserError(
+            f"{cfg.task.loss._target_} takes cosines, and this model ({cfg.model._target_}) has no"
+            " cosine head: choose a model that has one, such as ghost_efficientnet_v2, or"
+            " task=classification"
+        )
+    if given and not wanted:
+        raise UserError(
+            "model.cosine_head=true gives cosines, which task.cosines=false takes for logits:"
+            " choose task=arcface or task=circle"
+        )
+    if wanted and cfg.dataset.get("augment") and cfg.dataset.augment.get("mix"):
+        raise UserError(
+            f"{cfg.task.loss._target_} takes one label an input, and dataset.augment.mix makes"
+            " class shares: set it to null, or choose task=classification"
+        )
 
 
 def _check_facts(cfg: DictConfig) -> None:

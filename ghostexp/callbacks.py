@@ -1,4 +1,4 @@
-"""What Lightning's callbacks lack: seeded epochs, throughput, pictures, atomic checkpoints."""
+"""What Lightning's callbacks lack: seeded epochs, throughput, margins, pictures, atomic files."""
 
 import csv
 import logging
@@ -120,6 +120,24 @@ class SaveInterrupted(pl.Callback):
             trainer.save_checkpoint(self.path)
 
 
+class MarginWarmup(pl.Callback):
+    """Raises the margin of the task's loss linearly from 0, to be `margin` from epoch `epochs` on.
+
+    It depends on the epoch alone, so a resumed run has that of an undisturbed one.
+    """
+
+    def __init__(self, *, margin: float, epochs: int) -> None:
+        if not isinstance(epochs, int) or epochs < 1:
+            raise ValueError(
+                f"epochs, in which the margin rises, is a whole number of at least 1, not {epochs}"
+            )
+        self.margin = margin
+        self.epochs = epochs
+
+    def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        pl_module.loss.margin = self.margin * min(1.0, trainer.current_epoch / self.epochs)
+
+
 class ChangeNetwork(pl.Callback):
     """Calls `change(net)`, which alters the task's network in place, before a fit."""
 
@@ -176,8 +194,8 @@ class Pictures(pl.Callback):
         batch_idx: int,
     ) -> None:
         if batch_idx == 0 and trainer.current_epoch == 0:
-            images = batch[0][:GRID_IMAGES].float()
-            grid = make_grid(images, nrow=8, normalize=True, scale_each=True)
+            images = trainer.datamodule.augment.picture(batch[0][:GRID_IMAGES])
+            grid = make_grid(images, nrow=8)
             for logger in _tensorboards(trainer):
                 logger.experiment.add_image("train/augmented_images", grid, 0)
 

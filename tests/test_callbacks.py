@@ -7,7 +7,14 @@ import numpy as np
 import pytest
 import torch
 
-from ghostexp.callbacks import SeedEpochs, Throughput, confusion_figure, write_confusion
+from ghostexp.callbacks import (
+    MarginWarmup,
+    SeedEpochs,
+    Throughput,
+    confusion_figure,
+    write_confusion,
+)
+from ghostexp.losses import ArcFace
 
 
 def draws(seed, epoch, rank=0):
@@ -39,6 +46,20 @@ def test_throughput_counts_images_of_all_processes(monkeypatch):
         throughput.on_train_batch_end(trainer, module, None, (torch.zeros(size), None), 0)
     throughput.on_train_epoch_end(trainer, module)
     assert throughput.images_per_s == pytest.approx(14 * 2 / 2.0)
+
+
+def test_a_margin_rises_with_the_epoch_whatever_was_before():
+    warmup = MarginWarmup(margin=0.2, epochs=4)
+
+    def margin(epoch):
+        module = SimpleNamespace(loss=ArcFace(margin=0.2))
+        warmup.on_train_epoch_start(SimpleNamespace(current_epoch=epoch), module)
+        return module.loss.margin
+
+    assert [margin(epoch) for epoch in range(6)] == pytest.approx([0, 0.05, 0.1, 0.15, 0.2, 0.2])
+    assert margin(2) == pytest.approx(0.1)  # of a run that is resumed there
+    with pytest.raises(ValueError, match="at least 1, not 0"):
+        MarginWarmup(margin=0.2, epochs=0)
 
 
 def test_confusion_is_written_with_names_and_accuracies(tmp_path):

@@ -13,7 +13,7 @@ from PIL import Image
 
 from ghostexp.evaluate import class_table, evaluate_run
 from ghostexp.load import load_checkpoint, load_network, load_run
-from ghostexp.predict import Predictor, find_images
+from ghostexp.predict import Predictor
 
 
 def script(name):
@@ -30,7 +30,7 @@ def digit_files(tmp_path):
     def write(run):
         _, parts = load_run(run)
         parts.datamodule.setup("test")
-        images = parts.datamodule.image_set.images[parts.datamodule.image_set.test[:5]]
+        images = parts.datamodule.labelled_set.examples[parts.datamodule.labelled_set.test[:5]]
         folder = tmp_path / "photos"
         folder.mkdir()
         for index, image in enumerate(images):
@@ -95,13 +95,19 @@ def test_the_network_comes_with_the_reported_weights(small_run):
     assert all(torch.equal(value, state[f"net.{key}"]) for key, value in net.state_dict().items())
 
 
-def test_predictions_are_those_of_the_task(small_run, digit_files, capsys):
-    run = small_run()
+TINY_GHOST = ["model=ghost_efficientnet_v2", "model.width_mult=0.25", "model.depth_mult=0.2"]
+
+
+@pytest.mark.parametrize(
+    ("overrides", "scale"), [([], 1.0), (["task=arcface", *TINY_GHOST], 30.0)], ids=["", "arcface"]
+)
+def test_predictions_are_those_of_the_task(small_run, digit_files, capsys, overrides, scale):
+    run = small_run(*overrides)
     folder, images = digit_files(run)
     _, parts = load_run(run)
     task = parts.task.eval()
     with torch.inference_mode():
-        expected = task(parts.datamodule.augment.evaluate(images)).softmax(dim=1)
+        expected = (scale * task(parts.datamodule.augment.evaluate(images))).softmax(dim=1)
     capsys.readouterr()
     assert script("predict")([str(run), str(folder), "--batch-size", "2", "--top", "99"]) == 0
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
@@ -147,11 +153,14 @@ def test_images_of_other_sizes_and_modes_are_taken(small_run, tmp_path):
     assert len(done) == 7
 
 
-def test_folders_stand_for_the_images_below_them(tmp_path):
+def test_folders_stand_for_the_images_below_them(small_run, tmp_path):
+    predictor = Predictor(small_run())
+    tmp_path = tmp_path / "given"
+    tmp_path.mkdir()
     (tmp_path / "deep").mkdir()
     (tmp_path / "empty").mkdir()
     for name in ("b.jpg", "deep/a.PNG", "notes.txt"):
         (tmp_path / name).touch()
-    found = find_images([tmp_path, tmp_path / "notes.txt", tmp_path / "empty"])
+    found = predictor.find([tmp_path, tmp_path / "notes.txt", tmp_path / "empty"])
     names = [str(path.relative_to(tmp_path)) for path in found]
     assert names == ["b.jpg", "deep/a.PNG", "notes.txt", "empty"]

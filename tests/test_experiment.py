@@ -106,6 +106,16 @@ def test_a_run_can_be_loaded_from_its_folder_alone(small_run):
         (["resume=nowhere"], "nowhere"),
         (["model=vgg16"], "32"),
         (["model.num_classes=7"], "model.num_classes is 7, but the data set has 10"),
+        (["task=arcface"], "this model (ghostexp.models.resnet20) has no cosine head"),
+        (["model=efficientnet_v2_s", "model.cosine_head=true"], "task=arcface or task=circle"),
+        (
+            [
+                "task=circle",
+                "model=ghost_efficientnet_v2",
+                "dataset.augment.mix={_target_: torchvision.transforms.v2.MixUp, num_classes: 10}",
+            ],
+            "CircleLoss takes one label an input, and dataset.augment.mix makes class shares",
+        ),
     ],
 )
 def test_a_slip_gives_one_sentence_and_leaves_nothing_but_the_record(

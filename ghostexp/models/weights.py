@@ -1,4 +1,4 @@
-"""Trained weights for a network: the authors', timm's, or those of a run of ours.
+"""Trained weights for a network: the authors', torchvision's, timm's, or of a run of ours.
 
 load_weights(net, "ghostnet_1.0")       published weights, fetched once; see PUBLISHED
 load_weights(net, "RUN/checkpoints/best.ckpt")
@@ -15,8 +15,9 @@ from pathlib import Path
 
 import torch
 from torch import Tensor, nn
+from torchvision import models
 
-from ghostexp.models.download import fetch
+from ghostexp.download import fetch
 
 log = logging.getLogger(__name__)
 
@@ -36,7 +37,7 @@ class Published:
     fits: str
 
 
-PUBLISHED = {  # of the papers' authors, for ImageNet; top-1 73.98, 75.3, 76.9, 77.8 %
+PUBLISHED = {  # for ImageNet: of the papers' authors, top-1 73.98, 75.3, 76.9, 77.8 %
     "ghostnet_1.0": Published(
         f"{GITHUB}/raw/master/ghostnet_pytorch/models/state_dict_73.98.pth",
         "965143b0",  # as far as it is published, by third parties who load the file with it
@@ -56,6 +57,16 @@ PUBLISHED = {  # of the papers' authors, for ImageNet; top-1 73.98, 75.3, 76.9, 
         f"{GITHUB}/releases/download/GhostNetV2/ck_ghostnetv2_16.pth.tar",
         None,
         "model=ghostnet_v2 model.width_mult=1.6",
+    ),
+    # torchvision's, which end their files' names by the hash; top-1 84.23, 85.11, 85.81 %
+    "efficientnet_v2_s": Published(
+        models.EfficientNet_V2_S_Weights.IMAGENET1K_V1.url, "dd5fe13b", "model=efficientnet_v2_s"
+    ),
+    "efficientnet_v2_m": Published(
+        models.EfficientNet_V2_M_Weights.IMAGENET1K_V1.url, "dc08266a", "model=efficientnet_v2_m"
+    ),
+    "efficientnet_v2_l": Published(
+        models.EfficientNet_V2_L_Weights.IMAGENET1K_V1.url, "59c71312", "model=efficientnet_v2_l"
     ),
 }
 
@@ -80,7 +91,16 @@ def load_weights(net: nn.Module, source: str) -> LoadReport:
 
     Every entry must fit. Only the last linear layer stays new where the classes differ in number.
     """
-    given = read_state(locate(source))
+    return load_state(net, read_weights(source), source)
+
+
+def read_weights(source: str) -> State:
+    """State dict of published weights or of a file, as `load_weights` names them."""
+    return read_state(locate(source))
+
+
+def load_state(net: nn.Module, given: State, source: str) -> LoadReport:
+    """Load `given`, which came from `source`, into `net`, by the rules of `load_weights`."""
     own = net.state_dict()
     if not any(name.endswith(COUNTER) for name in given):
         own = {name: value for name, value in own.items() if not name.endswith(COUNTER)}

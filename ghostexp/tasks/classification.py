@@ -16,6 +16,8 @@ Batch = tuple[Tensor, Tensor]
 class ClassificationTask(pl.LightningModule):
     """Trains `net` [N, C, H, W] -> logits [N, num_classes] on labels [N] or class shares [N, K].
 
+    `cosines` says that `net` gives cosines, for a `loss` from ghostexp/losses.py: evaluation takes
+    `loss.scale` times them as logits, without a margin.
     `optimizer` is called with parameter groups; `sched` holds Lightning's scheduler entry, whose
     `scheduler` is called with the optimizer, and with `total_steps` when its interval is `step`.
     `param_groups` turns the network into the groups.
@@ -30,6 +32,7 @@ class ClassificationTask(pl.LightningModule):
         optimizer: Callable[..., Optimizer],
         sched: dict[str, Any],
         param_groups: Callable[[nn.Module], Iterable[dict[str, Any]]],
+        cosines: bool = False,
         channels_last: bool = True,
         compile: bool = False,
     ) -> None:
@@ -39,6 +42,7 @@ class ClassificationTask(pl.LightningModule):
         if compile:
             self.net.compile()  # in place: the keys of the state dict stay
         self.loss = loss
+        self.logit_scale = loss.scale if cosines else 1.0
         self.optimizer = optimizer
         self.sched = sched
         self.param_groups = param_groups
@@ -67,7 +71,7 @@ class ClassificationTask(pl.LightningModule):
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         images, targets = batch
-        logits = self(images).float()
+        logits = self(images).float()  # or cosines: the same one is largest
         loss = self.loss(logits, targets)
         with torch.no_grad():
             labels = targets if targets.ndim == 1 else targets.argmax(dim=1)
@@ -99,7 +103,7 @@ class ClassificationTask(pl.LightningModule):
         self.log_dict(self.test_metrics)
 
     def predict_step(self, batch: Tensor, batch_idx: int) -> Tensor:
-        return self(batch).float().softmax(dim=1)
+        return self._logits(batch).softmax(dim=1)
 
     def configure_optimizers(self) -> dict[str, Any]:
         optimizer = self.optimizer(self.param_groups(self.net))
@@ -123,8 +127,11 @@ class ClassificationTask(pl.LightningModule):
             self.lr_schedulers().step(self.missed_step)
             self.missed_step = None
 
+    def _logits(self, images: Tensor) -> Tensor:
+        return self.logit_scale * self(images).float()
+
     def _evaluate(self, batch: Batch) -> Batch:
         images, labels = batch
-        logits = self(images).float()
+        logits = self._logits(images)
         self.eval_loss.update(nn.functional.cross_entropy(logits, labels), len(images))
         return logits, labels

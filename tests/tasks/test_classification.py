@@ -8,15 +8,16 @@ import torch
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
+from ghostexp.losses import ArcFace
 from ghostexp.optim import constant, cosine, parameter_groups
 from ghostexp.tasks import ClassificationTask
 
 
-def make_task(net, *, num_classes=3, sched=None, **options):
+def make_task(net, *, num_classes=3, sched=None, loss=None, **options):
     return ClassificationTask(
         net,
         num_classes=num_classes,
-        loss=nn.CrossEntropyLoss(),
+        loss=loss or nn.CrossEntropyLoss(),
         optimizer=partial(torch.optim.SGD, lr=0.1),
         sched=sched or {"scheduler": constant, "interval": "epoch", "frequency": 1},
         param_groups=parameter_groups,
@@ -127,6 +128,21 @@ def test_one_batch_is_learnt_by_heart(tmp_path):
     loader = DataLoader(TensorDataset(images, labels), batch_size=8)
     fit.fit(task, loader, loader)
     assert fit.callback_metrics["train/acc"].item() == 1.0
+
+
+def test_cosines_are_scaled_for_evaluation_and_have_a_margin_in_training(tmp_path, batches):
+    images, labels = batches[0].tanh(), batches[1]
+    cosines, loss = images[:, :, 0, 0], ArcFace(margin=0.5, scale=10.0)
+    task = make_task(Fixed(), loss=loss, cosines=True)
+    loader = DataLoader(TensorDataset(images, labels), batch_size=4)
+    (found,) = trainer(tmp_path).test(task, loader, verbose=False)
+    expected = nn.functional.cross_entropy(10 * cosines, labels).item()
+    assert found["test/loss"] == pytest.approx(expected, rel=1e-5)
+    torch.testing.assert_close(task.predict_step(images, 0), (10 * cosines).softmax(dim=1))
+    task.trainer = trainer(tmp_path)
+    trained = task.training_step((images, labels), batch_idx=1)
+    assert trained.item() == pytest.approx(loss(cosines, labels).item(), rel=1e-5)
+    assert trained.item() > expected
 
 
 def test_memory_format_is_an_option():

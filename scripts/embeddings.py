@@ -1,0 +1,102 @@
+"""How a run's network arranges its classes: neighbours, pairs, pictures of its embeddings.
+
+python scripts/embeddings.py RUN                    accuracy by the 5 nearest training examples,
+                                                    equal error rate of all test pairs, PCA, t-SNE
+python scripts/embeddings.py RUN --neighbours 1
+tensorboard --logdir RUN/embeddings                 then PROJECTOR, to turn them around
+"""
+
+import argparse
+import json
+import logging
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import torch
+from rich.progress import track
+from torch import Tensor
+
+from ghostexp.analysis.embeddings import (
+    draw_embeddings,
+    embed,
+    equal_error_rate,
+    knn_accuracy,
+    verification_pairs,
+    write_projector,
+)
+from ghostexp.build import Parts, users_mistakes
+from ghostexp.cli import UserError
+from ghostexp.experiment import load_run
+
+DPI = 150
+
+
+def main() -> int:
+    """Exit code: 1 with one sentence for a user's slip, else 0."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("run", type=Path, help="folder of a run")
+    parser.add_argument("--neighbours", type=int, default=5, help="default: %(default)s")
+    parser.add_argument(
+        "--examples", type=int, default=2000, help="of each split, 0: all; default: %(default)s"
+    )
+    parser.add_argument("--out", type=Path, help="folder for the files (default: RUN/embeddings)")
+    options = parser.parse_args()
+    logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
+    try:
+        _, parts = load_run(options.run)
+        with users_mistakes("embeddings"):
+            report(parts, options, options.out or options.run / "embeddings")
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def report(parts: Parts, options: argparse.Namespace, out: Path) -> None:
+    """Print the numbers; write them, the picture and the projector's files into `out`."""
+    data, net = parts.datamodule, parts.task.net
+    data.prepare_data()
+    data.setup("test")
+    train = embed(net, _batches(parts, data.train, options.examples))
+    test = embed(net, _batches(parts, data.labelled_set.test, options.examples))
+    cosines, same = verification_pairs(test)
+    numbers = {
+        "knn_accuracy": knn_accuracy(train, test, options.neighbours),
+        "neighbours": options.neighbours,
+        "equal_error_rate": equal_error_rate(cosines, same),
+        "pairs": len(same),
+        "pairs_of_one_class": int(same.sum()),
+        "train_examples": len(train.labels),
+        "test_examples": len(test.labels),
+        "features": test.vectors.shape[1],
+    }
+    out.mkdir(parents=True, exist_ok=True)
+    (out / "embeddings.json").write_text(json.dumps(numbers, indent=2) + "\n")
+    draw_embeddings(test, data.class_names).savefig(out / "embeddings.png", dpi=DPI)
+    write_projector(out, test, data.class_names)
+    print(
+        f"{numbers['knn_accuracy']:.4f} accuracy by the {options.neighbours} nearest of"
+        f" {len(train.labels)} training examples, {len(test.labels)} test examples\n"
+        f"{numbers['equal_error_rate']:.4f} equal error rate of {len(same)} test pairs,"
+        f" {numbers['pairs_of_one_class']} of them of one class\n"
+        f"wrote embeddings.png, embeddings.json and the projector's files to {out}"
+    )
+
+
+def _batches(parts: Parts, indices: Tensor, count: int) -> Iterator[tuple[Tensor, Tensor]]:
+    """`count` examples as evaluation sees them, spread evenly over `indices`, with their labels."""
+    if count < 0:
+        raise UserError(f"--examples is a number of examples, 0 for all, not {count}")
+    data = parts.datamodule
+    count = min(count or len(indices), len(indices))
+    chosen = indices[torch.linspace(0, len(indices) - 1, count).round().long()]
+    for batch in track(chosen.split(data.batch_size), "looking at examples", transient=True):
+        inputs = data.augment.evaluate(data.labelled_set.examples[batch])
+        yield inputs, data.labelled_set.labels[batch]
+
+
+if __name__ == "__main__":
+    sys.exit(main())

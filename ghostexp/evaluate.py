@@ -118,8 +118,8 @@ def _recorded(record: dict, split: str) -> float | None:
 def _confusion(parts: Parts, split: str, predicted: Tensor) -> Tensor:
     """Counts [true, predicted] of predictions in the split's order, of as many as were made."""
     data = parts.datamodule
-    indices = data.image_set.test if split == "test" else data.val
-    labels = data.image_set.labels[indices[: len(predicted)]]
+    indices = data.labelled_set.test if split == "test" else data.val
+    labels = data.labelled_set.labels[indices[: len(predicted)]]
     count = data.num_classes
     pairs = torch.bincount(labels * count + predicted, minlength=count * count)
     return pairs.view(count, count)

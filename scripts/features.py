@@ -164,7 +164,7 @@ def report_redundancy(parts: Parts, options: argparse.Namespace, out: Path) -> N
 
 
 def _count(parts: Parts, options: argparse.Namespace, what: str) -> int:
-    available = len(parts.datamodule.image_set.test)
+    available = len(parts.datamodule.labelled_set.test)
     wanted = DEFAULT_IMAGES[what] if options.images is None else options.images
     if wanted < 0:
         raise UserError(f"--images is a number of test images, 0 for all, not {wanted}")
@@ -174,11 +174,11 @@ def _count(parts: Parts, options: argparse.Namespace, what: str) -> int:
 def _batches(parts: Parts, count: int, label: str) -> Iterator[Tensor]:
     """`count` normalised test images, spread evenly over the test set, in batches."""
     datamodule = parts.datamodule
-    test = datamodule.image_set.test
+    test = datamodule.labelled_set.test
     spread = torch.linspace(0, len(test) - 1, count).round().long()
     chunks = test[spread].split(datamodule.batch_size)
     for indices in track(chunks, label, transient=True):
-        yield datamodule.augment.evaluate(datamodule.image_set.images[indices])
+        yield datamodule.augment.evaluate(datamodule.labelled_set.examples[indices])
 
 
 def _table(title: str, columns: list[str]) -> Table:

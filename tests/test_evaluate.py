@@ -30,7 +30,7 @@ def digit_files(tmp_path):
     def write(run):
         _, parts = load_run(run)
         parts.datamodule.setup("test")
-        images = parts.datamodule.image_set.images[parts.datamodule.image_set.test[:5]]
+        images = parts.datamodule.labelled_set.examples[parts.datamodule.labelled_set.test[:5]]
         folder = tmp_path / "photos"
         folder.mkdir()
         for index, image in enumerate(images):

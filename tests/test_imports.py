@@ -9,7 +9,8 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "ghostexp"
 MAY_IMPORT = {  # first name below ghostexp -> what of ghostexp it may import besides itself
     "layers": set(),
-    "data": set(),
+    "download": set(),
+    "data": {"download"},
     "tasks": set(),
     "results": set(),
     "blocks": set(),
@@ -19,7 +20,7 @@ MAY_IMPORT = {  # first name below ghostexp -> what of ghostexp it may import be
     "callbacks": set(),
     "loggers": set(),
     "directories": set(),
-    "models": {"layers"},
+    "models": {"download", "layers"},
     "analysis": {"layers"},
     "deploy": {"layers"},
     "cli": {"directories"},

@@ -53,13 +53,13 @@ class FeaturePictures(pl.Callback):
 
 
 def test_image(datamodule: Any, index: int) -> tuple[Tensor, int]:
-    """Pixels uint8 [C, H, W] and label of a test image of our VisionData, after its setup."""
-    image_set = datamodule.image_set
-    count = len(image_set.test)
+    """Pixels uint8 [C, H, W] and label of a test image of our datamodule, after its setup."""
+    labelled_set = datamodule.labelled_set
+    count = len(labelled_set.test)
     if not 0 <= index < count:
         raise ValueError(f"index {index}: the test images are 0 to {count - 1}")
-    chosen = image_set.test[index : index + 1]
-    return image_set.images[chosen][0], int(image_set.labels[chosen])
+    chosen = labelled_set.test[index : index + 1]
+    return labelled_set.examples[chosen][0], int(labelled_set.labels[chosen])
 
 
 def picture_ghosts(

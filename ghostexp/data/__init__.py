@@ -1,19 +1,21 @@
 """Data sets as LightningDataModules, and the parts that they are made of."""
 
 from ghostexp.data.augment import Augment
+from ghostexp.data.datamodule import ClassificationData, Source
 from ghostexp.data.folder import load_image
-from ghostexp.data.in_memory import BatchLoader, EpochOrder, ImageSet, InMemory
+from ghostexp.data.in_memory import BatchLoader, EpochOrder, InMemory, LabelledSet
 from ghostexp.data.transformed import FileTransforms, centre_crop, imagenet
-from ghostexp.data.vision import VisionData, cifar10, cifar100, digits, image_folder
+from ghostexp.data.vision import cifar10, cifar100, digits, image_folder
 
 __all__ = [
     "Augment",
     "BatchLoader",
+    "ClassificationData",
     "EpochOrder",
     "FileTransforms",
-    "ImageSet",
     "InMemory",
-    "VisionData",
+    "LabelledSet",
+    "Source",
     "centre_crop",
     "cifar10",
     "cifar100",

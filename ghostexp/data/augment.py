@@ -10,6 +10,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+Mix = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
+
 
 class Augment:
     """uint8 images to normalised float images, on their device; for training also augmented.
@@ -30,7 +32,7 @@ class Augment:
         cutout: int = 0,
         mean: list[float],
         std: list[float],
-        mix: Callable[[Tensor, Tensor], tuple[Tensor, Tensor]] | None = None,
+        mix: Mix | None = None,
         train_size: int | None = None,
     ) -> None:
         for name, pixels in (("crop_padding", crop_padding), ("cutout", cutout)):
@@ -45,6 +47,7 @@ class Augment:
         self.crop_padding = crop_padding
         self.flip = flip
         self.cutout = cutout
+        self.num_channels = len(mean)
         self.mean = torch.tensor(mean)
         self.std = torch.tensor(std)
         self.mix = mix
@@ -65,10 +68,7 @@ class Augment:
             images = resize(images, self.train_size)
         if self.mix is None:
             return images, labels
-        with torch.random.fork_rng(devices=[]):  # torchvision draws from the global CPU generator
-            seed = torch.randint(2**62, (), generator=generator)
-            torch.default_generator.manual_seed(int(seed))
-            return self.mix(images, labels)
+        return mix_batch(self.mix, images, labels, generator)
 
     def evaluate(self, images: Tensor) -> Tensor:
         """Normalised images, float32."""
@@ -113,3 +113,13 @@ def cut_out(images: Tensor, *, size: int, generator: torch.Generator) -> None:
     inside_columns = (columns >= 0) & (columns < size)  # [N, W]
     square = inside_rows[:, None, :, None] & inside_columns[:, None, None, :]  # [N, 1, H, W]
     images.masked_fill_(square.to(images.device), 0.0)
+
+
+def mix_batch(
+    mix: Mix, images: Tensor, labels: Tensor, generator: torch.Generator
+) -> tuple[Tensor, Tensor]:
+    """`mix(images, labels)`, its draws from `generator` and not from the global one."""
+    with torch.random.fork_rng(devices=[]):  # torchvision draws from the global CPU generator
+        seed = torch.randint(2**62, (), generator=generator)
+        torch.default_generator.manual_seed(int(seed))
+        return mix(images, labels)

@@ -15,11 +15,11 @@ from PIL import Image, ImageOps
 from rich.progress import track
 from torch import Tensor
 
-from ghostexp.data.in_memory import SPLIT_SEED, TEST_SHARE, ImageSet, InMemory, stratified_split
+from ghostexp.data.in_memory import SPLIT_SEED, TEST_SHARE, LabelledSet, InMemory, stratified_split
 
 log = logging.getLogger(__name__)
 
-EXTENSIONS = {".jpg", ".jpeg", ".png", ".bmp", ".webp", ".ppm"}
+EXTENSIONS = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".ppm"})
 SPLITS = ("train", "val", "test")
 MAX_BYTES_IN_MEMORY = 2 * 2**30
 CACHE_FORMAT = 1
@@ -80,7 +80,7 @@ def check_folder(root: str | None, in_channels: int, image_size: int) -> None:
         raise ValueError(f"image_size is a whole number of pixels, not {image_size}")
 
 
-def load_folder(root: Path, *, in_channels: int, image_size: int) -> ImageSet:
+def load_folder(root: Path, *, in_channels: int, image_size: int) -> LabelledSet:
     """Images below `root`, in memory if they fit; without a test folder a fifth is held out."""
     tree = scan(root)
     labels = torch.tensor(tree.labels)
@@ -100,7 +100,7 @@ def load_folder(root: Path, *, in_channels: int, image_size: int) -> ImageSet:
     else:
         images = InMemory(decode_cached(tree, in_channels, image_size))
     none = torch.arange(0)
-    return ImageSet(
+    return LabelledSet(
         images, labels, tree.class_names, splits["train"], splits.get("val", none), splits["test"]
     )
 

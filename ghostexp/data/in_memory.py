@@ -1,4 +1,4 @@
-"""Images as one uint8 tensor, the order of an epoch's batches, and the loader that gathers them.
+"""A labelled set and its splits, the order of an epoch's batches, the loader that gathers them.
 
 The order follows from (seed, epoch) alone, whatever the global generators did before. Images are
 [N, C, H, W] in channels_last memory: pixels lie as [N, H, W, C], as decoders write them.
@@ -20,11 +20,11 @@ SPLIT_SEED = 0  # of that split; not the run's: every run is tested on the same 
 Batch = tuple[Tensor, Tensor]
 
 
-class Images(Protocol):
-    """Anything that turns an index tensor [B] into uint8 images [B, C, H, W]."""
+class Examples(Protocol):
+    """Anything that turns an index tensor [B] into raw examples, such as images [B, C, H, W]."""
 
     num_workers: int  # processes that read ahead, on one machine
-    random: bool  # whether an image is another one each time, by torch's generator
+    random: bool  # whether an example is another one each time, by torch's generator
 
     def __len__(self) -> int: ...
 
@@ -48,19 +48,19 @@ class InMemory:
 
 
 @dataclass(frozen=True)
-class ImageSet:
-    """All images of a data set with their labels [N]; its splits are index tensors into them.
+class LabelledSet:
+    """All examples of a data set with their labels [N]; its splits are index tensors into them.
 
-    `train_images` are the same images as training reads them, where that differs.
+    `train_examples` are the same ones as training reads them, where that differs.
     """
 
-    images: Images
+    examples: Examples
     labels: Tensor
     class_names: list[str]
     train: Tensor
     val: Tensor
     test: Tensor
-    train_images: Images | None = None
+    train_examples: Examples | None = None
 
 
 def epoch_generator(*entropy: int) -> torch.Generator:
@@ -82,7 +82,7 @@ def stratified_split(
         if count == len(members):
             raise ValueError(
                 f"a share of {share} cannot be held out of class {int(label)}, which has"
-                f" {len(members)} images: none would be left to train on"
+                f" {len(members)} examples: none would be left to train on"
             )
         held_out.append(members[torch.randperm(len(members), generator=generator)[:count]])
     held = torch.cat(held_out).sort().values
@@ -95,7 +95,7 @@ class EpochOrder(Sampler[Tensor]):
     Shuffled (training): the permutation follows from (seed, epoch). Global batch b, that is
     `batch_size * world_size` indices, is dealt out as [rank::world_size]: the processes together
     see what one process with the global batch sees. At most world_size - 1 indices an epoch are
-    left over. A last batch of one image joins the batch before: batch norm needs two.
+    left over. A last batch of one example joins the batch before: batch norm needs two.
     Not shuffled (evaluation): every index once over all processes, in order, in as many batches in
     each, because they wait for each other; the last may hold one more than `batch_size`.
     """
@@ -147,21 +147,21 @@ class EpochOrder(Sampler[Tensor]):
 
 
 class BatchLoader:
-    """Batches (images uint8 [B, C, H, W], labels [B]) in the order of `sampler`."""
+    """Batches (raw examples [B, ...], labels [B]) in the order of `sampler`."""
 
-    def __init__(self, images: Images, labels: Tensor, sampler: EpochOrder) -> None:
-        self.images = images
+    def __init__(self, examples: Examples, labels: Tensor, sampler: EpochOrder) -> None:
+        self.examples = examples
         self.labels = labels
         self.sampler = sampler
         self.batch_sampler = None  # Lightning asks
         self.batch_size = sampler.batch_size
-        self.num_workers = ceil(images.num_workers / sampler.world_size)
+        self.num_workers = ceil(examples.num_workers / sampler.world_size)
 
     def __len__(self) -> int:
         return len(self.sampler)
 
     def __iter__(self) -> Iterator[Batch]:
-        batches = _Batches(self.images, self.labels, (self.sampler.seed, self.sampler.epoch))
+        batches = _Batches(self.examples, self.labels, (self.sampler.seed, self.sampler.epoch))
         if self.num_workers == 0:
             yield from map(batches.__getitem__, self.sampler)
         else:
@@ -177,19 +177,19 @@ class BatchLoader:
 class _Batches(Dataset[Batch]):
     """What a worker needs: an index tensor to a batch.
 
-    The draws of random images follow from `entropy` and the batch's first index: they are the same
+    The draws of random examples follow from `entropy` and the batch's first index: they are the same
     in whichever process, and leave the global generator alone.
     """
 
-    def __init__(self, images: Images, labels: Tensor, entropy: tuple[int, int]) -> None:
-        self.images = images
+    def __init__(self, examples: Examples, labels: Tensor, entropy: tuple[int, int]) -> None:
+        self.examples = examples
         self.labels = labels
         self.entropy = entropy
 
     def __getitem__(self, indices: Tensor) -> Batch:
-        if not self.images.random:
-            return self.images[indices], self.labels[indices]
+        if not self.examples.random:
+            return self.examples[indices], self.labels[indices]
         with torch.random.fork_rng(devices=[]):
             generator = epoch_generator(*self.entropy, int(indices[0]))
             torch.default_generator.set_state(generator.get_state())
-            return self.images[indices], self.labels[indices]
+            return self.examples[indices], self.labels[indices]

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
-from ghostexp.data.in_memory import SPLIT_SEED, TEST_SHARE, ImageSet, InMemory, stratified_split
+from ghostexp.data.in_memory import SPLIT_SEED, TEST_SHARE, LabelledSet, InMemory, stratified_split
 
 log = logging.getLogger(__name__)
 
@@ -19,7 +19,7 @@ def check_facts(name: str, given: tuple[int, int, int], facts: tuple[int, int, i
         )
 
 
-def load_digits(image_size: int) -> ImageSet:
+def load_digits(image_size: int) -> LabelledSet:
     """The digits, 8x8 with values 0 to 16, resized; a fifth of each is the test split."""
     from sklearn import datasets  # a second of imports that only this data set needs
 
@@ -36,10 +36,10 @@ def load_digits(image_size: int) -> ImageSet:
         torch.arange(len(labels)), labels, share=TEST_SHARE, seed=SPLIT_SEED
     )
     names = [str(name) for name in bunch.target_names]
-    return ImageSet(InMemory(pixels), labels, names, train, torch.arange(0), test)
+    return LabelledSet(InMemory(pixels), labels, names, train, torch.arange(0), test)
 
 
-def load_cifar(name: str, root: str) -> ImageSet:
+def load_cifar(name: str, root: str) -> LabelledSet:
     """torchvision's `CIFAR10` or `CIFAR100`, downloaded into `root` where it is not there yet."""
     from torchvision import datasets
 
@@ -56,4 +56,4 @@ def load_cifar(name: str, root: str) -> ImageSet:
     labels = torch.tensor([label for part in parts for label in part.targets])
     train, test = torch.arange(len(labels)).split([len(part) for part in parts])
     names = list(parts[0].classes)
-    return ImageSet(InMemory(pixels), labels, names, train, torch.arange(0), test)
+    return LabelledSet(InMemory(pixels), labels, names, train, torch.arange(0), test)

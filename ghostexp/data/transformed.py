@@ -14,9 +14,16 @@ from PIL import Image
 from torch import Tensor
 
 from ghostexp.data.augment import Augment
-from ghostexp.data.folder import ImageFiles, check_folder, open_image, scan, to_tensor
-from ghostexp.data.in_memory import ImageSet
-from ghostexp.data.vision import VisionData
+from ghostexp.data.datamodule import ClassificationData, Source
+from ghostexp.data.folder import (
+    EXTENSIONS,
+    ImageFiles,
+    check_folder,
+    open_image,
+    scan,
+    to_tensor,
+)
+from ghostexp.data.in_memory import LabelledSet
 
 Transform = Callable[[Image.Image], Image.Image]
 
@@ -46,7 +53,7 @@ def centre_crop(size: int, *, share: float = 0.875) -> Transform:
 
 
 def read_transformed(
-    path: str, transforms: Sequence[Transform], *, in_channels: int, image_size: int
+    path: str | Path, transforms: Sequence[Transform], *, in_channels: int, image_size: int
 ) -> Tensor:
     """Image uint8 [C, image_size, image_size] of a file after `transforms`."""
     image = open_image(path, in_channels)
@@ -62,13 +69,13 @@ def read_transformed(
 
 def load_imagenet(
     root: Path, files: FileTransforms, *, in_channels: int, image_size: int
-) -> ImageSet:
+) -> LabelledSet:
     """Images of `root/<train|val>/<class>/*`; those of val are the test set."""
     tree = scan(root, ("train", "val"))
     labels = torch.tensor(tree.labels)
     train, test = torch.arange(len(labels)).split(list(tree.counts.values()))
     form = {"in_channels": in_channels, "image_size": image_size}
-    return ImageSet(
+    return LabelledSet(
         ImageFiles(
             tree.paths,
             read=partial(read_transformed, transforms=files.evaluate, **form),
@@ -99,7 +106,7 @@ def imagenet(
     files: FileTransforms,
     augment: Augment,
     seed: int,
-) -> VisionData:
+) -> ClassificationData:
     """ImageNet (ILSVRC 2012), or any folders of its form: `root/<train|val>/<class>/*`.
 
     The classes of ImageNet's test images are secret: as in the papers, val is what is tested.
@@ -108,10 +115,15 @@ def imagenet(
     for split in ("train", "val"):
         if not (Path(root) / split).is_dir():
             raise ValueError(f"{root} has no folder {split}: ImageNet is expected as train and val")
-    return VisionData(
-        partial(load_imagenet, Path(root), files, in_channels=in_channels, image_size=image_size),
+    form = {"in_channels": in_channels, "image_size": image_size}
+    return ClassificationData(
+        Source(
+            partial(load_imagenet, Path(root), files, **form),
+            load_file=partial(read_transformed, transforms=files.evaluate, **form),
+            extensions=EXTENSIONS,
+            input_shape=(in_channels, image_size, image_size),
+        ),
         num_classes=num_classes,
-        input_shape=(in_channels, image_size, image_size),
         batch_size=batch_size,
         val_split=val_split,
         augment=augment,

@@ -16,7 +16,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from ghostexp.models.download import fetch
+from ghostexp.download import fetch
 
 log = logging.getLogger(__name__)
 

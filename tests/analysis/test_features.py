@@ -230,9 +230,9 @@ def test_picture(ratio, channels):
 def test_callback_checks_its_arguments():
     with pytest.raises(ValueError, match="every_n_epochs must be"):
         FeaturePictures(every_n_epochs=0)
-    image_set = SimpleNamespace(test=torch.arange(3))
+    labelled_set = SimpleNamespace(test=torch.arange(3))
     with pytest.raises(ValueError, match="index 3: the test images are 0 to 2"):
-        test_image(SimpleNamespace(image_set=image_set), 3)
+        test_image(SimpleNamespace(labelled_set=labelled_set), 3)
 
 
 def test_training_logs_pictures_and_the_script_reads_the_run(small_run, monkeypatch, capsys):

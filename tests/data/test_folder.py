@@ -26,7 +26,7 @@ def write_tree(root: Path, splits: dict[str, int]) -> Path:
 
 
 def shades(root: Path) -> torch.Tensor:
-    images = load_folder(root, in_channels=3, image_size=4).images
+    images = load_folder(root, in_channels=3, image_size=4).examples
     return images[torch.arange(len(images))][:, 0, 0, 0].long()
 
 
@@ -35,7 +35,7 @@ def test_split_folders_become_index_sets(tmp_path):
     images = load_folder(root, in_channels=3, image_size=4)
     assert images.class_names == ["cat", "dog"]
     assert [len(part) for part in (images.train, images.val, images.test)] == [10, 6, 4]
-    everything = images.images[torch.arange(20)]
+    everything = images.examples[torch.arange(20)]
     assert everything.shape == (20, 3, 4, 4)
     assert everything.dtype == torch.uint8
     first = everything[:, 0, 0, 0].long()
@@ -57,8 +57,8 @@ def test_grey_images_and_other_files_and_hidden_folders(tmp_path):
     (root / "train" / "cat" / "notes.txt").write_text("no image")
     (root / "train" / ".hidden").mkdir()
     images = load_folder(root, in_channels=1, image_size=4)
-    assert len(images.images) == 8
-    assert images.images[torch.tensor([1])].shape == (1, 1, 4, 4)
+    assert len(images.examples) == 8
+    assert images.examples[torch.tensor([1])].shape == (1, 1, 4, 4)
 
 
 @pytest.mark.parametrize("suffix", ["jpg", "JPEG", "bmp", "webp", "ppm"])
@@ -180,7 +180,7 @@ def test_set_too_large_for_memory_stays_in_its_files(tmp_path, monkeypatch):
     in_memory = load_folder(root, in_channels=3, image_size=4)
     monkeypatch.setattr(folder, "MAX_BYTES_IN_MEMORY", 10 * 3 * 4 * 4 - 1)
     on_disk = load_folder(root, in_channels=3, image_size=4)
-    assert isinstance(in_memory.images, InMemory)
-    assert isinstance(on_disk.images, ImageFiles)
+    assert isinstance(in_memory.examples, InMemory)
+    assert isinstance(on_disk.examples, ImageFiles)
     indices = torch.tensor([7, 0, 3])
-    assert torch.equal(in_memory.images[indices], on_disk.images[indices])
+    assert torch.equal(in_memory.examples[indices], on_disk.examples[indices])

@@ -78,10 +78,10 @@ def test_the_test_set_is_the_folder_val(root):
 
 def test_validation_images_come_out_of_train_and_are_not_transformed_at_random(root):
     data = make(root, "dataset.val_split=0.34")
-    assert data.image_set.labels[data.val].bincount().tolist() == [2, 2, 2]
+    assert data.labelled_set.labels[data.val].bincount().tolist() == [2, 2, 2]
     assert data.num_train == 12
     images, _ = epoch(data, loader="val_dataloader")
-    assert torch.equal(images, data.image_set.images[data.val])
+    assert torch.equal(images, data.labelled_set.examples[data.val])
 
 
 def test_training_draws_follow_from_seed_and_epoch_alone(root):
@@ -111,7 +111,7 @@ def test_randaugment_and_mixup_preset(root):
     data = make(root, choice="imagenet_randaugment_mixup")
     kinds = [
         type(transform).__name__
-        for transform in data.image_set.train_images.read.keywords["transforms"]
+        for transform in data.labelled_set.train_examples.read.keywords["transforms"]
     ]
     assert kinds == ["RandomResizedCrop", "RandAugment"]
     images, labels = next(iter(data.train_dataloader()))

@@ -120,7 +120,7 @@ def test_stratified_split_takes_the_share_of_each_class():
 
 def test_stratified_split_keeps_one_image_to_train_on():
     with pytest.raises(
-        ValueError, match=r"share of 0.5 cannot be held out of class 1, .* 1 images"
+        ValueError, match=r"share of 0.5 cannot be held out of class 1, .* 1 examples"
     ):
         stratified_split(torch.arange(4), torch.tensor([0, 0, 0, 1]), share=0.5, seed=0)
 

@@ -18,7 +18,7 @@ from sklearn.datasets import load_digits
 from torch import nn
 from torchvision.datasets import CIFAR10
 
-from ghostexp.data import Augment, VisionData, cifar10, cifar100, digits, image_folder
+from ghostexp.data import Augment, ClassificationData, cifar10, cifar100, digits, image_folder
 from ghostexp.data import folder as folders
 
 # torch 2.15 warns of what Lightning 2.6 calls
@@ -84,7 +84,7 @@ def make_digits(val_split: float = 0.1, seed: int = 0, batch_size: int = 512, **
     )
 
 
-def ready(data: VisionData) -> VisionData:
+def ready(data: ClassificationData) -> ClassificationData:
     data.prepare_data()
     data.setup("fit")
     return data
@@ -117,10 +117,10 @@ def make_folder(root, num_classes=2, val_split=0.0, in_channels=3):
 
 def test_digits_hold_every_image_once_with_its_label():
     data = ready(make_digits())
-    images = data.image_set
+    images = data.labelled_set
     parts = torch.cat([data.train, data.val, images.test])
     assert sorted(parts.tolist()) == list(range(1797))
-    pixels = images.images[torch.arange(1797)][:, 0].double()
+    pixels = images.examples[torch.arange(1797)][:, 0].double()
     source = load_digits()
     assert (pixels - torch.from_numpy(source.images) * 255 / 16).abs().max() <= 0.5
     assert images.labels.tolist() == source.target.tolist()
@@ -130,10 +130,10 @@ def test_digits_hold_every_image_once_with_its_label():
 
 def test_digits_split_is_stratified_and_its_test_the_same_for_every_seed():
     first, second = ready(make_digits(seed=0)), ready(make_digits(seed=1))
-    assert torch.equal(first.image_set.test, second.image_set.test)
+    assert torch.equal(first.labelled_set.test, second.labelled_set.test)
     assert not torch.equal(first.val, second.val)
-    labels = first.image_set.labels
-    for held, share in ((first.image_set.test, 0.2), (first.val, 0.08)):
+    labels = first.labelled_set.labels
+    for held, share in ((first.labelled_set.test, 0.2), (first.val, 0.08)):
         expected = share * labels.bincount()
         assert (labels[held].bincount() - expected).abs().max() <= 1
 
@@ -151,10 +151,10 @@ def test_training_is_augmented_and_evaluation_never():
     trainer.fit(task, datamodule=data)
     trainer.test(task, datamodule=data, verbose=False)
     predicted = trainer.predict(task, datamodule=data)
-    plain = data.augment.evaluate(data.image_set.images[torch.arange(1797)])
+    plain = data.augment.evaluate(data.labelled_set.examples[torch.arange(1797)])
     assert torch.equal(task.images("val"), plain[data.val])
-    assert torch.equal(task.images("test"), plain[data.image_set.test])
-    assert torch.equal(torch.cat(predicted), plain[data.image_set.test])
+    assert torch.equal(task.images("test"), plain[data.labelled_set.test])
+    assert torch.equal(torch.cat(predicted), plain[data.labelled_set.test])
     sums = plain[data.train].sum((1, 2, 3)).sort().values
     assert not torch.allclose(task.images("train").sum((1, 2, 3)).sort().values, sums)
     assert sum(len(images) for images, _ in task.seen["train"]) == data.num_train
@@ -224,7 +224,7 @@ def test_folder_with_val_brings_its_validation(tmp_path):
 
 def test_folder_without_val_is_split(tmp_path):
     data = ready(make_folder(write_folder(tmp_path), val_split=0.5))
-    assert data.image_set.labels[data.val].bincount().tolist() == [3, 3]
+    assert data.labelled_set.labels[data.val].bincount().tolist() == [3, 3]
     assert data.num_train == 6
 
 
@@ -240,7 +240,7 @@ def test_workers_give_the_batches_that_memory_gives(tmp_path, monkeypatch):
     monkeypatch.setattr(folders, "MAX_BYTES_IN_MEMORY", 0)
     data = make_folder(root)
     make_trainer(max_epochs=2).fit(on_disk, datamodule=data)
-    assert isinstance(data.image_set.images, folders.ImageFiles)
+    assert isinstance(data.labelled_set.examples, folders.ImageFiles)
     assert len(in_memory.seen["train"]) == len(on_disk.seen["train"]) == 6
     for ours, expected in zip(on_disk.seen["train"], in_memory.seen["train"], strict=True):
         assert torch.equal(ours[0], expected[0])
@@ -335,10 +335,10 @@ def test_cifar_is_downloaded_and_read(server, tmp_path, monkeypatch):
     url, shown = server
     pixels = pack_cifar(shown, monkeypatch, url)
     data = ready(cifar10(str(tmp_path / "cifar"), augment=Augment(**RGB), seed=0))
-    assert (data.num_train, len(data.image_set.test)) == (15, 3)
+    assert (data.num_train, len(data.labelled_set.test)) == (15, 3)
     expected = torch.from_numpy(pixels.reshape(15, 3, 32, 32))
-    assert torch.equal(data.image_set.images[data.train], expected)
-    assert data.image_set.labels.tolist() == [1, 2, 3] * 6
+    assert torch.equal(data.labelled_set.examples[data.train], expected)
+    assert data.labelled_set.labels.tolist() == [1, 2, 3] * 6
     assert data.class_names[3] == "class 3"
 
 
@@ -366,7 +366,7 @@ def test_shipped_config_builds_the_data_set(name, tmp_path):
     if "root" in node:
         node.root = str(tmp_path)
     data = instantiate(node, _convert_="all")
-    assert isinstance(data, VisionData)
+    assert isinstance(data, ClassificationData)
     assert data.num_classes == node.num_classes
     assert data.batch_size == node.batch_size
     assert data.has_validation == (node.val_split > 0)
@@ -378,6 +378,6 @@ def test_shipped_statistics_are_those_of_the_digits():
     pixels = load_digits().images / 16
     assert node.mean[0] == pytest.approx(pixels.mean(), abs=0.005)
     data = ready(digits(augment=Augment(mean=list(node.mean), std=list(node.std)), seed=0))
-    images = data.augment.evaluate(data.image_set.images[data.train])
+    images = data.augment.evaluate(data.labelled_set.examples[data.train])
     assert float(images.mean()) == pytest.approx(0, abs=0.01)
     assert float(images.std()) == pytest.approx(1, abs=0.01)

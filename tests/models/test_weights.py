@@ -15,8 +15,8 @@ import pytest
 import torch
 from torch import nn
 
+from ghostexp.download import fetch
 from ghostexp.models import weights
-from ghostexp.models.download import fetch
 from ghostexp.models.ghostnet import ghostnet
 from ghostexp.models.ghostnet_v2 import ghostnet_v2
 from ghostexp.models.weights import PUBLISHED, Published, cache_folder, load_weights, read_state

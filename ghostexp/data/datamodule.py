@@ -1,0 +1,172 @@
+"""One LightningDataModule for classification: loaders over a labelled set, whatever is in it.
+
+A data set's own part is its `Source` and its augmentation; vision.py and audio.py have the
+factories that conf/dataset names.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import pytorch_lightning as pl
+import torch
+from torch import Tensor
+
+from ghostexp.data.in_memory import (
+    Batch,
+    BatchLoader,
+    EpochOrder,
+    LabelledSet,
+    epoch_generator,
+    stratified_split,
+)
+
+AUGMENTATION = 1  # its random stream, apart from the order's
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where examples come from.
+
+    `load` reads the set; its first call may download or decode. `load_file` reads one file, whose
+    name ends as one of `extensions`, to a raw example as the loaders hold it; it raises ValueError
+    for what it cannot read. `input_shape` is that of an example as the network sees it, (C, H, W).
+    `has_val` says that the set brings its own validation split.
+    """
+
+    load: Callable[[], LabelledSet]
+    load_file: Callable[[Path], Tensor]
+    extensions: frozenset[str]
+    input_shape: tuple[int, int, int]
+    has_val: bool = False
+
+
+class BatchAugment(Protocol):
+    """Raw examples [B, ...] to the network's inputs [B, C, H, W], on the examples' device."""
+
+    num_channels: int
+
+    def train(
+        self, examples: Tensor, labels: Tensor, generator: torch.Generator
+    ) -> tuple[Tensor, Tensor]: ...
+
+    def evaluate(self, examples: Tensor) -> Tensor: ...
+
+
+class ClassificationData(pl.LightningDataModule):
+    """Loaders over a `LabelledSet`, augmented after the transfer to the training device.
+
+    `batch_size` is per process. `val_split` is the share of each class's training examples held out
+    for validation, drawn from `seed`; without it, and without a split of the set's own, no
+    validation runs.
+    """
+
+    def __init__(
+        self,
+        source: Source,
+        *,
+        num_classes: int,
+        batch_size: int,
+        val_split: float,
+        augment: BatchAugment,
+        seed: int,
+    ) -> None:
+        super().__init__()
+        if not isinstance(batch_size, int) or batch_size < 1:
+            raise ValueError(f"batch_size must be a whole number of at least 1, not {batch_size}")
+        if not 0 <= val_split < 1:
+            raise ValueError(f"val_split is a share in [0, 1), not {val_split}")
+        if augment.num_channels != source.input_shape[0]:
+            raise ValueError(
+                f"augment.mean and augment.std need a value for each of the"
+                f" {source.input_shape[0]} channels, not {augment.num_channels}"
+            )
+        self.source = source
+        self.num_classes = num_classes
+        self.input_shape = source.input_shape
+        self.batch_size = batch_size
+        self.val_split = val_split
+        self.augment = augment
+        self.seed = seed
+        self.has_validation = val_split > 0 or source.has_val
+        self.labelled_set: LabelledSet | None = None
+        self.generator = torch.Generator()
+        self.augmented_epoch: int | None = None
+
+    def prepare_data(self) -> None:
+        """Download or decode, in one process."""
+        self._load_once()
+
+    def setup(self, stage: str) -> None:
+        """Read the set; where nothing is held out, switch Lightning's validation off."""
+        self._load_once()
+        if self.trainer is not None and stage == "fit" and not self.has_val:
+            self.trainer.limit_val_batches = 0  # an empty list of loaders does it too, and warns
+
+    @property
+    def class_names(self) -> list[str]:
+        return self.labelled_set.class_names
+
+    @property
+    def num_train(self) -> int:
+        return len(self.train)
+
+    @property
+    def has_val(self) -> bool:
+        return len(self.val) > 0
+
+    def train_dataloader(self) -> BatchLoader:
+        self.augmented_epoch = None
+        return self._loader(self.train, shuffle=True)
+
+    def val_dataloader(self) -> BatchLoader | list[BatchLoader]:
+        return self._loader(self.val, shuffle=False) if self.has_val else []
+
+    def test_dataloader(self) -> BatchLoader:
+        return self._loader(self.labelled_set.test, shuffle=False)
+
+    def predict_dataloader(self) -> BatchLoader:
+        return self.test_dataloader()
+
+    def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch | Tensor:
+        """Augment training batches, normalise the others; prediction gets inputs only."""
+        examples, labels = batch
+        if not self.trainer.training:
+            inputs = self.augment.evaluate(examples)
+            return inputs if self.trainer.predicting else (inputs, labels)
+        epoch = self.trainer.current_epoch
+        if epoch != self.augmented_epoch:
+            rank = self.trainer.global_rank
+            self.generator = epoch_generator(self.seed, epoch, rank, AUGMENTATION)
+            self.augmented_epoch = epoch
+        return self.augment.train(examples, labels, self.generator)
+
+    def _load_once(self) -> None:
+        if self.labelled_set is not None:
+            return
+        data = self.source.load()
+        if len(data.class_names) != self.num_classes:
+            raise ValueError(
+                f"num_classes is {self.num_classes}, the data has {len(data.class_names)} classes"
+            )
+        self.train, self.val = data.train, data.val
+        if self.val_split > 0:
+            self.train, self.val = stratified_split(
+                data.train, data.labels, share=self.val_split, seed=self.seed
+            )
+        self.labelled_set = data
+
+    def _loader(self, indices: Tensor, *, shuffle: bool) -> BatchLoader:
+        order = EpochOrder(
+            indices,
+            self.batch_size,
+            shuffle=shuffle,
+            seed=self.seed,
+            rank=self.trainer.global_rank if self.trainer else 0,
+            world_size=self.trainer.world_size if self.trainer else 1,
+        )
+        examples = self.labelled_set.examples
+        if shuffle and self.labelled_set.train_examples is not None:
+            examples = self.labelled_set.train_examples
+        return BatchLoader(examples, self.labelled_set.labels, order)

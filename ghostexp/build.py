@@ -71,6 +71,16 @@ def build_network(cfg: DictConfig) -> torch.nn.Module:
     return build(cfg.model, "model")
 
 
+def input_shape(cfg: DictConfig) -> tuple[int, int, int]:
+    """Shape of an example as the network sees it, (C, H, W); its data need not be there.
+
+    Of images it is what the config says, also where the data set has no images of that size.
+    """
+    if "image_size" in cfg.dataset:
+        return cfg.dataset.in_channels, cfg.dataset.image_size, cfg.dataset.image_size
+    return build(cfg.dataset, "dataset").input_shape
+
+
 def build(node: DictConfig, path: str, **arguments: Any) -> Any:
     """Instantiate a config node with plain containers; `arguments` are objects the code adds."""
     with users_mistakes(path):

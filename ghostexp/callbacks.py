@@ -176,8 +176,8 @@ class Pictures(pl.Callback):
         batch_idx: int,
     ) -> None:
         if batch_idx == 0 and trainer.current_epoch == 0:
-            images = batch[0][:GRID_IMAGES].float()
-            grid = make_grid(images, nrow=8, normalize=True, scale_each=True)
+            images = trainer.datamodule.augment.picture(batch[0][:GRID_IMAGES])
+            grid = make_grid(images, nrow=8)
             for logger in _tensorboards(trainer):
                 logger.experiment.add_image("train/augmented_images", grid, 0)
 

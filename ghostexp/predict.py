@@ -1,4 +1,4 @@
-"""Classes of image files by a trained run: its folder says network, preprocessing and names."""
+"""Classes of image or audio files by a trained run, from the run's folder alone."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -9,8 +9,7 @@ from torch import Tensor
 
 from ghostexp.build import build
 from ghostexp.cli import UserError
-from ghostexp.data import Augment, load_image
-from ghostexp.data.folder import EXTENSIONS
+from ghostexp.data import ClassificationData
 from ghostexp.load import load_network
 from ghostexp.results.record import read_record
 
@@ -33,9 +32,7 @@ class Predictor:
             raise UserError(f"{directory} has no record with class names")
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         self.net = net.eval().to(self.device, memory_format=torch.channels_last)
-        self.augment: Augment = build(cfg.dataset.augment, "dataset.augment")
-        self.in_channels: int = cfg.dataset.in_channels
-        self.image_size: int = cfg.dataset.image_size
+        self.datamodule: ClassificationData = build(cfg.dataset, "dataset")  # loads nothing
         self.class_names: list[str] = record["dataset"]["class_names"]
 
     def predict(
@@ -43,41 +40,41 @@ class Predictor:
     ) -> Iterator[Prediction]:
         """The `top` classes of each file, in order; `complain` is told of what cannot be read."""
         for start in range(0, len(paths), batch_size):
-            files, images = self._load(paths[start : start + batch_size], complain)
+            files, examples = self._load(paths[start : start + batch_size], complain)
             if not files:
                 continue
-            best = self.probabilities(torch.stack(images)).topk(min(top, len(self.class_names)))
+            best = self.probabilities(torch.stack(examples)).topk(min(top, len(self.class_names)))
             for file, shares, labels in zip(
                 files, best.values.tolist(), best.indices.tolist(), strict=True
             ):
                 names = [self.class_names[label] for label in labels]
                 yield Prediction(str(file), list(zip(names, shares, strict=True)))
 
+    def find(self, paths: list[Path]) -> list[Path]:
+        """Files as they are given, folders as the files below them; an empty folder stays."""
+        extensions = self.datamodule.source.extensions
+        found = []
+        for path in paths:
+            below = [p for p in sorted(path.rglob("*")) if p.suffix.lower() in extensions]
+            found += below or [path]
+        return found
+
     @torch.inference_mode()
-    def probabilities(self, images: Tensor) -> Tensor:
-        """Images uint8 [N, C, H, W] -> probabilities [N, classes], on the CPU."""
-        inputs = self.augment.evaluate(images.to(self.device))
+    def probabilities(self, examples: Tensor) -> Tensor:
+        """Raw examples [N, ...], as loaders hold them -> probabilities [N, classes], on the CPU."""
+        inputs = self.datamodule.augment.evaluate(examples.to(self.device))
         logits = self.net(inputs.contiguous(memory_format=torch.channels_last))
         return logits.float().softmax(dim=1).cpu()
 
     def _load(
         self, paths: list[Path], complain: Callable[[str], None]
     ) -> tuple[list[Path], list[Tensor]]:
-        files, images = [], []
+        files, examples = [], []
         for path in paths:
             try:
-                images.append(load_image(path, self.in_channels, self.image_size))
+                examples.append(self.datamodule.source.load_file(path))
             except ValueError as error:
                 complain(str(error))
             else:
                 files.append(path)
-        return files, images
-
-
-def find_images(paths: list[Path]) -> list[Path]:
-    """Files as they are given, folders as the images below them; a folder without any stays."""
-    found = []
-    for path in paths:
-        below = [p for p in sorted(path.rglob("*")) if p.suffix.lower() in EXTENSIONS]
-        found += below or [path]
-    return found
+        return files, examples

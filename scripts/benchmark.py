@@ -100,7 +100,6 @@ def time_ghosts(cfg: DictConfig, rounds: int, step: bool) -> None:
     """Every Ghost module against its convolution, at its real shape, for each batch size."""
     parts = build_parts(cfg)
     net = parts.task.net.to(parts.trainer.strategy.root_device)
-    side = cfg.dataset.image_size
     bf16 = "bf16" in str(parts.trainer.precision)
     what = "training step" if step else "inference"
     console = Console(width=None if sys.stdout.isatty() else WIDTH_OF_A_PIPE)
@@ -108,7 +107,7 @@ def time_ghosts(cfg: DictConfig, rounds: int, step: bool) -> None:
         with users_mistakes("layers"):
             timings = time_layers(
                 net,
-                (cfg.dataset.in_channels, side, side),
+                parts.datamodule.input_shape,
                 batch_size=batch_size,
                 rounds=rounds,
                 step=step,

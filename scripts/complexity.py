@@ -2,9 +2,10 @@
 
 python scripts/complexity.py model=ghost_resnet56                    beside its dense twin
 python scripts/complexity.py model=ghostnet dataset.image_size=224 dataset.num_classes=1000
+python scripts/complexity.py model=ghostnet dataset=fsdd             spectrograms
 python scripts/complexity.py model=converted --plan                  what is converted, and why
 
-Overrides are those of train.py, with dataset=cifar10 in front, whose images need not be there.
+Overrides are those of train.py, with dataset=cifar10 in front; no data need be there.
 """
 
 import argparse
@@ -27,7 +28,7 @@ from ghostexp.analysis.complexity_report import (
 )
 from ghostexp.analysis.published_costs import find_published_costs
 from ghostexp.audit import audit
-from ghostexp.build import build_network, users_mistakes
+from ghostexp.build import build_network, input_shape, users_mistakes
 from ghostexp.cli import CONFIG_FOLDER, UserError, compose_config
 from ghostexp.models import ConversionRow, plan_conversion
 
@@ -61,15 +62,14 @@ def main() -> int:
 
 def report(cfg: DictConfig, options: argparse.Namespace) -> None:
     """Print the costs in the form asked for."""
-    side = cfg.dataset.image_size
-    shape = (cfg.dataset.in_channels, side, side)
+    shape = input_shape(cfg)
     dense = dense_twin(cfg)
     with users_mistakes("model"):
         cost = describe_network(build_network(cfg), shape)
         twin = describe_network(dense, shape) if dense is not None else None
     settings = OmegaConf.to_container(cfg.model, resolve=True)
     factory = settings["_target_"].rpartition(".")[2]
-    published = find_published_costs(factory, settings, side)
+    published = find_published_costs(factory, settings, shape)
     if options.json:
         print(json.dumps(as_json(cost, twin, published), indent=2))
         return

@@ -1,7 +1,7 @@
 """Look into a trained network: intrinsic maps, the ghosts made of them, and how alike they are.
 
 python scripts/features.py RUN --index 12 [--layer NAME]    picture and numbers for a test image
-python scripts/features.py RUN --image FILE                 for an image of your own
+python scripts/features.py RUN --file FILE                  for an image or recording of your own
 python scripts/features.py RUN --statistics                 are ghosts shifted, smoothed copies?
 python scripts/features.py RUN --redundancy                 of a dense network: is a map a cheap
                                                             function of another one of its layer?
@@ -17,19 +17,17 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from omegaconf import DictConfig
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 from torch import Tensor
 
-from ghostexp.analysis.feature_pictures import picture_ghosts, test_image
+from ghostexp.analysis.feature_pictures import picture_ghosts, test_example
 from ghostexp.analysis.features import choose_layer, ghost_modules
 from ghostexp.analysis.ghost_copies import ghost_statistics, summarise
 from ghostexp.analysis.redundancy import KERNEL_SIZES, dense_convolutions, measure_redundancy
 from ghostexp.build import Parts, users_mistakes
 from ghostexp.cli import UserError
-from ghostexp.data.folder import load_image
 from ghostexp.experiment import load_run
 
 DEFAULT_IMAGES = {"statistics": 1000, "redundancy": 64}
@@ -45,7 +43,7 @@ def main() -> int:
     parser.add_argument("run", type=Path, help="folder of a run")
     what = parser.add_mutually_exclusive_group(required=True)
     what.add_argument("--index", type=int, help="of the run's test images")
-    what.add_argument("--image", type=Path, help="an image file")
+    what.add_argument("--file", "--image", type=Path, help="an image, or a recording")
     what.add_argument("--statistics", action="store_true", help="all ghosts, over test images")
     what.add_argument("--redundancy", action="store_true", help="all maps, over test images")
     parser.add_argument("--layer", help="a Ghost module; with --redundancy a convolution")
@@ -54,7 +52,7 @@ def main() -> int:
     options = parser.parse_args()
     logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
     try:
-        cfg, parts = load_run(options.run)
+        _, parts = load_run(options.run)
         out = options.out or options.run / "features"
         with users_mistakes("features"):
             parts.datamodule.setup("test")
@@ -64,26 +62,27 @@ def main() -> int:
             elif options.redundancy:
                 report_redundancy(parts, options, out)
             else:
-                report_image(cfg, parts, options, out)
+                report_image(parts, options, out)
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     return 0
 
 
-def report_image(cfg: DictConfig, parts: Parts, options: argparse.Namespace, out: Path) -> None:
+def report_image(parts: Parts, options: argparse.Namespace, out: Path) -> None:
     """Picture and numbers of one layer for one image."""
     net, datamodule = parts.task.net, parts.datamodule
     layer = choose_layer(net, options.layer)
-    if options.image is not None:
-        pixels = load_image(options.image, cfg.dataset.in_channels, cfg.dataset.image_size)
-        caption, stem = "/".join(options.image.parts[-2:]), options.image.stem
+    if options.file is not None:
+        example = datamodule.source.load_file(options.file)
+        caption, stem = "/".join(options.file.parts[-2:]), options.file.stem
     else:
-        pixels, label = test_image(datamodule, options.index)
+        example, label = test_example(datamodule, options.index)
         caption = f"{datamodule.class_names[label]}, test image {options.index}"
         stem = f"test_{options.index}"
-    image = datamodule.augment.evaluate(pixels[None])
-    figure, rows = picture_ghosts(net, layer, image, pixels, caption)
+    inputs = datamodule.augment.evaluate(example[None])
+    picture = datamodule.augment.picture(inputs)[0]
+    figure, rows = picture_ghosts(net, layer, inputs, picture, caption)
     path = out / f"{layer}_{stem}.png"
     figure.savefig(path, dpi=DPI)
     _write(path.with_suffix(".csv"), [asdict(row) for row in rows])

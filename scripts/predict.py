@@ -1,6 +1,7 @@
-"""Classes and probabilities of image files by a trained run, from its folder alone.
+"""Classes and probabilities of image or audio files by a trained run, from its folder alone.
 
 python scripts/predict.py outputs/train/RUN cat.jpg photos/     JSON, a line a file
+python scripts/predict.py outputs/train/RUN *.wav               recordings of any rate and length
 python scripts/predict.py outputs/train/RUN photos/ --csv       a row a file
 """
 
@@ -12,14 +13,16 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from ghostexp.cli import UserError
-from ghostexp.predict import Prediction, Predictor, find_images
+from ghostexp.predict import Prediction, Predictor
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Exit code: 1 for what is no run, or when a file could not be read, else 0."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("run", type=Path, help="folder of a run")
-    parser.add_argument("files", nargs="+", type=Path, help="images, or folders of them")
+    parser.add_argument(
+        "files", nargs="+", type=Path, help="images or recordings, or folders of them"
+    )
     parser.add_argument("--csv", action="store_true", help="CSV in place of JSON lines")
     parser.add_argument("--top", type=_positive, default=5, help="classes a file (%(default)s)")
     parser.add_argument("--batch-size", type=_positive, default=64, help="default: %(default)s")
@@ -37,7 +40,7 @@ def main(arguments: list[str] | None = None) -> int:
         return 1
     top = min(options.top, len(predictor.class_names))
     predictions = predictor.predict(
-        find_images(options.files), top=top, batch_size=options.batch_size, complain=complain
+        predictor.find(options.files), top=top, batch_size=options.batch_size, complain=complain
     )
     if options.csv:
         write_csv(predictions, top)

@@ -13,7 +13,7 @@ from PIL import Image
 
 from ghostexp.evaluate import class_table, evaluate_run
 from ghostexp.load import load_checkpoint, load_network, load_run
-from ghostexp.predict import Predictor, find_images
+from ghostexp.predict import Predictor
 
 
 def script(name):
@@ -147,11 +147,14 @@ def test_images_of_other_sizes_and_modes_are_taken(small_run, tmp_path):
     assert len(done) == 7
 
 
-def test_folders_stand_for_the_images_below_them(tmp_path):
+def test_folders_stand_for_the_images_below_them(small_run, tmp_path):
+    predictor = Predictor(small_run())
+    tmp_path = tmp_path / "given"
+    tmp_path.mkdir()
     (tmp_path / "deep").mkdir()
     (tmp_path / "empty").mkdir()
     for name in ("b.jpg", "deep/a.PNG", "notes.txt"):
         (tmp_path / name).touch()
-    found = find_images([tmp_path, tmp_path / "notes.txt", tmp_path / "empty"])
+    found = predictor.find([tmp_path, tmp_path / "notes.txt", tmp_path / "empty"])
     names = [str(path.relative_to(tmp_path)) for path in found]
     assert names == ["b.jpg", "deep/a.PNG", "notes.txt", "empty"]

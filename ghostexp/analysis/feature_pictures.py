@@ -38,22 +38,24 @@ class FeaturePictures(pl.Callback):
 
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self.layer = choose_layer(pl_module.net, self.layer)
-        self.pixels, _ = test_image(trainer.datamodule, self.index)
+        self.example, _ = test_example(trainer.datamodule, self.index)
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         is_due = (trainer.current_epoch + 1) % self.every_n_epochs == 0
         if not trainer.is_global_zero or not is_due:
             return
-        image = trainer.datamodule.augment.evaluate(self.pixels[None].to(pl_module.device))
-        figure, _ = picture_ghosts(pl_module.net, self.layer, image, self.pixels)
+        augment = trainer.datamodule.augment
+        inputs = augment.evaluate(self.example[None].to(pl_module.device))
+        picture = augment.picture(inputs)[0].cpu()
+        figure, _ = picture_ghosts(pl_module.net, self.layer, inputs, picture)
         for logger in trainer.loggers:
             if isinstance(logger, TensorBoardLogger):
                 tag = f"features/{self.layer}"
                 logger.experiment.add_figure(tag, figure, trainer.current_epoch)
 
 
-def test_image(datamodule: Any, index: int) -> tuple[Tensor, int]:
-    """Pixels uint8 [C, H, W] and label of a test image of our datamodule, after its setup."""
+def test_example(datamodule: Any, index: int) -> tuple[Tensor, int]:
+    """A raw test example of our datamodule, after its setup, and its label."""
     labelled_set = datamodule.labelled_set
     count = len(labelled_set.test)
     if not 0 <= index < count:
@@ -63,20 +65,22 @@ def test_image(datamodule: Any, index: int) -> tuple[Tensor, int]:
 
 
 def picture_ghosts(
-    net: nn.Module, layer: str, image: Tensor, pixels: Tensor, caption: str = ""
+    net: nn.Module, layer: str, inputs: Tensor, picture: Tensor, caption: str = ""
 ) -> tuple[Figure, list[GhostRow]]:
-    """Picture of a layer for one normalised `image` [1, C, H, W], and its ghosts' rows."""
-    (maps,) = ghost_maps(net, [layer], image).values()
+    """Picture of a layer for one normalised example [1, C, H, W], and its ghosts' rows."""
+    (maps,) = ghost_maps(net, [layer], inputs).values()
     fit = CopyFit(maps)
     fit.update(maps)
     rows = describe_ghosts(layer, fit)
-    return draw_ghosts(maps, rows, pixels, caption), rows
+    return draw_ghosts(maps, rows, picture, caption), rows
 
 
-def draw_ghosts(maps: GhostMaps, rows: list[GhostRow], pixels: Tensor, caption: str = "") -> Figure:
+def draw_ghosts(
+    maps: GhostMaps, rows: list[GhostRow], picture: Tensor, caption: str = ""
+) -> Figure:
     """One line an intrinsic map: the map, then each cheap kernel and the ghost it makes.
 
-    `maps` are of one image, `pixels` that image, uint8 [C, H, W].
+    `maps` are of one example, `picture` shows it: [C, H, W], uint8 or in [0, 1].
     """
     count = maps.intrinsic.shape[1]
     ghosts = min(maps.each, MAX_GHOSTS)
@@ -89,7 +93,7 @@ def draw_ghosts(maps: GhostMaps, rows: list[GhostRow], pixels: Tensor, caption: 
     figure = Figure(figsize=(CELL * (2.2 + blocks * block_width), height))
     FigureCanvasAgg(figure)
     left, *parts = figure.subfigures(1, 1 + blocks, width_ratios=[2.2, *[block_width] * blocks])
-    _draw_input(left, pixels, caption, rows[0].layer, height)
+    _draw_input(left, picture, caption, rows[0].layer, height)
     space = {"left": 0.05, "right": 0.97, "wspace": 0.1, "hspace": 0.3}
     space |= {"top": 1 - TOP / height, "bottom": BOTTOM / height}
     for block, part in enumerate(parts):
@@ -103,10 +107,10 @@ def draw_ghosts(maps: GhostMaps, rows: list[GhostRow], pixels: Tensor, caption: 
     return figure
 
 
-def _draw_input(part: SubFigure, pixels: Tensor, caption: str, layer: str, height: float) -> None:
+def _draw_input(part: SubFigure, picture: Tensor, caption: str, layer: str, height: float) -> None:
     side = 1.9 * CELL / height
     axes = part.add_axes((0.08, 1 - TOP / height - side, 0.86, side))
-    image = pixels.permute(1, 2, 0).numpy()
+    image = picture.permute(1, 2, 0).numpy()
     axes.imshow(image.squeeze(), cmap="gray", interpolation="nearest")
     axes.set_axis_off()
     axes.set_title(caption or "input", fontsize=10)

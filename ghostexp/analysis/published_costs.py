@@ -89,14 +89,14 @@ PUBLISHED_COSTS = (
 
 
 def find_published_costs(
-    factory: str, settings: dict[str, Any], image_size: int
+    factory: str, settings: dict[str, Any], input_shape: tuple[int, int, int]
 ) -> list[PublishedCost]:
-    """Printed figures of a network: the last part of its `_target_`, its arguments, its images."""
+    """Printed figures of a network: the last part of its `_target_`, its arguments, its input."""
     return [
         published
         for published in PUBLISHED_COSTS
         if published.factory == factory
-        and published.image_size == image_size
+        and input_shape[1:] == (published.image_size, published.image_size)
         and published.num_classes == settings.get("num_classes")
         and all(settings.get(key) == value for key, value in published.settings.items())
     ]

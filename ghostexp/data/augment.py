@@ -78,6 +78,11 @@ class Augment:
         rows = images.permute(0, 2, 3, 1).reshape(n, h, w * c)
         return rows.float().mul_(scale).add_(shift).view(n, h, w, c).permute(0, 3, 1, 2)
 
+    def picture(self, inputs: Tensor) -> Tensor:
+        """Images in [0, 1] to look at, of normalised ones."""
+        mean, std = (values.view(-1, 1, 1).to(inputs.device) for values in (self.mean, self.std))
+        return (inputs.float() * std + mean).clamp(0, 1)
+
 
 def random_crop_flip(
     images: Tensor, *, padding: int, flip: bool, generator: torch.Generator

@@ -4,6 +4,7 @@ A data set's own part is its `Source` and its augmentation; vision.py and audio.
 factories that conf/dataset names.
 """
 
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,8 +20,11 @@ from ghostexp.data.in_memory import (
     EpochOrder,
     LabelledSet,
     epoch_generator,
+    grouped_split,
     stratified_split,
 )
+
+log = logging.getLogger(__name__)
 
 AUGMENTATION = 1  # its random stream, apart from the order's
 
@@ -53,13 +57,17 @@ class BatchAugment(Protocol):
 
     def evaluate(self, examples: Tensor) -> Tensor: ...
 
+    def picture(self, inputs: Tensor) -> Tensor:
+        """Images in [0, 1] to look at, of the network's inputs."""
+        ...
+
 
 class ClassificationData(pl.LightningDataModule):
     """Loaders over a `LabelledSet`, augmented after the transfer to the training device.
 
     `batch_size` is per process. `val_split` is the share of each class's training examples held out
     for validation, drawn from `seed`; without it, and without a split of the set's own, no
-    validation runs.
+    validation runs. With `keep_groups` whole groups are held out, such as speakers.
     """
 
     def __init__(
@@ -71,6 +79,7 @@ class ClassificationData(pl.LightningDataModule):
         val_split: float,
         augment: BatchAugment,
         seed: int,
+        keep_groups: bool = False,
     ) -> None:
         super().__init__()
         if not isinstance(batch_size, int) or batch_size < 1:
@@ -89,6 +98,7 @@ class ClassificationData(pl.LightningDataModule):
         self.val_split = val_split
         self.augment = augment
         self.seed = seed
+        self.keep_groups = keep_groups
         self.has_validation = val_split > 0 or source.has_val
         self.labelled_set: LabelledSet | None = None
         self.generator = torch.Generator()
@@ -152,10 +162,18 @@ class ClassificationData(pl.LightningDataModule):
             )
         self.train, self.val = data.train, data.val
         if self.val_split > 0:
-            self.train, self.val = stratified_split(
-                data.train, data.labels, share=self.val_split, seed=self.seed
-            )
+            self.train, self.val = self._hold_out(data)
+        if data.groups is not None:
+            warn_of_leakage(data.groups, self.train, {"val": self.val, "test": data.test})
         self.labelled_set = data
+
+    def _hold_out(self, data: LabelledSet) -> tuple[Tensor, Tensor]:
+        share = {"share": self.val_split, "seed": self.seed}
+        if not self.keep_groups:
+            return stratified_split(data.train, data.labels, **share)
+        if data.groups is None:
+            raise ValueError("keep_groups needs a data set that knows its groups")
+        return grouped_split(data.train, data.labels, data.groups, **share)
 
     def _loader(self, indices: Tensor, *, shuffle: bool) -> BatchLoader:
         order = EpochOrder(
@@ -170,3 +188,15 @@ class ClassificationData(pl.LightningDataModule):
         if shuffle and self.labelled_set.train_examples is not None:
             examples = self.labelled_set.train_examples
         return BatchLoader(examples, self.labelled_set.labels, order)
+
+
+def warn_of_leakage(groups: Tensor, train: Tensor, held_out: dict[str, Tensor]) -> None:
+    """Log a sentence for each split that shares groups with `train`."""
+    for name, indices in held_out.items():
+        known = torch.isin(groups[indices], groups[train])
+        if known.any():
+            log.warning(
+                "%d of %d %s examples are of a group (speaker, recording) that is trained on as"
+                " well: their accuracy says nothing of new groups",
+                int(known.sum()), len(indices), name,
+            )  # fmt: skip

@@ -1,41 +1,31 @@
-"""Image files in a folder a class: found, decoded once, and kept as one tensor in a cache file."""
+"""Image files in a folder a class: decoded once, and kept as one tensor in a cache file."""
 
-import hashlib
 import logging
 import os
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 import torch
 from PIL import Image, ImageOps
-from rich.progress import track
 from torch import Tensor
 
-from ghostexp.data.in_memory import SPLIT_SEED, TEST_SHARE, LabelledSet, InMemory, stratified_split
+from ghostexp.data.files import Tree, cache_path, cached, in_threads, scan
+from ghostexp.data.in_memory import (
+    SPLIT_SEED,
+    TEST_SHARE,
+    InMemory,
+    LabelledSet,
+    stratified_split,
+)
 
 log = logging.getLogger(__name__)
 
 EXTENSIONS = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".ppm"})
-SPLITS = ("train", "val", "test")
 MAX_BYTES_IN_MEMORY = 2 * 2**30
 CACHE_FORMAT = 1
-CHUNK = 64  # images a thread decodes before it asks for more
 IMAGES_WORTH_A_BAR = 5000
-
-
-@dataclass(frozen=True)
-class Tree:
-    """The image files below a root, sorted by split, class and name; `counts` are per split."""
-
-    root: Path
-    class_names: list[str]
-    paths: list[Path]
-    labels: list[int]
-    counts: dict[str, int]
 
 
 class ImageFiles:
@@ -67,11 +57,9 @@ class ImageFiles:
 
 
 def check_folder(root: str | None, in_channels: int, image_size: int) -> None:
-    """Refuse what is wrong before any image is looked at."""
+    """Refuse what is wrong before any image is looked at; the folder itself is needed later."""
     if root is None:
         raise ValueError("image_folder needs the folder of the images: give dataset.root=FOLDER")
-    if not Path(root).is_dir():
-        raise ValueError(f"root={root} is no folder")
     if in_channels not in (1, 3):
         raise ValueError(
             f"in_channels of an image folder is 1 (grey) or 3 (RGB), not {in_channels}"
@@ -82,7 +70,7 @@ def check_folder(root: str | None, in_channels: int, image_size: int) -> None:
 
 def load_folder(root: Path, *, in_channels: int, image_size: int) -> LabelledSet:
     """Images below `root`, in memory if they fit; without a test folder a fifth is held out."""
-    tree = scan(root)
+    tree = scan(root, EXTENSIONS)
     labels = torch.tensor(tree.labels)
     ranges = torch.arange(len(labels)).split(list(tree.counts.values()))
     splits = dict(zip(tree.counts, ranges, strict=True))
@@ -105,66 +93,30 @@ def load_folder(root: Path, *, in_channels: int, image_size: int) -> LabelledSet
     )
 
 
-def scan(root: Path, splits: Sequence[str] = SPLITS) -> Tree:
-    """Image files of `root/<train|val|test>/<class>/`, or of `root/<class>/` without a `train`."""
-    folders = {split: root / split for split in splits if (root / split).is_dir()}
-    if not folders:
-        folders = {"train": root}
-    if "train" not in folders:
-        raise ValueError(f"{root} has a folder {' and '.join(folders)}, but no train")
-    class_names = _class_names(folders["train"])
-    for folder in folders.values():
-        if differing := set(_class_names(folder)) ^ set(class_names):
-            raise ValueError(
-                f"{folders['train']} and {folder} differ in their class folders:"
-                f" {', '.join(sorted(differing))} is in one only"
-            )
-    paths, labels, counts = [], [], {}
-    for split, folder in folders.items():
-        found = [_image_files(folder / name) for name in class_names]
-        paths += [path for files in found for path in files]
-        labels += [label for label, files in enumerate(found) for _ in files]
-        counts[split] = sum(map(len, found))
-    return Tree(root, class_names, paths, labels, counts)
-
-
 def decode_cached(tree: Tree, in_channels: int, image_size: int) -> Tensor:
     """Pixels uint8 [N, H, W, C] of a tree, from the cache file of its present content."""
-    path = cache_path(tree, in_channels, image_size)
     shape = (len(tree.paths), image_size, image_size, in_channels)
-    try:
-        pixels = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
-        if pixels.shape == shape and pixels.dtype == torch.uint8:
-            return pixels
-        log.warning("%s holds other images: decoding again", path)
-    except FileNotFoundError:
-        pass  # the first time
-    except RuntimeError:
-        log.warning("%s is damaged: decoding again", path)
-    pixels = decode(tree.paths, in_channels, image_size)
-    _write_atomically(path, pixels)
-    return pixels
+    path = cache_path(
+        tree.root,
+        tree.paths,
+        settings=f"{CACHE_FORMAT} {in_channels} {image_size}",
+        name=f"{in_channels}x{image_size}x{image_size}",
+    )
+    return cached(
+        path,
+        lambda: decode(tree.paths, in_channels, image_size),
+        lambda pixels: pixels.shape == shape and pixels.dtype == torch.uint8,
+    )
 
 
 def decode(paths: list[Path], in_channels: int, image_size: int) -> Tensor:
     """Pixels uint8 [N, H, W, C] of image files, decoded by a thread a core."""
     pixels = torch.empty(len(paths), image_size, image_size, in_channels, dtype=torch.uint8)
 
-    def decode_chunk(start: int) -> None:
-        for index, path in enumerate(paths[start : start + CHUNK], start):
-            pixels[index] = load_image(path, in_channels, image_size).permute(1, 2, 0)
+    def decode_one(index: int) -> None:
+        pixels[index] = load_image(paths[index], in_channels, image_size).permute(1, 2, 0)
 
-    starts = range(0, len(paths), CHUNK)
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        done = pool.map(decode_chunk, starts)
-        for _ in track(
-            done,
-            f"decoding {len(paths)} images, once",
-            total=len(starts),
-            transient=True,
-            disable=len(paths) < IMAGES_WORTH_A_BAR,
-        ):
-            pass
+    in_threads(decode_one, len(paths), bar_from=IMAGES_WORTH_A_BAR, what="images")
     return pixels
 
 
@@ -194,51 +146,3 @@ def to_tensor(image: Image.Image) -> Tensor:
     """Pixels uint8 [C, H, W] of a grey or RGB image."""
     pixels = np.array(image).reshape(image.height, image.width, -1)
     return torch.from_numpy(pixels).permute(2, 0, 1)
-
-
-def cache_path(tree: Tree, in_channels: int, image_size: int) -> Path:
-    """File for the decoded tree, named by what it holds: below the root, or the user's cache."""
-    digest = hashlib.sha256(f"{CACHE_FORMAT} {in_channels} {image_size}".encode())
-    for path in tree.paths:
-        stat = path.stat()
-        line = f"\n{path.relative_to(tree.root)} {stat.st_size} {stat.st_mtime_ns}"
-        digest.update(os.fsencode(line))
-    name = f"{in_channels}x{image_size}x{image_size}-{digest.hexdigest()[:16]}.pt"
-    if os.access(tree.root, os.W_OK):
-        return tree.root / ".ghostexp" / name
-    users = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    return users / "ghostexp" / name
-
-
-def _class_names(folder: Path) -> list[str]:
-    names = sorted(
-        entry.name for entry in os.scandir(folder) if entry.is_dir() and entry.name[0] != "."
-    )
-    if not names:
-        raise ValueError(f"{folder} has no class folders: images are expected as <class>/<image>")
-    return names
-
-
-def _image_files(folder: Path) -> list[Path]:
-    files = sorted(
-        Path(directory, name)
-        for directory, _, names in os.walk(folder)
-        for name in names
-        if os.path.splitext(name)[1].lower() in EXTENSIONS
-    )
-    if not files:
-        endings = ", ".join(sorted(EXTENSIONS))
-        raise ValueError(f"the class folder {folder} holds no image ({endings})")
-    return files
-
-
-def _write_atomically(path: Path, pixels: Tensor) -> None:
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        torch.save(pixels, temporary)
-        os.replace(temporary, path)
-    except (OSError, RuntimeError) as error:  # RuntimeError: torch's, of a full disk
-        log.warning("%s cannot be written, the next run decodes again: %s", path, error)
-    finally:
-        temporary.unlink(missing_ok=True)

@@ -51,7 +51,8 @@ class InMemory:
 class LabelledSet:
     """All examples of a data set with their labels [N]; its splits are index tensors into them.
 
-    `train_examples` are the same ones as training reads them, where that differs.
+    `train_examples` are the same ones as training reads them, where that differs. `groups` [N]
+    number what must not be on both sides of a split, such as speakers or recordings.
     """
 
     examples: Examples
@@ -61,6 +62,7 @@ class LabelledSet:
     val: Tensor
     test: Tensor
     train_examples: Examples | None = None
+    groups: Tensor | None = None
 
 
 def epoch_generator(*entropy: int) -> torch.Generator:
@@ -87,6 +89,30 @@ def stratified_split(
         held_out.append(members[torch.randperm(len(members), generator=generator)[:count]])
     held = torch.cat(held_out).sort().values
     return indices[~torch.isin(indices, held)], held
+
+
+def grouped_split(
+    indices: Tensor, labels: Tensor, groups: Tensor, *, share: float, seed: int
+) -> tuple[Tensor, Tensor]:
+    """`stratified_split` that holds out whole `groups` [N]: at least the share of each class."""
+    generator = epoch_generator(seed)
+    labels, groups = labels[indices], groups[indices]
+    held = torch.zeros(len(indices), dtype=torch.bool)
+    for label in labels.unique():
+        members = labels == label
+        names = groups[members].unique()
+        for group in names[torch.randperm(len(names), generator=generator)]:
+            if held[members].sum() >= max(1, round(share * int(members.sum()))):
+                break
+            held |= groups == group
+    for label in labels.unique():
+        members = labels == label
+        if held[members].all():
+            raise ValueError(
+                f"a share of {share} cannot be held out by whole groups: class {int(label)}, of"
+                f" {len(groups[members].unique())} groups, would have none left to train on"
+            )
+    return indices[~held], indices[held]
 
 
 class EpochOrder(Sampler[Tensor]):
@@ -177,8 +203,8 @@ class BatchLoader:
 class _Batches(Dataset[Batch]):
     """What a worker needs: an index tensor to a batch.
 
-    The draws of random examples follow from `entropy` and the batch's first index: they are the same
-    in whichever process, and leave the global generator alone.
+    The draws of random examples follow from `entropy` and the batch's first index: they are the
+    same in whichever process, and leave the global generator alone.
     """
 
     def __init__(self, examples: Examples, labels: Tensor, entropy: tuple[int, int]) -> None:

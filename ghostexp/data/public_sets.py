@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
-from ghostexp.data.in_memory import SPLIT_SEED, TEST_SHARE, LabelledSet, InMemory, stratified_split
+from ghostexp.data.in_memory import SPLIT_SEED, TEST_SHARE, InMemory, LabelledSet, stratified_split
 
 log = logging.getLogger(__name__)
 

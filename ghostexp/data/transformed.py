@@ -15,12 +15,12 @@ from torch import Tensor
 
 from ghostexp.data.augment import Augment
 from ghostexp.data.datamodule import ClassificationData, Source
+from ghostexp.data.files import check_root, scan
 from ghostexp.data.folder import (
     EXTENSIONS,
     ImageFiles,
     check_folder,
     open_image,
-    scan,
     to_tensor,
 )
 from ghostexp.data.in_memory import LabelledSet
@@ -71,7 +71,11 @@ def load_imagenet(
     root: Path, files: FileTransforms, *, in_channels: int, image_size: int
 ) -> LabelledSet:
     """Images of `root/<train|val>/<class>/*`; those of val are the test set."""
-    tree = scan(root, ("train", "val"))
+    check_root(root)
+    for split in ("train", "val"):
+        if not (root / split).is_dir():
+            raise ValueError(f"{root} has no folder {split}: ImageNet is expected as train and val")
+    tree = scan(root, EXTENSIONS, ("train", "val"))
     labels = torch.tensor(tree.labels)
     train, test = torch.arange(len(labels)).split(list(tree.counts.values()))
     form = {"in_channels": in_channels, "image_size": image_size}
@@ -112,9 +116,6 @@ def imagenet(
     The classes of ImageNet's test images are secret: as in the papers, val is what is tested.
     """
     check_folder(root, in_channels, image_size)
-    for split in ("train", "val"):
-        if not (Path(root) / split).is_dir():
-            raise ValueError(f"{root} has no folder {split}: ImageNet is expected as train and val")
     form = {"in_channels": in_channels, "image_size": image_size}
     return ClassificationData(
         Source(

@@ -107,7 +107,7 @@ def test_tables_and_files_hold_the_factors(ghost, dense):
     published = find_published_costs(
         "ghost_resnet56",
         {"num_classes": 10, "ratio": 2, "cheap_kernel_size": 3, "shortcut": "B"},
-        32,
+        (3, 32, 32),
     )
     assert {figure.source for figure in published} == {"GhostNet paper", "write-up"}
     console = Console(width=200, record=True, file=None)

@@ -12,7 +12,7 @@ from helpers import ROOT
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from torch import nn
 
-from ghostexp.analysis.feature_pictures import FeaturePictures, picture_ghosts, test_image
+from ghostexp.analysis.feature_pictures import FeaturePictures, picture_ghosts, test_example
 from ghostexp.analysis.features import choose_layer, ghost_maps, layer_outputs
 from ghostexp.analysis.ghost_copies import (
     CopyFit,
@@ -26,7 +26,7 @@ from ghostexp.analysis.redundancy import fit_errors, measure_redundancy
 from ghostexp.layers import GhostModule
 from ghostexp.layers.rep_ghost import rep_ghost
 
-test_image.__test__ = False  # a function of ours, not a test
+test_example.__test__ = False  # a function of ours, not a test
 
 
 def noise(*shape: int) -> torch.Tensor:
@@ -232,7 +232,7 @@ def test_callback_checks_its_arguments():
         FeaturePictures(every_n_epochs=0)
     labelled_set = SimpleNamespace(test=torch.arange(3))
     with pytest.raises(ValueError, match="index 3: the test images are 0 to 2"):
-        test_image(SimpleNamespace(labelled_set=labelled_set), 3)
+        test_example(SimpleNamespace(labelled_set=labelled_set), 3)
 
 
 def test_training_logs_pictures_and_the_script_reads_the_run(small_run, monkeypatch, capsys):

@@ -7,7 +7,8 @@ import torch
 from PIL import Image
 
 from ghostexp.data import folder
-from ghostexp.data.folder import ImageFiles, load_folder, load_image, scan
+from ghostexp.data.files import scan
+from ghostexp.data.folder import ImageFiles, load_folder, load_image
 from ghostexp.data.in_memory import InMemory
 
 
@@ -64,7 +65,7 @@ def test_grey_images_and_other_files_and_hidden_folders(tmp_path):
 @pytest.mark.parametrize("suffix", ["jpg", "JPEG", "bmp", "webp", "ppm"])
 def test_every_ending_is_read(tmp_path, suffix):
     write_images(tmp_path / "cat", 1, shade=90, suffix=suffix)
-    path = scan(tmp_path).paths[0]
+    path = scan(tmp_path, folder.EXTENSIONS).paths[0]
     assert (load_image(path, 3, 6).long() - 90).abs().max() <= 1
 
 
@@ -111,14 +112,14 @@ def test_sixteen_bit_image_is_refused(tmp_path):
         ([], "has no class folders"),
         (["test/cat"], "has a folder test, but no train"),
         (["train/cat", "train/dog", "test/cat"], "differ in their class folders: dog is in one"),
-        (["train/cat"], "class folder .*cat holds no image"),
+        (["train/cat"], "class folder .*cat holds no file"),
     ],
 )
 def test_bad_trees_are_named(tmp_path, folders, sentence):
     for name in folders:
         (tmp_path / name).mkdir(parents=True)
     with pytest.raises(ValueError, match=sentence):
-        scan(tmp_path)
+        scan(tmp_path, folder.EXTENSIONS)
 
 
 def test_second_load_decodes_nothing(tmp_path, monkeypatch):

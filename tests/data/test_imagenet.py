@@ -136,7 +136,7 @@ def test_wrong_values_are_named(root, change, sentence):
 
 def test_folder_without_val_is_named(tmp_path):
     (tmp_path / "train").mkdir()
-    with pytest.raises(UserError, match=f"{tmp_path} has no folder val"):
+    with pytest.raises(ValueError, match=f"{tmp_path} has no folder val"):
         make(tmp_path)
 
 

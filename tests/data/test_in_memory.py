@@ -6,6 +6,7 @@ from ghostexp.data.in_memory import (
     EpochOrder,
     InMemory,
     epoch_generator,
+    grouped_split,
     stratified_split,
 )
 
@@ -131,3 +132,33 @@ def test_epoch_generators_of_different_entropy_differ():
         for entropy in [(0,), (1,), (0, 1), (1, 0), (0, 1, 0, 1), (0, 1, 1, 1)]
     }
     assert len(draws) == 6
+
+
+def test_grouped_split_holds_out_whole_groups():
+    groups = torch.arange(120) // 6  # 20 groups of 6
+    labels = torch.arange(120) % 3  # each group has all classes
+    indices = torch.arange(10, 120).flip(0)
+    rest, held = grouped_split(indices, labels, groups, share=0.2, seed=3)
+    assert not set(groups[rest].tolist()) & set(groups[held].tolist())
+    assert sorted(rest.tolist() + held.tolist()) == list(range(10, 120))
+    assert len(held) >= 0.2 * 110
+    assert len(held) <= 0.2 * 110 + 2 * 6
+    assert torch.equal(grouped_split(indices, labels, groups, share=0.2, seed=3)[1], held)
+    assert not torch.equal(grouped_split(indices, labels, groups, share=0.2, seed=4)[1], held)
+
+
+def test_groups_of_one_are_the_stratified_share():
+    labels = torch.tensor([0] * 50 + [1] * 30 + [2] * 4)
+    _, held = grouped_split(torch.arange(84), labels, torch.arange(84), share=0.1, seed=3)
+    assert labels[held].bincount().tolist() == [5, 3, 1]
+
+
+def test_grouped_split_leaves_each_class_something_to_train_on():
+    with pytest.raises(ValueError, match="by whole groups: class 1, of 1 groups"):
+        grouped_split(
+            torch.arange(6),
+            torch.tensor([0, 0, 0, 0, 1, 1]),
+            torch.tensor([0, 1, 2, 3, 4, 4]),
+            share=0.2,
+            seed=0,
+        )

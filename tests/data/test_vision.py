@@ -275,7 +275,7 @@ def test_class_counts_that_differ_are_named(tmp_path):
 
 def test_missing_root_is_named(tmp_path):
     with pytest.raises(ValueError, match=r"root=.*nowhere is no folder"):
-        make_folder(tmp_path / "nowhere")
+        make_folder(tmp_path / "nowhere").prepare_data()
     with pytest.raises(ValueError, match="give dataset.root=FOLDER"):
         image_folder(None, num_classes=2, augment=Augment(**RGB), seed=0)
 

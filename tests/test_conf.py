@@ -31,7 +31,7 @@ def compose(*overrides):
 @pytest.mark.parametrize(("group", "choice"), CHOICES, ids=lambda value: str(value))
 def test_every_choice_composes_and_passes_the_audit(group, choice):
     overrides = [f"{group}={choice}"]
-    if (group, choice) == ("dataset", "image_folder"):
+    if choice in ("image_folder", "audio_folder"):
         overrides.append("dataset.root=somewhere")
     audit(compose(*overrides), [CONF])
 

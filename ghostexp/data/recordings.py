@@ -1,0 +1,140 @@
+"""Which audio files belong to a data set: label, split and group of each, before any is decoded."""
+
+import csv
+import re
+from pathlib import Path
+
+import torch
+
+from ghostexp.data.archives import Archive, provide
+from ghostexp.data.files import check_root, files_below, scan
+from ghostexp.data.in_memory import SPLIT_SEED, TEST_SHARE, grouped_split, stratified_split
+from ghostexp.data.waveforms import EXTENSIONS, Recordings
+
+FSDD = Archive(
+    "FSDD",
+    "https://github.com/Jakobovski/free-spoken-digit-dataset/archive/refs/tags/v1.0.10.tar.gz",
+    "free-spoken-digit-dataset-1.0.10.tar.gz",
+    "recordings",
+)
+ESC50 = Archive(
+    "ESC-50",
+    "https://github.com/karolpiczak/ESC-50/archive/refs/heads/master.tar.gz",
+    "ESC-50-master.tar.gz",
+    "meta",
+)
+SPEECH_COMMANDS = Archive(
+    "Speech Commands",
+    "https://storage.googleapis.com/download.tensorflow.org/data/speech_commands_v0.02.tar.gz",
+    "speech_commands_v0.02.tar.gz",
+    "testing_list.txt",
+    "af14739ee7dc311471de98f5f9d2c9191b18aedfe957f4a6ff791c709868ff58",
+)
+FSDD_TEST_RECORDINGS = 5  # of each speaker and digit: those numbered 0 to 4
+
+
+def list_folder(root: Path, group_pattern: str | None) -> Recordings:
+    """Files `root/<train|val|test>/<class>/*` or `root/<class>/*`.
+
+    Without a test folder a fifth of each class is the test split, the same for every seed; by whole
+    groups where `group_pattern` names them.
+    """
+    tree = scan(root, EXTENSIONS)
+    splits = [split for split, count in tree.counts.items() for _ in range(count)]
+    groups = None
+    if group_pattern is not None:
+        groups = [group_of(path, group_pattern) for path in tree.paths]
+    if "test" not in tree.counts:
+        train = torch.tensor([i for i, split in enumerate(splits) if split == "train"])
+        labels = torch.tensor(tree.labels)
+        if groups is None:
+            _, test = stratified_split(train, labels, share=TEST_SHARE, seed=SPLIT_SEED)
+        else:
+            names = sorted(set(groups))
+            numbers = torch.tensor([names.index(group) for group in groups])
+            _, test = grouped_split(train, labels, numbers, share=TEST_SHARE, seed=SPLIT_SEED)
+        for index in test.tolist():
+            splits[index] = "test"
+    return Recordings(root, tree.paths, tree.labels, tree.class_names, splits, groups)
+
+
+def group_of(path: Path, pattern: str) -> str:
+    """What the first bracket of `pattern` finds in a file's name."""
+    found = re.search(pattern, path.name)
+    if found is None or not found.groups():
+        raise ValueError(f"group_pattern={pattern} finds no (group) in the name of {path}")
+    return found[1]
+
+
+def list_fsdd(root: Path, target: str, held_out_speaker: str | None) -> Recordings:
+    """`root/recordings/<digit>_<speaker>_<index>.wav`; the test split is the index's below 5.
+
+    With `held_out_speaker` it is all of that speaker's, and none of the others'.
+    """
+    provide(FSDD, root)
+    paths = files_below(root / FSDD.holds, {".wav"})
+    parts = [path.stem.split("_") for path in paths]
+    for path, part in zip(paths, parts, strict=True):
+        if len(part) != 3 or not part[2].isdigit():
+            raise ValueError(f"{path} is not named <digit>_<speaker>_<index>.wav, as FSDD's are")
+    digits, speakers, numbers = ([part[k] for part in parts] for k in range(3))
+    if held_out_speaker is None:
+        is_test = [int(number) < FSDD_TEST_RECORDINGS for number in numbers]
+    elif held_out_speaker in speakers:
+        is_test = [speaker == held_out_speaker for speaker in speakers]
+    else:
+        known = ", ".join(sorted(set(speakers)))
+        raise ValueError(f"held_out_speaker={held_out_speaker} is none of the speakers ({known})")
+    names = digits if target == "digit" else speakers
+    class_names = sorted(set(names))
+    return Recordings(
+        root,
+        paths,
+        [class_names.index(name) for name in names],
+        class_names,
+        ["test" if test else "train" for test in is_test],
+        speakers if target == "digit" else None,
+    )
+
+
+def list_esc50(root: Path, test_fold: int, esc10: bool) -> Recordings:
+    """`root/meta/esc50.csv` and `root/audio`; clips of one source are in one of the five folds."""
+    provide(ESC50, root)
+    with (root / "meta" / "esc50.csv").open(newline="") as file:
+        rows = [row for row in csv.DictReader(file) if not esc10 or row["esc10"] == "True"]
+    names = {int(row["target"]): row["category"] for row in rows}
+    class_names = [names[target] for target in sorted(names)]
+    return Recordings(
+        root,
+        [root / "audio" / row["filename"] for row in rows],
+        [class_names.index(row["category"]) for row in rows],
+        class_names,
+        ["test" if int(row["fold"]) == test_fold else "train" for row in rows],
+        [row["src_file"] for row in rows],
+    )
+
+
+def list_speech_commands(root: Path) -> Recordings:
+    """`root/<word>/<speaker>_nohash_<n>.wav`, split by the lists that the set brings."""
+    provide(SPEECH_COMMANDS, root)
+    check_root(root)
+    words = sorted(
+        path.name for path in root.iterdir() if path.is_dir() and path.name[0] not in "._"
+    )
+    paths = [path for word in words for path in files_below(root / word, {".wav"})]
+    listed = {
+        name: split
+        for split, file in (("val", "validation_list.txt"), ("test", "testing_list.txt"))
+        for name in (root / file).read_text().split()
+    }
+    names = [f"{path.parent.name}/{path.name}" for path in paths]
+    if missing := sorted(set(listed) - set(names)):
+        raise ValueError(f"{root} lacks {len(missing)} of the listed files, such as {missing[0]}")
+    return Recordings(
+        root,
+        paths,
+        [words.index(path.parent.name) for path in paths],
+        words,
+        [listed.get(name, "train") for name in names],
+        [path.name.split("_")[0] for path in paths],
+    )

@@ -137,7 +137,8 @@ def random_shift(waveforms: Tensor, limit: int, generator: torch.Generator) -> T
     """Each waveform [B, T] moved by -limit to limit samples, with zeros where nothing was."""
     n, samples = waveforms.shape
     shift = torch.randint(-limit, limit + 1, (n, 1), generator=generator)
-    sources = (torch.arange(samples) - shift).to(waveforms.device)  # [B, T]
+    device = waveforms.device
+    sources = torch.arange(samples, device=device) - shift.to(device)  # [B, T]
     moved = waveforms.gather(1, sources.clamp(0, samples - 1))
     return moved.masked_fill((sources < 0) | (sources >= samples), 0.0)
 

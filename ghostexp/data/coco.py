@@ -126,10 +126,11 @@ def _object(annotation: Entry, labels: dict[int, int], path: Path) -> Object:
             " four numbers are expected, left, top, width and height"
         )
     left, top, width, height = bbox
+    area = annotation.get("area")
     return Object(
         (left, top, left + width, top + height),
         labels[annotation["category_id"]],
-        annotation.get("area", width * height),
+        width * height if area is None else area,
         bool(annotation.get("iscrowd", False)),
     )
 

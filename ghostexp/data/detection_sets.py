@@ -21,6 +21,10 @@ def shapes_detection(
 ) -> DetectionData:
     """Circles, squares and triangles on noise, rendered from fixed seeds: works offline."""
     check_form(num_classes, in_channels, image_size)
+    if reading.max_size is not None:
+        raise ValueError(
+            f"shapes are rendered at image_size: reading.max_size is null, not {reading.max_size}"
+        )
     return DetectionData(
         partial(load_shapes, tuple(image_size)),
         num_classes=num_classes,

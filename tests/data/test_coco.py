@@ -1,6 +1,7 @@
 import contextlib
 import json
 import logging
+from copy import deepcopy
 
 import numpy as np
 import pytest
@@ -22,7 +23,7 @@ def content(*annotations, images=2):
     sizes = [
         {"id": 10 + n, "file_name": f"{n}.png", "width": 40, "height": 30} for n in range(images)
     ]
-    return {"images": sizes, "annotations": list(annotations), "categories": CATEGORIES}
+    return {"images": sizes, "annotations": list(annotations), "categories": deepcopy(CATEGORIES)}
 
 
 def read(tmp_path, data, on_bad_box="error"):

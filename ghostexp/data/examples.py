@@ -146,7 +146,7 @@ class DetectionLoader:
 def transform(
     image: Tensor, target: Arrays, transforms: Sequence[Transform]
 ) -> tuple[Tensor, Arrays]:
-    """A training example after `transforms`; what is left of no box is below a pixel wide."""
+    """A training example after `transforms`, without the boxes that they cut to below a pixel."""
     from torchvision import tv_tensors  # a second of imports that only detection needs
     from torchvision.transforms import v2
 

@@ -99,9 +99,7 @@ def random_crop_flip(
 
 def resize(images: Tensor, size: int) -> Tensor:
     """Images [N, C, size, size], bilinear; where they shrink, each pixel averages what it covers."""
-    return F.interpolate(
-        images, (size, size), mode="bilinear", align_corners=False, antialias=True
-    )
+    return F.interpolate(images, (size, size), mode="bilinear", align_corners=False, antialias=True)
 
 
 def cut_out(images: Tensor, *, size: int, generator: torch.Generator) -> None:

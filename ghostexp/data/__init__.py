@@ -4,34 +4,57 @@ from ghostexp.data.audio import audio_folder, esc50, fsdd, speech_commands, tone
 from ghostexp.data.audio_augment import AudioAugment, SpecAugment
 from ghostexp.data.augment import Augment
 from ghostexp.data.datamodule import ClassificationData, Source
+from ghostexp.data.boxes import DetectionSet, Record, rescale
+from ghostexp.data.coco import CocoFiles
+from ghostexp.data.detection import DetectionData
+from ghostexp.data.detection_sets import (
+    coco_detection,
+    coco_json,
+    shapes_detection,
+    voc_detection,
+)
+from ghostexp.data.examples import DetectionLoader, Reading
 from ghostexp.data.folder import load_image
 from ghostexp.data.in_memory import BatchLoader, EpochOrder, InMemory, LabelledSet
 from ghostexp.data.log_mel import LogMel
 from ghostexp.data.transformed import FileTransforms, centre_crop, imagenet
 from ghostexp.data.vision import cifar10, cifar100, digits, image_folder
+from ghostexp.data.voc import VocSplits
 
 __all__ = [
     "AudioAugment",
     "Augment",
     "BatchLoader",
     "ClassificationData",
+    "CocoFiles",
+    "DetectionData",
+    "DetectionLoader",
+    "DetectionSet",
     "EpochOrder",
     "FileTransforms",
     "InMemory",
     "LabelledSet",
     "LogMel",
+    "Reading",
+    "Record",
     "Source",
     "SpecAugment",
+    "VocSplits",
     "audio_folder",
     "centre_crop",
     "cifar10",
     "cifar100",
+    "coco_detection",
+    "coco_json",
     "digits",
     "esc50",
     "fsdd",
     "image_folder",
     "imagenet",
     "load_image",
+    "rescale",
+    "shapes_detection",
     "speech_commands",
     "tones",
+    "voc_detection",
 ]

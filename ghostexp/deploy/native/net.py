@@ -11,9 +11,10 @@ from pathlib import Path
 
 import torch
 from torch import Tensor, nn
+from torch.export import ExportedProgram
 
 from ghostexp.deploy.native.program import Program, write_program
-from ghostexp.deploy.native.read import plan_network
+from ghostexp.deploy.native.read import read_plan
 from ghostexp.layers.compiled import load_library, machine_macros
 
 SOURCE = Path(__file__).with_name("kernels.cpp")
@@ -25,9 +26,9 @@ def native(net: nn.Module, input_shape: tuple[int, int, int]) -> "NativeNet":
     `input_shape` is (channels, height, width). Weights are copied: later changes of `net` do not
     reach it. ValueError where a layer has no kernel, or machine or compiler is missing something.
     """
-    plan = plan_network(net, input_shape)
     if "__AVX2__" not in machine_macros():
         raise ValueError("the native backend needs a CPU with AVX2 or AVX-512")
+    plan = read_plan(_trace(net, input_shape), input_shape)
     return NativeNet(write_program(plan), tuple(input_shape), plan.logits.channels)
 
 
@@ -87,3 +88,20 @@ class NativeNet:
             return self._free_workspaces.pop()
         except IndexError:
             return torch.zeros(self._workspace_size)
+
+
+def _trace(net: nn.Module, input_shape: tuple[int, int, int]) -> ExportedProgram:
+    if any(module.training for module in net.modules()):
+        raise ValueError("the native backend infers only: call eval() on the network first")
+    for name, value in net.state_dict().items():
+        if value.is_floating_point() and (value.dtype, value.device.type) != (torch.float32, "cpu"):
+            raise ValueError(
+                "the native backend takes networks in float32 on the CPU;"
+                f" {name} is {value.dtype} on {value.device}"
+            )
+    try:
+        with torch.no_grad():
+            return torch.export.export(net, (torch.zeros(2, *input_shape),), strict=False)
+    except RuntimeError as error:
+        reason = str(error).strip().split("\n")[0]
+        raise ValueError(f"the native backend cannot trace this network: {reason}") from error

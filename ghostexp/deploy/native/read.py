@@ -9,7 +9,8 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import torch
-from torch import Tensor, fx, nn
+from torch import Tensor, fx
+from torch.export import ExportedProgram
 
 from ghostexp.deploy.native.plan import Cheap, Conv, Maps, MaxPool, MeanPool, Plan, Step, View
 
@@ -17,35 +18,18 @@ aten = torch.ops.aten
 Value = Maps | View | Cheap | Conv | Tensor | None
 
 
-def plan_network(net: nn.Module, input_shape: tuple[int, int, int]) -> Plan:
-    """The steps of `net` in evaluation mode; `input_shape` is (channels, height, width).
+def read_plan(program: ExportedProgram, input_shape: tuple[int, int, int]) -> Plan:
+    """The steps of a program exported in evaluation mode for images (channels, height, width).
 
     ValueError names the first layer that no kernel computes.
     """
-    if any(module.training for module in net.modules()):
-        raise ValueError("the native backend infers only: call eval() on the network first")
-    for name, value in net.state_dict().items():
-        if value.is_floating_point() and (value.dtype, value.device.type) != (torch.float32, "cpu"):
-            raise ValueError(
-                "the native backend takes networks in float32 on the CPU;"
-                f" {name} is {value.dtype} on {value.device}"
-            )
-    with torch.no_grad():
-        return _Reader(_trace(net, torch.zeros(2, *input_shape)), Maps(*input_shape)).plan()
-
-
-def _trace(net: nn.Module, images: Tensor) -> torch.export.ExportedProgram:
-    try:
-        return torch.export.export(net, (images,), strict=False)
-    except RuntimeError as error:
-        reason = str(error).strip().split("\n")[0]
-        raise ValueError(f"the native backend cannot trace this network: {reason}") from error
+    return _Reader(program, Maps(*input_shape)).plan()
 
 
 class _Reader:
     """Reads an exported program node by node; `values` holds what each stands for."""
 
-    def __init__(self, program: torch.export.ExportedProgram, images: Maps) -> None:
+    def __init__(self, program: ExportedProgram, images: Maps) -> None:
         self.program = program
         self.images = images
         self.steps: list[Step] = []
@@ -68,15 +52,10 @@ class _Reader:
 
     def plan(self) -> Plan:
         tensors = {**self.program.state_dict, **self.program.constants}
-        signature = self.program.graph_signature
-        names = {
-            **signature.inputs_to_parameters,
-            **signature.inputs_to_buffers,
-            **signature.inputs_to_lifted_tensor_constants,
-        }
+        names = {spec.arg.name: spec.target for spec in self.program.graph_signature.input_specs}
         for node in self.program.graph.nodes:
             if node.op == "placeholder":
-                name = names.get(node.name)
+                name = names[node.name]  # none of the images
                 self.values[node] = self.images if name is None else tensors[name].double()
             elif node.op == "output":
                 (logits,) = node.args[0]
@@ -98,15 +77,19 @@ class _Reader:
         _check(isinstance(value, Maps), node, f"{node.target} read by other layers")
         return value
 
-    def _tensor(self, node: fx.Node | None) -> Tensor | None:
-        return None if node is None else self.values[node]
+    def _view(self, node: fx.Node) -> View:
+        value = self.values[node]
+        return value if isinstance(value, View) else View(self._maps(node), _channels(node))
+
+    def _weights(self, weight: fx.Node, bias: fx.Node | None) -> tuple[Tensor, Tensor]:
+        values = self.values[weight]
+        return values, values.new_zeros(len(values)) if bias is None else self.values[bias]
 
     def _conv(self, node: fx.Node) -> Value:
         source, weight, bias, stride, padding, dilation, groups = _arguments(
             node, None, None, None, [1, 1], [0, 0], [1, 1], 1
         )
-        weight = self._tensor(weight)
-        bias = weight.new_zeros(len(weight)) if bias is None else self._tensor(bias)
+        weight, bias = self._weights(weight, bias)
         size = weight.shape[-1]
         same = padding == [size // 2] * 2 and dilation == [1, 1] and stride[0] == stride[1]
         square = weight.shape[-2] == size and size % 2 == 1
@@ -122,8 +105,7 @@ class _Reader:
 
     def _linear(self, node: fx.Node) -> Value:
         source, weight, bias = _arguments(node, None, None, None)
-        weight = self._tensor(weight)
-        bias = weight.new_zeros(len(weight)) if bias is None else self._tensor(bias)
+        weight, bias = self._weights(weight, bias)
         inputs = self._maps(source)
         _check(inputs.height * inputs.width == 1, node, "a linear layer on more than one pixel")
         return Conv(inputs, _outputs(node), weight[:, :, None, None], bias)
@@ -131,10 +113,10 @@ class _Reader:
     def _batch_norm(self, node: fx.Node) -> Value:
         source, weight, bias, mean, variance, training, _, eps, _ = node.args
         _check(not training, node, "batch norm that keeps no statistics")
-        scale = (self._tensor(variance) + eps).rsqrt()
-        scale = scale if weight is None else scale * self._tensor(weight)
-        shift = -self._tensor(mean) * scale
-        shift = shift if bias is None else shift + self._tensor(bias)
+        scale = (self.values[variance] + eps).rsqrt()
+        scale = scale if weight is None else scale * self.values[weight]
+        shift = -self.values[mean] * scale
+        shift = shift if bias is None else shift + self.values[bias]
         value = self.values[source]
         if isinstance(value, Cheap):
             return _scaled(value, scale, shift)
@@ -166,17 +148,13 @@ class _Reader:
             first, second = second, first
         conv = self.values[first]
         _check(_is_open(conv), node, "an addition to no convolution")
-        view = self.values[second]
-        if not isinstance(view, View):
-            view = View(self._maps(second), _channels(second))
-        return replace(conv, outputs=_outputs(node), residual=view)
+        return replace(conv, outputs=_outputs(node), residual=self._view(second))
 
     def _cat(self, node: fx.Node) -> Value:
         parts, dim = _arguments(node, None, 0)
         values = [self.values[part] for part in parts]
-        ghost = dim == 1 and len(values) == 2 and isinstance(values[1], Cheap)
-        ghost = ghost and values[1].conv is values[0]
-        _check(ghost, node, "a concatenation that is no Ghost module")
+        halves = dim == 1 and len(values) == 2 and isinstance(values[1], Cheap)
+        _check(halves and values[1].conv is values[0], node, "a concatenation of other maps")
         conv, cheap = values
         one = torch.ones_like(conv.bias)
         return replace(conv, outputs=_outputs(node), cheap=cheap, scale=one, shift=0 * one)
@@ -191,19 +169,16 @@ class _Reader:
             return replace(value, weight=value.weight[:end], bias=value.bias[:end])
         whole = not start and (end is None or end >= _shape(source)[dim])
         _check(whole and dim in (2, 3), node, "a slice of maps")
-        if not isinstance(value, View):
-            value = View(self._maps(source), _channels(source))
+        view = self._view(source)
         if dim == 2:
-            return replace(value, row_step=value.row_step * step)
-        return replace(value, column_step=value.column_step * step)
+            return replace(view, row_step=view.row_step * step)
+        return replace(view, column_step=view.column_step * step)
 
     def _pad(self, node: fx.Node) -> Value:
         source, padding, mode, fill = _arguments(node, None, None, "constant", None)
         zeros = mode == "constant" and not fill and len(padding) == 6 and not any(padding[:4])
         _check(zeros and min(padding) >= 0, node, "a padding of pixels")
-        view = self.values[source]
-        if not isinstance(view, View):
-            view = View(self._maps(source), _channels(source))
+        view = self._view(source)
         return replace(view, channels=_channels(node), first=view.first + padding[4])
 
     def _max_pool(self, node: fx.Node) -> Value:
@@ -213,16 +188,14 @@ class _Reader:
         stride = stride or window
         plain = len({*window}) == len({*stride}) == 1 and not any(padding)
         _check(plain and set(dilation) == {1} and not ceil, node, "a pooling with padding")
-        step = MaxPool(self._maps(source), _outputs(node), window[0], stride[0])
-        self.steps.append(step)
-        return step.outputs
+        self.steps.append(MaxPool(self._maps(source), _outputs(node), window[0], stride[0]))
+        return self.steps[-1].outputs
 
     def _mean_pool(self, node: fx.Node) -> Value:
         source, size = node.args
         _check(size == [1, 1], node, f"a mean to {size} pixels")
-        step = MeanPool(self._maps(source), _outputs(node))
-        self.steps.append(step)
-        return step.outputs
+        self.steps.append(MeanPool(self._maps(source), _outputs(node)))
+        return self.steps[-1].outputs
 
     def _flatten(self, node: fx.Node) -> Value:
         source = node.args[0]

@@ -14,25 +14,24 @@ FLAGS = ["-std=c++17", "-O3", "-march=native", "-fno-math-errno", "-fopenmp", "-
 
 
 @cache
-def load_library(source: Path, **constants: int) -> ctypes.CDLL:
+def load_library(source: Path, generated: str = "", **constants: int) -> ctypes.CDLL:
     """The library of a source file, which may include headers that lie beside it.
 
-    `constants` are macros that it is compiled with. It is kept in the user's cache folder per
-    source, constants, compiler, CPU and torch. A ValueError says what is missing where it cannot be
-    compiled.
+    `generated` is C++ that follows it, `constants` are macros that it is compiled with. It is kept
+    in the user's cache folder per source, generated code, constants, compiler, CPU and torch. A
+    ValueError says what is missing where it cannot be compiled.
     """
-    return ctypes.CDLL(str(compile_library(source, constants)))
+    return ctypes.CDLL(str(compile_library(source, constants, generated)))
 
 
-def compile_library(source: Path, constants: dict[str, int]) -> Path:
+def compile_library(source: Path, constants: dict[str, int], generated: str = "") -> Path:
     """File of the shared library of `source`, built if it has not been yet."""
-    compiler = os.environ.get("CXX", "g++")
     # torch's own OpenMP runtime: a second one would be a second pool of threads
     openmp = [str(path) for path in sorted(Path(torch.__file__).parent.glob("lib/libgomp*"))]
-    machine = _run([compiler, *FLAGS, "-dM", "-E", "-x", "c++", os.devnull])  # names the CPU's sets
+    machine = machine_macros()
     texts = [path.read_text() for path in (source, *sorted(source.parent.glob("*.h")))]
     macros = [f"-D{name}={value}" for name, value in constants.items()]
-    key = "\n".join([*texts, machine, *FLAGS, *macros, *openmp, torch.__version__])
+    key = "\n".join([*texts, generated, machine, *FLAGS, *macros, *openmp, torch.__version__])
     cache_home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     digest = hashlib.sha256(key.encode()).hexdigest()[:16]
     library = cache_home / "ghostexp" / f"{source.stem}-{digest}.so"
@@ -40,14 +39,25 @@ def compile_library(source: Path, constants: dict[str, int]) -> Path:
         library.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=library.parent) as folder:
             built = Path(folder) / library.name
-            _run([compiler, *FLAGS, *macros, str(source), *openmp, "-o", str(built)])
+            text = ["-x", "c++", "-", "-x", "none"]  # from the standard input
+            command = [_compiler(), *FLAGS, *macros, *text, *openmp, "-o", str(built)]
+            _run(command, f'#include "{source}"\n{generated}')
             built.replace(library)  # at once: another process may be building it, too
     return library
 
 
-def _run(command: list[str]) -> str:
+def machine_macros() -> str:
+    """What the compiler predefines for this machine; it names the CPU's instruction sets."""
+    return _run([_compiler(), *FLAGS, "-dM", "-E", "-x", "c++", os.devnull])
+
+
+def _compiler() -> str:
+    return os.environ.get("CXX", "g++")
+
+
+def _run(command: list[str], text: str = "") -> str:
     try:
-        done = subprocess.run(command, capture_output=True, text=True)
+        done = subprocess.run(command, input=text, capture_output=True, text=True)
     except OSError as error:
         raise ValueError(
             f"own kernels need a C++ compiler with OpenMP (the variable CXX, else g++): {error}"

@@ -28,6 +28,15 @@ def test_constants_make_libraries_of_their_own(monkeypatch, tmp_path):
     assert compile_library(source, {"NUMBER": 1}) in built
 
 
+def test_generated_code_follows_the_source(monkeypatch, tmp_path):
+    source = tmp_path / "number.cpp"
+    source.write_text(SOURCE)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    for factor in (2, 3):
+        code = f'extern "C" int product() {{ return {factor} * number(); }}'
+        assert load_library(source, code, NUMBER=7).product() == 7 * factor
+
+
 def test_missing_compiler_is_one_sentence_at_the_command_line(app, monkeypatch, capsys):
     monkeypatch.setenv("CXX", "no-such-g++")
     load_library.cache_clear()

@@ -1,0 +1,1 @@
+"""From a trained network to what is shipped: look at a copy, never change it."""

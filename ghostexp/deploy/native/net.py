@@ -1,0 +1,107 @@
+"""A network of this project as one compiled function of its images: fp32, on a CPU with AVX2.
+
+Stock engines put channels into vectors, which the 8 to 64 channels of a Ghost-ResNet leave half
+empty; here a vector holds 16 images (8 without AVX-512), see kernels.cpp. The C++ is compiled by
+the compiler that torch.compile needs as well: it vectorises types of our own, needs no package, and
+its library is kept.
+"""
+
+import ctypes
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from torch.export import ExportedProgram
+
+from ghostexp.deploy.native.program import Program, write_program
+from ghostexp.deploy.native.read import read_plan
+from ghostexp.layers.compiled import load_library, machine_macros
+
+SOURCE = Path(__file__).with_name("kernels.cpp")
+
+
+def native(net: nn.Module, input_shape: tuple[int, int, int]) -> "NativeNet":
+    """The compiled twin of `net`, which is in evaluation mode and stays untouched.
+
+    `input_shape` is (channels, height, width). Weights are copied: later changes of `net` do not
+    reach it. ValueError where a layer has no kernel, or machine or compiler is missing something.
+    """
+    if "__AVX2__" not in machine_macros():
+        raise ValueError("the native backend needs a CPU with AVX2 or AVX-512")
+    plan = read_plan(_trace(net, input_shape), input_shape)
+    return NativeNet(write_program(plan), tuple(input_shape), plan.logits.channels)
+
+
+class NativeNet:
+    """Callable: images [N, C, H, W] in float32 -> logits [N, classes], without gradients.
+
+    It runs on torch.get_num_threads() threads and may be called from several threads at once. What
+    a thread works in is kept for the next call.
+    """
+
+    def __init__(self, program: Program, input_shape: tuple[int, ...], num_classes: int) -> None:
+        library = load_library(SOURCE, program.code)
+        self._run = library.run
+        self._run.argtypes = [
+            *(ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int64),
+            *(ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int),
+        ]
+        self._run.restype = None
+        self._lanes = ctypes.c_int.in_dll(library, "lanes").value
+        self._weights = program.weights
+        self._workspace_size = program.workspace * self._lanes
+        self._free_workspaces: list[Tensor] = []
+        self._input_shape = input_shape
+        self._num_classes = num_classes
+
+    def __call__(self, images: Tensor) -> Tensor:
+        self._check(images)
+        images = images.detach().contiguous()
+        logits = torch.empty(len(images), self._num_classes)
+        groups = -(-len(images) // self._lanes)
+        threads = max(1, min(torch.get_num_threads(), groups))
+        workspaces = [self._take_workspace() for _ in range(threads)]
+        self._run(
+            images.data_ptr(),
+            logits.data_ptr(),
+            len(images),
+            self._weights.data_ptr(),
+            (ctypes.c_void_p * threads)(*[space.data_ptr() for space in workspaces]),
+            threads,
+        )
+        self._free_workspaces += workspaces
+        return logits
+
+    def _check(self, images: Tensor) -> None:
+        place = images.dtype, images.device.type, images.layout
+        shape = tuple(images.shape)
+        if place != (torch.float32, "cpu", torch.strided) or shape[1:] != self._input_shape:
+            expected = ", ".join(map(str, self._input_shape))
+            raise ValueError(
+                f"this network takes float32 images [N, {expected}] on the CPU, not"
+                f" {images.dtype} {list(shape)} on {images.device}"
+            )
+
+    def _take_workspace(self) -> Tensor:
+        """Memory of one thread, whose maps have borders of zeros."""
+        try:
+            return self._free_workspaces.pop()
+        except IndexError:
+            return torch.zeros(self._workspace_size)
+
+
+def _trace(net: nn.Module, input_shape: tuple[int, int, int]) -> ExportedProgram:
+    if any(module.training for module in net.modules()):
+        raise ValueError("the native backend infers only: call eval() on the network first")
+    for name, value in net.state_dict().items():
+        if value.is_floating_point() and (value.dtype, value.device.type) != (torch.float32, "cpu"):
+            raise ValueError(
+                "the native backend takes networks in float32 on the CPU;"
+                f" {name} is {value.dtype} on {value.device}"
+            )
+    try:
+        with torch.no_grad():
+            return torch.export.export(net, (torch.zeros(2, *input_shape),), strict=False)
+    except RuntimeError as error:
+        reason = str(error).strip().split("\n")[0]
+        raise ValueError(f"the native backend cannot trace this network: {reason}") from error

@@ -137,7 +137,7 @@ def put(value, *path):
         (put(10, "images", 1, "id"), "1 ids in images of .* more than once, the first is 10"),
         (put(1, "annotations", 1, "id"), "1 ids in annotations of .* the first is 1"),
         (put(3, "categories", 0, "id"), "1 ids in categories of .* the first is 3"),
-        (put(99, "annotations", 1, "image_id"), "1 annotations .* known image_id, .*tion 2 with 99"),
+        (put(99, "annotations", 1, "image_id"), "1 annotations .* image_id, .*tion 2 with 99"),
         (put(1, "annotations", 0, "category_id"), "no known category_id, .* annotation 1 with 1"),
         (put([1, 2, 3], "annotations", 0, "bbox"), r"annotation 1 .* the bbox \[1, 2, 3\]: four"),
         (put([1, 2, "3", 4], "annotations", 0, "bbox"), "four numbers are expected"),

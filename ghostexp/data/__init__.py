@@ -1,6 +1,9 @@
 """Data sets as LightningDataModules, and the parts that they are made of."""
 
 from ghostexp.data.augment import Augment
+from ghostexp.data.boxes import DetectionSet, Record, rescale
+from ghostexp.data.detection import DetectionData, shapes_detection
+from ghostexp.data.examples import DetectionLoader, Reading
 from ghostexp.data.folder import load_image
 from ghostexp.data.in_memory import BatchLoader, EpochOrder, ImageSet, InMemory
 from ghostexp.data.transformed import FileTransforms, centre_crop, imagenet
@@ -9,10 +12,15 @@ from ghostexp.data.vision import VisionData, cifar10, cifar100, digits, image_fo
 __all__ = [
     "Augment",
     "BatchLoader",
+    "DetectionData",
+    "DetectionLoader",
+    "DetectionSet",
     "EpochOrder",
     "FileTransforms",
     "ImageSet",
     "InMemory",
+    "Reading",
+    "Record",
     "VisionData",
     "centre_crop",
     "cifar10",
@@ -21,4 +29,6 @@ __all__ = [
     "image_folder",
     "imagenet",
     "load_image",
+    "rescale",
+    "shapes_detection",
 ]

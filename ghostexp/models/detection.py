@@ -8,8 +8,8 @@ al., ICCV 2017, https://arxiv.org/abs/1708.02002: C3 to C5 -> P3 to P7. The Ghos
 Detectors are torchvision's: images are a list of [3, H, W] in [0, 1], of any sizes; with `targets`
 (boxes [n, 4] xyxy in pixels, labels 1 to `num_classes`) a detector in training mode gives a
 dictionary of losses, in eval mode a list of detections (boxes, labels, scores). It normalises the
-images and resizes them itself: the shorter side to `min_size`, the longer one to at most `max_size`.
-`anchor_sizes` are square roots of areas, in pixels of the resized image.
+images and resizes them itself: the shorter side to `min_size`, but the longer one to at most
+`max_size`. `anchor_sizes` are square roots of areas, in pixels of the resized image.
 """
 
 from collections import OrderedDict
@@ -89,7 +89,9 @@ def _check_sizes(anchor_sizes: Sequence[int], levels: str, min_size: int, max_si
             f"anchor_sizes are five sizes above 0, one for each of {levels}, not {anchor_sizes}"
         )
     if not 0 < min_size <= max_size:
-        raise ValueError(f"min_size must be above 0 and at most max_size={max_size}, not {min_size}")
+        raise ValueError(
+            f"min_size must be above 0 and at most max_size={max_size}, not {min_size}"
+        )
 
 
 def _in_float32(detector: nn.Module) -> nn.Module:
@@ -152,7 +154,7 @@ def retinanet_ghostnet(
     min_size: int = 800,
     max_size: int = 1333,
 ) -> RetinaNet:
-    """RetinaNet on the trunk of `backbone`, with an anchor size and its octave for each of P3 to P7.
+    """RetinaNet on the trunk of `backbone`, with an anchor size, in thirds of an octave, a level.
 
     `frozen_norm` as in `faster_rcnn_ghostnet`.
     """
@@ -164,7 +166,9 @@ def retinanet_ghostnet(
         num_classes + 1,
         min_size=min_size,
         max_size=max_size,
-        anchor_generator=_anchors([[int(size * part) for part in OCTAVES] for size in anchor_sizes]),
+        anchor_generator=_anchors(
+            [[int(size * part) for part in OCTAVES] for size in anchor_sizes]
+        ),
         detections_per_img=DETECTIONS,
     )
     return _in_float32(detector)

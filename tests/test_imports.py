@@ -25,10 +25,11 @@ MAY_IMPORT = {  # first name below ghostexp -> what of ghostexp it may import be
     "sweep": {"cli", "preflight", "results"},
     "preflight": {"analysis", "audit", "build", "cli", "sweep"},
     "experiment": {"analysis", "audit", "build", "callbacks", "cli", "load", "results", "sweep"},
-    "load": {"build", "cli", "directories"},
+    "load": {"audit", "build", "cli", "directories"},
     "workers": {"cli", "sweep"},
     "search": {"build", "cli"},
     "evaluate": {"build", "cli", "experiment", "load", "results"},
+    "detect": {"analysis", "build", "cli", "load", "results"},
     "predict": {"build", "cli", "data", "load", "results"},
 }
 FILES = sorted(

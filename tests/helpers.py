@@ -4,6 +4,9 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from PIL import Image
+
 ROOT = Path(__file__).parents[1]
 SMALL = (  # seconds a run: a small network on small digits, two batches an epoch
     "model=resnet20",
@@ -21,3 +24,17 @@ SMALL = (  # seconds a run: a small network on small digits, two batches an epoc
 def result(folder: Path) -> dict[str, Any]:
     """Record of the run in a folder."""
     return json.loads((folder / "result.json").read_text())
+
+
+def write_coco(path: Path, images: Path, content: dict[str, list[dict]]) -> None:
+    """An annotation file in COCO's form, and its images, black with white boxes."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    images.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(content))
+    for entry in content["images"]:
+        pixels = np.zeros((entry["height"], entry["width"], 3), np.uint8)
+        for annotation in content["annotations"]:
+            if annotation["image_id"] == entry["id"]:
+                left, top, width, height = map(int, annotation["bbox"])
+                pixels[max(top, 0) : top + height, max(left, 0) : left + width] = 255
+        Image.fromarray(pixels).save(images / entry["file_name"])

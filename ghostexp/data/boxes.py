@@ -70,7 +70,7 @@ def make_record(file: Path, image_id: int, size: tuple[int, int], objects: list[
     )
 
 
-def clean(records: list[Record], *, on_bad_box: str) -> list[Record]:
+def clean(records: list[Record], *, where: str | Path, on_bad_box: str) -> list[Record]:
     """Boxes clipped to their image; those without an area are dropped with a warning, or refused.
 
     A box wholly outside of its image has no area. Its image stays, if need be without objects.
@@ -84,7 +84,7 @@ def clean(records: list[Record], *, on_bad_box: str) -> list[Record]:
             bad[record.file] = record.boxes[~good]
         cleaned.append(_select(replace(record, boxes=boxes), good))
     if bad:
-        _complain(bad, on_bad_box)
+        _complain(bad, where, on_bad_box)
     return cleaned
 
 
@@ -129,11 +129,14 @@ def _select(record: Record, keep: NDArray[np.bool_]) -> Record:
     )
 
 
-def _complain(bad: dict[Path, NDArray[np.float32]], on_bad_box: str) -> None:
+def _complain(bad: dict[Path, NDArray[np.float32]], where: str | Path, on_bad_box: str) -> None:
     count = sum(map(len, bad.values()))
-    shown = [f"{file} {boxes[0].round(1).tolist()}" for file, boxes in bad.items()][:FILES_NAMED]
-    more = f" and {len(bad) - len(shown)} more images" if len(bad) > len(shown) else ""
-    sentence = f"{count} boxes have no area inside of their image: {', '.join(shown)}{more}"
+    shown = [f"{boxes[0].tolist()} in {file}" for file, boxes in bad.items()][:FILES_NAMED]
+    more = f" and in {len(bad) - len(shown)} more images" if len(bad) > len(shown) else ""
+    sentence = (
+        f"boxes of {where} without an area inside of their image: {count},"
+        f" as {', '.join(shown)}{more} (left, top, right, bottom)"
+    )
     if on_bad_box == "error":
-        raise ValueError(f"{sentence}; on_bad_box=drop leaves them out")
-    log.warning("%s; they are dropped", sentence)
+        raise ValueError(f"{sentence}; reading.on_bad_box=drop leaves them out")
+    log.warning("%s; they are left out", sentence)

@@ -1,4 +1,4 @@
-"""Object detection data: one LightningDataModule, and a factory for each form of annotation.
+"""Object detection data: one LightningDataModule for every form of annotation.
 
 A batch is (images, targets): a list of images float32 [3, H, W] in [0, 1], each of its own size,
 and a list of dicts: `boxes` float32 [n, 4] in pixels, (left, top, right, bottom), `labels` int64
@@ -7,7 +7,7 @@ Normalisation and resizing to the network's size are the network's, as in torchv
 """
 
 from collections.abc import Callable
-from functools import partial
+from dataclasses import replace
 from pathlib import Path
 
 import pytorch_lightning as pl
@@ -17,8 +17,7 @@ from torch import Tensor
 from ghostexp.data.boxes import DetectionSet, Record, trainable
 from ghostexp.data.examples import DetectionLoader, Examples, Reading, decode_all, shrink, shrunk
 from ghostexp.data.folder import open_image
-from ghostexp.data.in_memory import EpochOrder
-from ghostexp.data.shapes import load_shapes
+from ghostexp.data.in_memory import EpochOrder, epoch_generator
 
 
 class DetectionData(pl.LightningDataModule):
@@ -27,6 +26,8 @@ class DetectionData(pl.LightningDataModule):
     `image_size` is (height, width) of a usual image file; `input_shape` is (3, H, W) of such an
     image after `reading`, for costs. `batch_size` is per process. Crowd boxes are not trained on;
     evaluation gets them marked. Label k of a batch is `category_ids[k - 1]` in the annotations.
+    `val_split` is the share of the training images held out for validation, drawn from `seed`;
+    `val_set` says that the set brings its own. Without either, no validation runs.
     """
 
     def __init__(
@@ -36,20 +37,24 @@ class DetectionData(pl.LightningDataModule):
         num_classes: int,
         image_size: tuple[int, int],
         batch_size: int,
+        val_split: float = 0.0,
+        val_set: bool = False,
         reading: Reading,
         seed: int,
-        has_validation: bool,
     ) -> None:
         super().__init__()
         if not isinstance(batch_size, int) or batch_size < 1:
             raise ValueError(f"batch_size must be a whole number of at least 1, not {batch_size}")
+        if not 0 <= val_split < 1:
+            raise ValueError(f"val_split is a share in [0, 1), not {val_split}")
         self.load = load
         self.num_classes = num_classes
         self.input_shape = (3, *shrunk(image_size, reading.max_size))
         self.batch_size = batch_size
+        self.val_split = val_split
         self.reading = reading
         self.seed = seed
-        self.has_validation = has_validation
+        self.has_validation = val_split > 0 or val_set
         self.detection_set: DetectionSet | None = None
 
     def prepare_data(self) -> None:
@@ -79,9 +84,9 @@ class DetectionData(pl.LightningDataModule):
         return {record.image_id: record for record in getattr(self.detection_set, split)}
 
     def load_file(self, path: str | Path) -> tuple[Tensor, tuple[int, int]]:
-        """Image float32 [3, H, W] of any file, read as those of evaluation, and its (width, height).
+        """Image float32 [3, H, W] of any file as in evaluation, and the file's (width, height).
 
-        `rescale` takes boxes from the image's size to the file's.
+        `rescale` takes boxes from the size of the one to that of the other.
         """
         image = open_image(path, 3)
         return shrink(image, self.reading.max_size).float() / 255, image.size
@@ -103,6 +108,8 @@ class DetectionData(pl.LightningDataModule):
         if self.detection_set is not None:
             return
         images = self.load()
+        if self.val_split > 0:
+            images = hold_out(images, share=self.val_split, seed=self.seed)
         if len(images.class_names) != self.num_classes:
             raise ValueError(
                 f"num_classes is {self.num_classes}, the data has {len(images.class_names)} classes"
@@ -134,34 +141,13 @@ class DetectionData(pl.LightningDataModule):
         return DetectionLoader(examples, order, num_workers=self.reading.num_workers)
 
 
-def shapes_detection(
-    *,
-    num_classes: int = 3,
-    in_channels: int = 3,
-    image_size: tuple[int, int] = (128, 128),
-    batch_size: int = 8,
-    reading: Reading,
-    seed: int,
-) -> DetectionData:
-    """Circles, squares and triangles on noise, rendered from fixed seeds: works offline."""
-    check_form(num_classes, in_channels, image_size)
-    return DetectionData(
-        partial(load_shapes, tuple(image_size)),
-        num_classes=num_classes,
-        image_size=tuple(image_size),
-        batch_size=batch_size,
-        reading=reading,
-        seed=seed,
-        has_validation=True,
+def hold_out(images: DetectionSet, *, share: float, seed: int) -> DetectionSet:
+    """The set with a share of its training images as validation images, both in their old order."""
+    count = max(1, round(share * len(images.train)))
+    order = torch.randperm(len(images.train), generator=epoch_generator(seed)).tolist()
+    val, train = sorted(order[:count]), sorted(order[count:])
+    return replace(
+        images,
+        train=[images.train[index] for index in train],
+        val=[images.train[index] for index in val],
     )
-
-
-def check_form(num_classes: int, in_channels: int, image_size: tuple[int, int]) -> None:
-    """Refuse what no detection data set can be, before any file is looked at."""
-    if not isinstance(num_classes, int) or num_classes < 1:
-        raise ValueError(f"num_classes is a whole number of at least 1, not {num_classes}")
-    if in_channels != 3:
-        raise ValueError(f"in_channels is 3, grey images are read as RGB, not {in_channels}")
-    whole = all(isinstance(side, int) and side >= 1 for side in image_size)
-    if len(image_size) != 2 or not whole:
-        raise ValueError(f"image_size is [height, width] in pixels, not {image_size}")

@@ -29,6 +29,7 @@ TINY = (  # a run of seconds
     "sched=constant",
     "trainer.max_epochs=1",
     "trainer.precision=32-true",
+    "trainer.log_every_n_steps=1",
     "trainer.limit_train_batches=2",
     "trainer.limit_val_batches=2",
     "trainer.limit_test_batches=2",

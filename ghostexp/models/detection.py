@@ -55,7 +55,7 @@ def freeze_norms(module: nn.Module) -> None:
     """Put in place of each batch norm inside `module` one that keeps its statistics and weights."""
     for name, child in module.named_children():
         if isinstance(child, nn.BatchNorm2d):
-            frozen = FrozenBatchNorm2d(child.num_features, child.eps)
+            frozen = FrozenBatchNorm2d(child.num_features, child.eps).to(child.weight)
             frozen.load_state_dict(child.state_dict())
             setattr(module, name, frozen)
         else:

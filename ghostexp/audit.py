@@ -131,6 +131,11 @@ def _check_across_groups(cfg: DictConfig) -> None:
     for milestone in cfg.sched.scheduler.get("milestones", []):
         if cfg.sched.interval == "epoch" and milestone >= max_epochs:
             log.warning("milestone %s is past the last of %s epochs", milestone, max_epochs)
+    if "max_lr" in cfg.sched.scheduler and "lr" in (cfg.task.get("param_groups") or {}):
+        raise UserError(
+            "sched.scheduler.max_lr is one learning rate for all layers, and task.param_groups"
+            " gives each block its own: choose another sched"
+        )
     _check_facts(cfg)
 
 

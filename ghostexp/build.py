@@ -15,7 +15,7 @@ from hydra.errors import InstantiationException
 from omegaconf import DictConfig
 from pytorch_lightning.callbacks import ModelCheckpoint
 
-from ghostexp.callbacks import AtomicCheckpointIO
+from ghostexp.callbacks import AtomicCheckpointIO, Checks
 from ghostexp.cli import UserError, did_you_mean
 
 log = logging.getLogger(__name__)
@@ -47,6 +47,9 @@ def build_parts(cfg: DictConfig) -> Parts:
         sched=build(cfg.sched, "sched"),
     )
     _check_detection(datamodule, task)
+    if "param_groups" in cfg.task:
+        with users_mistakes("task.param_groups"):
+            task.param_groups(task.net)  # what the optimizer would say after the data has loaded
     callbacks = _build_callbacks(cfg, datamodule, task)
     trainer = build(
         cfg.trainer,
@@ -57,6 +60,10 @@ def build_parts(cfg: DictConfig) -> Parts:
         default_root_dir=str(cfg.run_dir),
         plugins=[AtomicCheckpointIO()],
     )
+    for callback in callbacks:
+        if isinstance(callback, Checks):
+            with users_mistakes("callbacks"):
+                callback.check(trainer, task, datamodule)
     return Parts(datamodule, task, trainer)
 
 

@@ -4,11 +4,12 @@ import csv
 import logging
 import os
 import random
+import signal
 import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import pytorch_lightning as pl
@@ -24,6 +25,19 @@ log = logging.getLogger(__name__)
 
 GRID_IMAGES = 64
 MAX_CELLS_WITH_NUMBERS = 20
+
+
+@runtime_checkable
+class Checks(Protocol):
+    """A callback that says, before any data loads, what in a training it cannot work with."""
+
+    def check(
+        self,
+        trainer: pl.Trainer,
+        pl_module: pl.LightningModule,
+        datamodule: pl.LightningDataModule,
+    ) -> None:
+        """ValueError with one sentence where the training is none for this callback."""
 
 
 class SeedEpochs(pl.Callback):
@@ -76,23 +90,33 @@ class Throughput(pl.Callback):
         if self.images:
             seconds = self.last_step - self.started
             self.rates.append(self.images * trainer.world_size / seconds)
-            pl_module.log("train/images_per_s", self.rates[-1], rank_zero_only=True)
+            # without a reduction, which would hang: the progress bar of rank 0 asks for the value
+            # before the other ranks do; `sync_dist` only keeps Lightning from warning of that
+            rate = self.rates[-1]
+            pl_module.log("train/images_per_s", rate, rank_zero_only=True, sync_dist=True)
 
 
 class SaveInterrupted(pl.Callback):
     """Saves the weights as they are when a fit ends by Ctrl-C, SIGTERM or an error.
 
     They are for looking at: a resumed run goes on from `last.ckpt`, at an epoch's end, because
-    only from there its final weights are those of an undisturbed run.
+    only from there its final weights are those of an undisturbed run. Of several processes nothing
+    is saved, because it takes all of them at once, and SIGTERM is a Ctrl-C: Lightning's handler
+    broadcasts amid whatever the others exchange, and hangs.
     """
 
     def __init__(self, path: str) -> None:
         self.path = path
 
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        if trainer.world_size > 1:  # Lightning puts the earlier handler back after the fit
+            signal.signal(signal.SIGTERM, signal.default_int_handler)
+
     def on_exception(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException
     ) -> None:
-        if trainer.state.fn == "fit" and trainer.global_step > 0:
+        alone = trainer.world_size == 1
+        if alone and trainer.state.fn == "fit" and trainer.global_step > 0:
             trainer.save_checkpoint(self.path)
 
 

@@ -14,11 +14,11 @@ from typing import Any
 import pytorch_lightning as pl
 import torch
 from hydra.core.hydra_config import HydraConfig
-from omegaconf import DictConfig, OmegaConf, open_dict
+from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 from pytorch_lightning.callbacks import ModelCheckpoint
 from pytorch_lightning.loggers import TensorBoardLogger
-from pytorch_lightning.utilities import rank_zero_only
 
+from ghostexp import ranks
 from ghostexp.analysis.complexity import count_macs, count_params
 from ghostexp.audit import audit
 from ghostexp.build import Parts, build_parts, users_mistakes
@@ -26,7 +26,7 @@ from ghostexp.callbacks import Throughput
 from ghostexp.cli import UserError
 from ghostexp.load import load_checkpoint, load_network, load_run
 from ghostexp.results import record as records
-from ghostexp.sweep import Decision, Job, clear, decide, job_config
+from ghostexp.sweep import SEVERAL_DEVICES, Decision, Job, clear, decide, job_config
 
 __all__ = ["load_network", "load_run", "run"]
 
@@ -37,8 +37,13 @@ _NOT_THE_RESULT = {"run_dir", "resume", "rerun", "on_error"}
 
 def run(cfg: DictConfig) -> float | None:
     """Do the job that Hydra composed; return its objective, for a sweeper that searches."""
-    job = Job.of_hydra(HydraConfig.get())
+    hydra = HydraConfig.get()
+    job = Job.of_hydra(hydra)
+    with read_write(hydra):
+        hydra.run.dir = str(job.directory)  # Lightning gives it to the ranks that it starts
     try:
+        if ranks.is_further():
+            return ranks.join(job.directory, _train)
         return run_job(job_config(cfg, job), job)
     except UserError as error:
         if job.multirun:
@@ -61,8 +66,11 @@ def run_job(cfg: DictConfig, job: Job) -> float | None:
         if decision.checkpoint is not None:
             load_checkpoint(decision.checkpoint)  # refused before anything is overwritten
         parts = _prepare(cfg, record)
+        if job.multirun and ranks.repeats_command(parts.trainer):  # devices=auto, on this machine
+            raise UserError(SEVERAL_DEVICES)
         _begin(cfg, job, record, decision)
-        _train(parts, record, decision.checkpoint)
+        with ranks.ending_together(parts.trainer, job.directory):
+            _train(parts, record, decision.checkpoint)
         record["status"] = "finished"
     except (KeyboardInterrupt, SystemExit):  # Lightning turns Ctrl-C and SIGTERM into SystemExit
         record["status"] = "interrupted"
@@ -113,6 +121,7 @@ def _new_record(cfg: DictConfig, job: Job, decision: Decision) -> records.Record
         max_epochs=cfg.trainer.max_epochs,
         wall_s=earlier.get("wall_s", 0.0),
         throughput=earlier.get("throughput"),
+        checkpoint=decision.checkpoint and str(decision.checkpoint),
         config=config,
     )
 
@@ -128,7 +137,6 @@ def _begin(cfg: DictConfig, job: Job, record: records.Record, decision: Decision
         log.info("going on from %s", decision.checkpoint)
 
 
-@rank_zero_only
 def _save_config(cfg: DictConfig, job: Job) -> None:
     folder = job.directory / ".hydra"
     folder.mkdir(exist_ok=True)
@@ -138,7 +146,6 @@ def _save_config(cfg: DictConfig, job: Job) -> None:
         records.write_text_atomically(folder / "overrides.yaml", overrides)
 
 
-@rank_zero_only
 def _write(directory: Path, record: records.Record) -> None:
     records.write_record(directory, record)
 
@@ -176,6 +183,7 @@ def _train(parts: Parts, record: records.Record, checkpoint: Path | None) -> Non
         trainer.fit(parts.task, datamodule=data, ckpt_path=checkpoint, weights_only=True)
     except FloatingPointError as error:  # a task's sentence: its loss is no longer finite
         raise UserError(str(error)) from error
+    record["device"] = describe_device(trainer)  # Lightning divided the threads among processes
     record["epochs"] = trainer.current_epoch
     record["metrics"] = _metrics(trainer)
     record["throughput"] = _throughput(trainer) or record["throughput"]  # none where fit had ended
@@ -210,7 +218,9 @@ def describe_device(trainer: pl.Trainer) -> str:
     device = trainer.strategy.root_device
     if device.type == "cuda":
         return f"{trainer.num_devices} x {torch.cuda.get_device_name(device)}"
-    return f"{_cpu_name()}, {os.cpu_count()} cores, {torch.get_num_threads()} threads"
+    processes = f"{trainer.world_size} processes of " if trainer.world_size > 1 else ""
+    threads = f"{processes}{torch.get_num_threads()} threads"
+    return f"{_cpu_name()}, {os.cpu_count()} cores, {threads}"
 
 
 def _cpu_name() -> str:

@@ -11,18 +11,42 @@ from torch import nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
+from ghostexp.blocks import blocks
+
 
 def parameter_groups(net: nn.Module, *, decay_norm_and_bias: bool = True) -> list[dict[str, Any]]:
-    """Trainable parameters of `net`, without decay on norm weights and biases if asked.
+    """Parameters of `net`, without decay on norm weights and biases if asked.
 
-    Those are the parameters of fewer than two dimensions.
+    Those are the parameters of fewer than two dimensions. Frozen parameters are there too: the
+    optimizer passes over them for want of a gradient, and they may thaw in a later epoch.
     """
-    trainable = [parameter for parameter in net.parameters() if parameter.requires_grad]
+    parameters = list(net.parameters())
     if decay_norm_and_bias:
-        return [{"params": trainable}]
+        return [{"params": parameters}]
     return [
-        {"params": [parameter for parameter in trainable if parameter.ndim >= 2]},
-        {"params": [parameter for parameter in trainable if parameter.ndim < 2], "weight_decay": 0},
+        {"params": [each for each in parameters if each.ndim >= 2]},
+        {"params": [each for each in parameters if each.ndim < 2], "weight_decay": 0},
+    ]
+
+
+def layerwise_groups(
+    net: nn.Module, *, lr: float, layer_decay: float, decay_norm_and_bias: bool = True
+) -> list[dict[str, Any]]:
+    """`parameter_groups` of each block: the head learns at `lr`, every block before it slower.
+
+    A block that is k blocks before the head learns at lr * layer_decay ** k. Layer-wise
+    learning-rate decay of ELECTRA's fine-tuning, Clark et al. 2020,
+    https://arxiv.org/abs/2003.10555. `lr` must be the optimizer's own.
+    """
+    if not 0 < layer_decay <= 1:
+        raise ValueError(
+            f"layer_decay is the factor from block to block, in (0, 1], not {layer_decay}"
+        )
+    return [
+        {**group, "lr": lr * layer_decay**distance}
+        for distance, block in enumerate(reversed(blocks(net)))
+        for group in parameter_groups(block, decay_norm_and_bias=decay_norm_and_bias)
+        if group["params"]
     ]
 
 

@@ -16,7 +16,7 @@ from ghostexp.analysis.estimate import StepCost, step_cost
 from ghostexp.audit import audit
 from ghostexp.build import build, build_network, resolve_precision, users_mistakes
 from ghostexp.cli import UserError
-from ghostexp.sweep import FrozenJob, is_finished
+from ghostexp.sweep import FrozenJob, check_devices, is_finished
 
 log = logging.getLogger(__name__)
 
@@ -58,11 +58,7 @@ def _plan(job: FrozenJob, known: dict[str, Facts]) -> Plan:
     with open_dict(cfg):
         cfg.run_dir = str(job.directory)
     audit(cfg, job.config_folders)
-    if str(cfg.trainer.get("strategy")).startswith("ddp") and "spawn" not in cfg.trainer.strategy:
-        raise UserError(
-            f"trainer.strategy={cfg.trainer.strategy} starts its processes by repeating the command"
-            " line, which would start the whole sweep in each: run the points one by one"
-        )
+    check_devices(cfg.trainer)
     net = build_network(cfg)
     num_train, shape = _facts(cfg, known)
     with users_mistakes("model"):

@@ -9,6 +9,7 @@ from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, open_dict, read_write
 
 from ghostexp.cli import UserError
+from ghostexp.launch import ANY, claim
 
 if TYPE_CHECKING:
     from optuna import Study
@@ -23,9 +24,9 @@ class SearchCallback(Callback):
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
         try:
             check_validation(config)
+            self.notes = claim([Path(config.hydra.sweep.dir) / ANY])
         except UserError as error:  # Hydra turns a callback's exceptions into warnings
             raise SystemExit(f"error: {error}") from None
-        Path(config.hydra.sweep.dir).mkdir(parents=True, exist_ok=True)
         study = open_study(config)
         self.num_earlier = len(study.trials)
         left = take_up(study, config.hydra.sweeper.n_trials)
@@ -34,6 +35,8 @@ class SearchCallback(Callback):
             config.hydra.sweeper.sampler.seed += self.num_earlier  # else it draws the same again
 
     def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
+        for note in self.notes:
+            note.unlink(missing_ok=True)
         new = open_study(config).trials[self.num_earlier :]
         failed = [trial.number for trial in new if trial.state.name == "FAIL"]
         if failed:

@@ -14,17 +14,22 @@ from typing import Any
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
 from hydra.experimental.callback import Callback
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
 from ghostexp.cli import UserError
+from ghostexp.launch import FROZEN, claim, read_once
 from ghostexp.results.record import Record, differences, read_record, write_text_atomically
 
 log = logging.getLogger(__name__)
 
-FROZEN = ".sweep"
 KEPT_BY_RERUN = {"train.log"}
+SEVERAL_DEVICES = (
+    "several devices start their processes by repeating the command line, which would start the"
+    " whole sweep in each: run the points one by one"
+)
 
 
 @dataclass(frozen=True)
@@ -113,6 +118,7 @@ class SweepCallback(Callback):
     """Before a sweep's first job: name what varies, check every grid point, freeze its config."""
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
+        read_once(GlobalHydra.instance().config_loader())
         arguments = sweep_arguments(config)
         parsed = OverridesParser.create().parse_overrides(arguments)
         swept = {override.key_or_group for override in parsed if override.is_sweep_override()}
@@ -121,17 +127,14 @@ class SweepCallback(Callback):
             config.hydra.overrides.hydra.append(
                 f"hydra.job.config.override_dirname.exclude_keys=[{','.join(fixed)}]"
             )
-        if not config.hydra.sweeper._target_.endswith("BasicSweeper"):
-            return  # a search: its points are not known yet
-        from ghostexp.preflight import preflight  # torch loads when a sweep starts
-
-        jobs = compose_grid(config, BasicSweeper.split_arguments(parsed, max_batch_size=None)[0])
         try:
-            preflight(jobs)
+            self.notes = _prepare_jobs(config, parsed)
         except UserError as error:  # Hydra only warns of a callback's exceptions
             raise SystemExit(f"error: {error}") from None
-        for job in jobs:
-            job.freeze()
+
+    def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
+        for note in self.notes:
+            note.unlink(missing_ok=True)
 
 
 @dataclass(frozen=True)
@@ -151,6 +154,32 @@ class FrozenJob:
         folder = self.directory.parent / FROZEN
         folder.mkdir(parents=True, exist_ok=True)
         write_text_atomically(folder / f"{self.name}.yaml", OmegaConf.to_yaml(self.config))
+
+
+def check_devices(trainer: DictConfig) -> None:
+    """Refuse in a sweep a trainer whose config says that it starts further processes."""
+    strategy = str(trainer.get("strategy") or "auto")
+    ddp = strategy.startswith("ddp") and "spawn" not in strategy
+    several = isinstance(trainer.devices, int) and trainer.devices > 1
+    if ddp or (strategy == "auto" and several):
+        raise UserError(
+            f"trainer.strategy={strategy} trainer.devices={trainer.devices}: {SEVERAL_DEVICES}"
+        )
+
+
+def _prepare_jobs(config: DictConfig, overrides: list[Override]) -> list[Path]:
+    """Check all jobs, claim them, freeze their configs; of a search they are not known yet."""
+    if not config.hydra.sweeper._target_.endswith("BasicSweeper"):
+        check_devices(config.trainer)
+        return []
+    from ghostexp.preflight import preflight  # torch loads when a sweep starts
+
+    jobs = compose_grid(config, BasicSweeper.split_arguments(overrides, max_batch_size=None)[0])
+    preflight(jobs)
+    notes = claim([job.directory for job in jobs])
+    for job in jobs:
+        job.freeze()
+    return notes
 
 
 def sweep_arguments(config: DictConfig) -> list[str]:

@@ -52,6 +52,8 @@ def press_ctrl_c():
         ["sched=plateau", "sched.scheduler.patience=0"],
         ["callbacks=ema", "callbacks.ema.decay=0.5"],
         ["callbacks=early_stopping", "callbacks.early_stopping.patience=3"],
+        ["callbacks=finetune", "+callbacks.freeze.blocks_by_epoch={1: 2, 3: -1}", "task=layerwise"],
+        ["callbacks=progressive", "callbacks.progressive.image_size=[4, 8]"],
         ["optimizer=adamw", "dataset.val_split=0", "sched=multistep"],
     ],
     ids=lambda overrides: "+".join(overrides) or "default",

@@ -96,17 +96,23 @@ def test_a_preset_sweeps_without_m_and_is_narrowed_on_the_command_line(app, tmp_
     assert jobs(tmp_path, "seeds") == ["seed=1", "seed=2"]
 
 
-def test_configs_are_frozen_at_the_launch(app, tmp_path, monkeypatch):
+@pytest.mark.parametrize(
+    "edited", ["_target_: torch.optim.SGD\nmomentum: 0.6\n", "momentum: [unparsable\n", None]
+)
+def test_configs_are_frozen_at_the_launch(app, tmp_path, monkeypatch, edited):
     from ghostexp import experiment
 
     ext = tmp_path / "ext" / "optimizer"
     ext.mkdir(parents=True)
-    text = "_target_: torch.optim.SGD\n_partial_: true\nlr: 0.1\nmomentum: {}\n"
-    (ext / "mine.yaml").write_text(text.format(0.5))
+    mine = ext / "mine.yaml"
+    mine.write_text("_target_: torch.optim.SGD\n_partial_: true\nlr: 0.1\nmomentum: 0.5\n")
     real = experiment.run_job
 
     def edits_the_yaml(cfg, job):
-        (ext / "mine.yaml").write_text(text.format(0.6))
+        if edited is None:
+            mine.unlink(missing_ok=True)
+        else:
+            mine.write_text(edited)
         return real(cfg, job)
 
     monkeypatch.setattr(experiment, "run_job", edits_the_yaml)

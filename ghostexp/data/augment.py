@@ -18,6 +18,8 @@ class Augment:
     `flip` mirrors half of the images; `cutout` is the side of a square of the mean colour, its
     centre anywhere (DeVries and Taylor 2017), 0 for none; `mean` and `std` are per channel, of
     pixels in [0, 1]; `mix` is called with (images, labels), as torchvision's MixUp and CutMix.
+    `train_size` is the side in pixels that images for training are resized to; evaluation keeps
+    theirs.
     """
 
     def __init__(
@@ -29,10 +31,13 @@ class Augment:
         mean: list[float],
         std: list[float],
         mix: Callable[[Tensor, Tensor], tuple[Tensor, Tensor]] | None = None,
+        train_size: int | None = None,
     ) -> None:
         for name, pixels in (("crop_padding", crop_padding), ("cutout", cutout)):
             if not isinstance(pixels, int) or pixels < 0:
                 raise ValueError(f"{name} is a whole number of pixels, not {pixels}")
+        if train_size is not None and (not isinstance(train_size, int) or train_size < 1):
+            raise ValueError(f"train_size is a whole number of pixels above 0, not {train_size}")
         if len(mean) != len(std) or min(std) <= 0:
             raise ValueError(
                 f"mean and std need one value a channel, std above 0, not {mean} and {std}"
@@ -43,6 +48,7 @@ class Augment:
         self.mean = torch.tensor(mean)
         self.std = torch.tensor(std)
         self.mix = mix
+        self.train_size = train_size
 
     def train(
         self, images: Tensor, labels: Tensor, generator: torch.Generator
@@ -55,6 +61,8 @@ class Augment:
         images = self.evaluate(images)
         if self.cutout:
             cut_out(images, size=self.cutout, generator=generator)
+        if self.train_size is not None:
+            images = resize(images, self.train_size)
         if self.mix is None:
             return images, labels
         with torch.random.fork_rng(devices=[]):  # torchvision draws from the global CPU generator
@@ -87,6 +95,13 @@ def random_crop_flip(
     runs = padded.flatten().unfold(0, w * c, c)  # a row of W pixels from every pixel on
     rows = runs.index_select(0, starts.flatten().to(images.device))
     return rows.view(n, h, w, c).permute(0, 3, 1, 2)
+
+
+def resize(images: Tensor, size: int) -> Tensor:
+    """Images [N, C, size, size], bilinear; where they shrink, each pixel averages what it covers."""
+    return F.interpolate(
+        images, (size, size), mode="bilinear", align_corners=False, antialias=True
+    )
 
 
 def cut_out(images: Tensor, *, size: int, generator: torch.Generator) -> None:

@@ -112,7 +112,7 @@ def _check_known(annotations: list[Entry], key: str, known: set[int], path: Path
     if unknown:
         first = unknown[0]
         raise ValueError(
-            f"{len(unknown)} annotations of {path} have a {key} that it does not list,"
+            f"{len(unknown)} annotations of {path} have no known {key},"
             f" the first is annotation {first['id']} with {first[key]}"
         )
 

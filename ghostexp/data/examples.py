@@ -26,7 +26,7 @@ from ghostexp.data.in_memory import EpochOrder, epoch_generator
 
 Target = dict[str, Tensor]
 Batch = tuple[list[Tensor], list[Target]]
-Arrays = dict[str, NDArray]  # a target on its way out of a worker: tensors would each take a file
+Arrays = dict[str, NDArray]  # a target on its way out of a worker: a tensor takes an open file
 Transform = Callable[[Any, Any], tuple[Any, Any]]
 
 
@@ -136,6 +136,7 @@ class DetectionLoader:
                 self.examples,
                 batch_size=None,  # the sampler's items are whole batches
                 sampler=self.sampler,
+                collate_fn=_unchanged,
                 num_workers=self.num_workers,
                 generator=torch.Generator(),  # leaves the global one alone
             )
@@ -145,7 +146,7 @@ class DetectionLoader:
 def transform(
     image: Tensor, target: Arrays, transforms: Sequence[Transform]
 ) -> tuple[Tensor, Arrays]:
-    """A training example after `transforms`; what is left of no box is below a pixel wide."""
+    """A training example after `transforms`, without the boxes that they cut to below a pixel."""
     from torchvision import tv_tensors  # a second of imports that only detection needs
     from torchvision.transforms import v2
 
@@ -205,3 +206,8 @@ def decode_all(records: list[Record], max_size: int | None) -> dict[Path, Tensor
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         images = pool.map(lambda record: read_image(record, max_size), records)
         return {record.file: image for record, image in zip(records, images, strict=True)}
+
+
+def _unchanged(batch: tuple[list[Tensor], list[Arrays]]) -> tuple[list[Tensor], list[Arrays]]:
+    """In place of the default, which makes tensors of arrays."""
+    return batch

@@ -96,7 +96,8 @@ class EpochOrder(Sampler[Tensor]):
     `batch_size * world_size` indices, is dealt out as [rank::world_size]: the processes together
     see what one process with the global batch sees. At most world_size - 1 indices an epoch are
     left over. A last batch of one image joins the batch before: batch norm needs two.
-    Not shuffled (evaluation): every index once over all processes, in order.
+    Not shuffled (evaluation): every index once over all processes, in order, in as many batches in
+    each, because they wait for each other; the last may hold one more than `batch_size`.
     """
 
     def __init__(
@@ -110,6 +111,8 @@ class EpochOrder(Sampler[Tensor]):
         world_size: int = 1,
     ) -> None:
         super().__init__()
+        if len(indices) < world_size:
+            raise ValueError(f"{len(indices)} examples do not go round {world_size} processes")
         self.indices = indices
         self.batch_size = batch_size
         self.shuffle = shuffle
@@ -123,9 +126,7 @@ class EpochOrder(Sampler[Tensor]):
         self.epoch = epoch
 
     def __len__(self) -> int:
-        batches, rest = divmod(
-            len(range(self.rank, self._used(), self.world_size)), self.batch_size
-        )
+        batches, rest = divmod(len(self.indices) // self.world_size, self.batch_size)
         joins = self.shuffle and rest == 1 and batches > 0
         return batches + (rest > 0 and not joins)
 

@@ -7,15 +7,15 @@
 //
 // Statistics per tile: the mean, then sums of d = x - mean and of d * d in float32 (d's own sum
 // corrects the mean's rounding), joined in float64 as in "Algorithms for Computing the Sample
-// Variance", Chan, Golub and LeVeque, The American Statistician 37 (1983). bfloat16 is computed in
-// float32 and rounded to nearest even.
+// Variance", Chan, Golub and LeVeque, The American Statistician 37 (1983).
 
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
-#include <cstring>
 #include <numeric>
 #include <vector>
+
+#include "vectors.h"
 
 namespace {
 
@@ -24,49 +24,6 @@ constexpr int64_t kMinWideRows = 16; // a tile's sums are folded once per this m
 constexpr int64_t kChunk = 16;       // sums of sums round less than one long sum
 constexpr int64_t kTileBytes = 32768;
 constexpr int64_t kMaxTiles = 1024;
-
-typedef float Floats __attribute__((vector_size(64)));
-typedef uint32_t Words __attribute__((vector_size(64)));
-typedef uint16_t Halves __attribute__((vector_size(32)));
-typedef uint16_t bfloat16;
-constexpr int64_t kVector = 16;
-
-inline Floats load(const float* from) {
-  Floats values;
-  std::memcpy(&values, from, sizeof values);
-  return values;
-}
-
-inline Floats load(const bfloat16* from) {
-  Halves halves;
-  std::memcpy(&halves, from, sizeof halves);
-  return (Floats)(__builtin_convertvector(halves, Words) << 16);
-}
-
-inline void store(float* to, Floats values) { std::memcpy(to, &values, sizeof values); }
-
-inline void store(bfloat16* to, Floats values) {
-  const Words bits = (Words)values;
-  const Words rounded = (bits + 0x7FFF + ((bits >> 16) & 1)) >> 16;  // to nearest even
-  const Words quiet = (bits >> 16) | 0x40;                           // rounding could lose a NaN
-  const Halves halves = __builtin_convertvector(values == values ? rounded : quiet, Halves);
-  std::memcpy(to, &halves, sizeof halves);
-}
-
-// What is left of a wide row: lanes one by one, through a padded vector.
-template <typename T>
-inline Floats load_first(const T* from, int64_t count) {
-  T padded[kVector] = {};
-  std::memcpy(padded, from, count * sizeof(T));
-  return load(padded);
-}
-
-template <typename T>
-inline void store_first(T* to, Floats values, int64_t count) {
-  T padded[kVector];
-  store(padded, values);
-  std::memcpy(to, padded, count * sizeof(T));
-}
 
 // How [rows, channels] is cut into tiles of wide rows.
 struct Tiling {
@@ -138,11 +95,6 @@ void add_up(const Tiling& tiling, int64_t t, float* first, float* second, Term t
       second[lane + l] += b[l];
     }
   });
-}
-
-template <typename T>
-inline Floats load(const T* from, int64_t count) {
-  return count == kVector ? load(from) : load_first(from, count);
 }
 
 // Mean and sum of squared deviations of every tile's channels.

@@ -6,10 +6,6 @@ and needs no header of torch, so that it compiles in about two seconds, on first
 """
 
 import ctypes
-import hashlib
-import os
-import subprocess
-import tempfile
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
@@ -18,8 +14,9 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
+from ghostexp.layers.compiled import load_library
+
 SOURCE = Path(__file__).with_name("fast_norm.cpp")
-FLAGS = ["-std=c++17", "-O3", "-march=native", "-fno-math-errno", "-fopenmp", "-shared", "-fPIC"]
 MIN_VALUES = 16_384  # below, the calls cost more than the kernels save
 MAX_CHANNELS = 128  # above, the stock operator is as fast
 C_NAMES = {torch.float32: "float", torch.bfloat16: "bfloat16"}
@@ -83,7 +80,7 @@ def use_fast_norm(net: nn.Module) -> nn.Module:
     """Turn every `nn.BatchNorm2d` of `net` into a FastBatchNorm2d, in place; returns `net`.
 
     Parameters, buffers and hooks stay; subclasses of nn.BatchNorm2d are left alone. Raises
-    RuntimeError where no C++ compiler is found.
+    ValueError where no C++ compiler is found.
     """
     _kernels()
     for module in net.modules():
@@ -141,7 +138,7 @@ def _pointers(*tensors: Tensor | None) -> list[int | None]:
 @cache
 def _kernels() -> dict[torch.dtype, tuple[Callable[..., None], Callable[..., None]]]:
     """Forward and backward kernel per dtype, compiled if they have not been yet."""
-    library = ctypes.CDLL(str(_compiled()))
+    library = load_library(SOURCE)
     pointers, sizes = [ctypes.c_void_p] * 8, [ctypes.c_int64] * 2 + [ctypes.c_int]
     kernels = {}
     for dtype, name in C_NAMES.items():
@@ -151,36 +148,3 @@ def _kernels() -> dict[torch.dtype, tuple[Callable[..., None], Callable[..., Non
         forward.restype = backward.restype = None
         kernels[dtype] = forward, backward
     return kernels
-
-
-def _compiled() -> Path:
-    """The shared library, kept in the user's cache folder per source, compiler, CPU and torch."""
-    compiler = os.environ.get("CXX", "g++")
-    # torch's own OpenMP runtime: a second one would be a second pool of threads
-    openmp = [str(path) for path in sorted(Path(torch.__file__).parent.glob("lib/libgomp*"))]
-    machine = _run([compiler, *FLAGS, "-dM", "-E", "-x", "c++", os.devnull])  # names the CPU's sets
-    key = "\n".join([SOURCE.read_text(), machine, *FLAGS, *openmp, torch.__version__])
-    cache_home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    digest = hashlib.sha256(key.encode()).hexdigest()[:16]
-    library = cache_home / "ghostexp" / f"fast_norm-{digest}.so"
-    if not library.exists():
-        library.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=library.parent) as folder:
-            built = Path(folder) / library.name
-            _run([compiler, *FLAGS, str(SOURCE), *openmp, "-o", str(built)])
-            built.replace(library)  # at once: another process may be building it, too
-    return library
-
-
-def _run(command: list[str]) -> str:
-    try:
-        done = subprocess.run(command, capture_output=True, text=True)
-    except OSError as error:
-        raise RuntimeError(
-            f"fast batch norm needs a C++ compiler with OpenMP (CXX, else g++): {error}"
-        ) from error
-    if done.returncode:
-        raise RuntimeError(
-            f"fast batch norm did not compile with {command[0]}: {done.stderr.strip()[:500]}"
-        )
-    return done.stdout

@@ -116,9 +116,11 @@ class GhostModule(nn.Module):
 
     def forward(self, inputs: Tensor) -> Tensor:
         intrinsic = self.primary_conv(inputs)  # [N, m, H', W']
-        if self.ratio == 1:
-            return intrinsic
-        ghosts = self.cheap_operation(intrinsic)  # [N, m * (s - 1), H', W']
+        return intrinsic if self.ratio == 1 else self.add_ghosts(intrinsic)
+
+    def add_ghosts(self, intrinsic: Tensor) -> Tensor:
+        """Intrinsic maps [N, m, H, W] and the ghosts made of them: [N, n, H, W]."""
+        ghosts = self.cheap_operation(intrinsic)  # [N, m * (s - 1), H, W]
         # ceil made some too many; cut before the concatenation, whose result is then contiguous
         kept = ghosts[:, : self.out_channels - intrinsic.shape[1]]
         return torch.cat([intrinsic, kept], dim=1)

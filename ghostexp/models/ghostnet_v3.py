@@ -3,11 +3,13 @@
 "GhostNetV3: Exploring the Training Strategies for Compact Models", Liu et al. 2024,
 https://arxiv.org/abs/2404.11202. `fuse_branches` gives the deployed form: GhostNetV2's network with
 a bias for each batch norm behind a fused convolution. Stem, shortcuts, DFC attention and head have
-no branches. With 1000 classes and width 1, for 224x224 images:
+no branches. The deployed macs are GhostNetV2's. With 1000 classes, for 224x224 images:
 
-                training   deployed
-    params     8,129,028   6,147,588
-    macs     404,128,320 167,048,288
+    width_mult                 0.5          1.0          1.3          1.6
+    params, training     3,395,384    8,129,028   12,217,720   17,275,700
+    params, deployed     2,853,176    6,147,588    8,948,296   12,377,778
+    macs, training     117,528,000  404,128,320  654,842,824  971,574,612
+    macs, deployed      49,640,656  167,048,288  269,322,976  398,607,224
 """
 
 from functools import partial

@@ -33,9 +33,7 @@ def new_record(**facts: Any) -> Record:
         "schema": SCHEMA,
         "status": "running",
         "command": " ".join([Path(sys.executable).name, *sys.argv]),
-        "pid": os.getpid(),
-        "host": socket.gethostname(),
-        "process_started": _process_started(os.getpid()),
+        **process_identity(),
         "started": now(),
         "ended": None,
         "wall_s": 0.0,
@@ -65,6 +63,13 @@ def read_record(directory: Path) -> Record | None:
     if record["status"] == "running" and not is_alive(record):
         record["status"] = "interrupted"
     return record
+
+
+def process_identity() -> dict[str, Any]:
+    """What tells this process from every other, for `is_alive`."""
+    pid = os.getpid()
+    host = socket.gethostname()
+    return {"pid": pid, "host": host, "process_started": _process_started(pid)}
 
 
 def is_alive(record: Record) -> bool:

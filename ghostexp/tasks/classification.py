@@ -77,11 +77,12 @@ class ClassificationTask(pl.LightningModule):
                 [loss.detach() * count, correct, torch.full_like(correct, count)]
             )
         if batch_idx % self.trainer.log_every_n_steps == 0:
-            self.log("train/loss_step", loss)
+            self.log("train/loss_step", loss, sync_dist=True)
         return loss
 
     def on_train_epoch_end(self) -> None:
-        loss, correct, count = self.train_sums.unbind()
+        sums = self.trainer.strategy.reduce(self.train_sums, reduce_op="sum")  # over all processes
+        loss, correct, count = sums.unbind()
         self.log_dict({"train/loss": loss / count, "train/acc": correct / count}, sync_dist=True)
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:

@@ -1,5 +1,7 @@
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 from torchvision.transforms import v2
 from torchvision.transforms.v2 import functional as vision
 
@@ -72,6 +74,30 @@ def test_nothing_asked_for_is_evaluate():
     assert torch.equal(
         augment.train(images, torch.arange(4), generator())[0], augment.evaluate(images)
     )
+
+
+@pytest.mark.parametrize("size", [5, 8, 11])
+def test_training_images_are_resized_as_pillow_does_it(size):
+    images = images_of(3)
+    augment = Augment(crop_padding=0, flip=False, mean=MEAN, std=STD, train_size=size)
+    ours, _ = augment.train(images, torch.arange(3), generator())
+    full = augment.evaluate(images)
+    assert ours.shape == (3, 3, size, size)
+    for index in range(3):
+        for channel in range(3):
+            picture = Image.fromarray(full[index, channel].numpy())
+            expected = np.asarray(picture.resize((size, size), Image.Resampling.BILINEAR))
+            torch.testing.assert_close(ours[index, channel], torch.tensor(expected))
+    assert torch.equal(ours, full) == (size == 8)
+    assert ours.is_contiguous(memory_format=torch.channels_last)
+    assert full.shape == images.shape
+
+
+def test_mixed_images_are_resized_too():
+    mix = v2.CutMix(num_classes=2)
+    augment = Augment(mean=MEAN, std=STD, mix=mix, train_size=4)
+    images, targets = augment.train(images_of(2), torch.arange(2), generator())
+    assert (images.shape, targets.shape) == ((2, 3, 4, 4), (2, 2))
 
 
 @pytest.mark.parametrize("size", [3, 4])

@@ -1,6 +1,7 @@
 import contextlib
 import json
 import logging
+from copy import deepcopy
 
 import numpy as np
 import pytest
@@ -22,7 +23,7 @@ def content(*annotations, images=2):
     sizes = [
         {"id": 10 + n, "file_name": f"{n}.png", "width": 40, "height": 30} for n in range(images)
     ]
-    return {"images": sizes, "annotations": list(annotations), "categories": CATEGORIES}
+    return {"images": sizes, "annotations": list(annotations), "categories": deepcopy(CATEGORIES)}
 
 
 def read(tmp_path, data, on_bad_box="error"):
@@ -136,8 +137,8 @@ def put(value, *path):
         (put(10, "images", 1, "id"), "1 ids in images of .* more than once, the first is 10"),
         (put(1, "annotations", 1, "id"), "1 ids in annotations of .* the first is 1"),
         (put(3, "categories", 0, "id"), "1 ids in categories of .* the first is 3"),
-        (put(99, "annotations", 1, "image_id"), "1 annotations .* image_id .* tion 2 with 99"),
-        (put(1, "annotations", 0, "category_id"), "category_id .* not list, .*tion 1 with 1"),
+        (put(99, "annotations", 1, "image_id"), "1 annotations .* image_id, .*tion 2 with 99"),
+        (put(1, "annotations", 0, "category_id"), "no known category_id, .* annotation 1 with 1"),
         (put([1, 2, 3], "annotations", 0, "bbox"), r"annotation 1 .* the bbox \[1, 2, 3\]: four"),
         (put([1, 2, "3", 4], "annotations", 0, "bbox"), "four numbers are expected"),
         (put([1, 2, float("nan"), 4], "annotations", 0, "bbox"), "four numbers are expected"),

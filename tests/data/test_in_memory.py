@@ -54,7 +54,7 @@ def test_last_batch_of_one_joins_the_batch_before():
 @pytest.mark.parametrize("world_size", [1, 2, 3])
 @pytest.mark.parametrize("shuffle", [True, False])
 def test_length_is_the_number_of_batches(world_size, shuffle):
-    for count in range(1, 40):
+    for count in range(world_size, 40):
         for rank in range(world_size):
             made = order(count, 4, shuffle=shuffle, rank=rank, world_size=world_size)
             assert len(made) == len(list(made)), (count, rank)
@@ -69,6 +69,19 @@ def test_two_ranks_cover_what_one_process_covers():
     assert len(left) == len(right) == 5
     assert len(left[-1]) == len(right[-1]) == 3  # of 7: one is left over
     assert set(left[-1]) | set(right[-1]) == set(alone[-1][:6])
+
+
+@pytest.mark.parametrize("shuffle", [True, False])
+def test_every_rank_has_as_many_batches(shuffle):
+    for count in range(3, 60):
+        shards = [batches(count, 4, shuffle=shuffle, rank=rank, world_size=3) for rank in range(3)]
+        assert len({len(shard) for shard in shards}) == 1, count
+        assert all(1 <= len(batch) <= 5 for shard in shards for batch in shard), count
+
+
+def test_fewer_examples_than_processes_are_refused():
+    with pytest.raises(ValueError, match="2 examples do not go round 3 processes"):
+        order(2, 4, world_size=3)
 
 
 def test_evaluation_shards_lose_and_repeat_nothing():

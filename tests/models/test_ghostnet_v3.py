@@ -1,34 +1,10 @@
-"""GhostNetV3: sizes of both forms, their equality, gradients."""
+"""GhostNetV3: equality of both forms, gradients; their sizes: tests/test_figures.py."""
 
-import pytest
 import torch
 from torch import nn
 
-from ghostexp.analysis.complexity import count_macs, count_params
 from ghostexp.layers.rep_ghost import RepConv, fuse_branches
-from ghostexp.models.ghostnet_v2 import ghostnet_v2
 from ghostexp.models.ghostnet_v3 import ghostnet_v3
-
-IMAGE = (3, 224, 224)
-
-
-def cost(net: nn.Module) -> tuple[int, int]:
-    return count_params(net), count_macs(net, IMAGE)
-
-
-def test_costs_of_both_forms():
-    net = ghostnet_v3()
-    assert cost(net) == (8_129_028, 404_128_320)
-    assert cost(fuse_branches(net)) == (6_147_588, 167_048_288)
-    assert cost(net) == (8_129_028, 404_128_320)
-
-
-@pytest.mark.parametrize("width_mult", [0.5, 1.3])
-def test_deployed_macs_are_those_of_version_2(width_mult):
-    deployed = fuse_branches(ghostnet_v3(width_mult=width_mult))
-    assert count_macs(deployed, (3, 64, 64)) == count_macs(
-        ghostnet_v2(width_mult=width_mult), (3, 64, 64)
-    )
 
 
 def test_both_forms_give_the_same():

@@ -1,76 +1,12 @@
-"""CIFAR ResNets and Ghost-ResNet-56: published sizes, shapes, gradients, errors."""
+"""CIFAR ResNets and Ghost-ResNet-56: shapes, gradients, errors; sizes: tests/test_figures.py."""
 
 import pytest
 import torch
 from torch import nn
 
-from ghostexp.analysis.complexity import count_macs, count_params, count_thop
 from ghostexp.layers import GhostModule
-from ghostexp.models import (
-    ghost_resnet56,
-    resnet20,
-    resnet32,
-    resnet44,
-    resnet56,
-    resnet110,
-)
+from ghostexp.models import ghost_resnet56, resnet20, resnet56
 from ghostexp.models.resnet import BasicBlock, PaddingShortcut
-
-IMAGE = (3, 32, 32)
-
-
-def cost(net: nn.Module) -> tuple[int, int, int]:
-    return count_params(net), count_macs(net, IMAGE), count_thop(net, IMAGE)
-
-
-def test_resnet56_costs():
-    assert cost(resnet56()) == (855_770, 125_747_840, 127_926_912)
-    assert cost(resnet56(shortcut="A")) == (853_018, 125_485_696, 127_615_616)
-
-
-@pytest.mark.parametrize(
-    ("factory", "params", "macs"),
-    [
-        (resnet20, 269_722, 40_551_040),
-        (resnet32, 464_154, 68_862_592),
-        (resnet44, 658_586, 97_174_144),
-        (resnet110, 1_727_962, 252_887_680),
-    ],
-)
-def test_costs_with_shortcut_a(factory, params, macs):
-    assert cost(factory(shortcut="A"))[:2] == (params, macs)
-
-
-def test_ghost_resnet56_costs():
-    assert cost(ghost_resnet56()) == (439_914, 65_325_696, 67_504_768)
-
-
-@pytest.mark.parametrize(
-    ("ratio", "bare", "with_inner_norm", "macs"),
-    [
-        (1, 855_770, 855_770, 125_747_840),
-        (2, 439_914, 439_914, 65_325_696),
-        (3, 312_038, 312_228, 48_113_024),
-        (4, 231_986, 231_986, 35_114_624),
-        (5, 198_646, 198_950, 32_798_080),
-        (6, 171_431, 171_735, 27_472_832),
-        (7, 157_631, 158_163, 26_111_360),
-        (8, 128_022, 128_022, 20_009_088),
-        (9, 130_416, 130_948, 20_621_952),
-        (10, 121_159, 121_843, 20_489_152),
-    ],
-)
-def test_ratio_ablation(ratio, bare, with_inner_norm, macs):
-    assert cost(ghost_resnet56(ratio=ratio))[:2] == (bare, macs)
-    assert cost(ghost_resnet56(ratio=ratio, inner_norm=True))[:2] == (with_inner_norm, macs)
-
-
-@pytest.mark.parametrize(
-    ("cheap_kernel_size", "params", "macs"),
-    [(1, 431_402, 63_146_624), (5, 456_938, 69_683_840), (7, 482_474, 76_221_056)],
-)
-def test_kernel_ablation(cheap_kernel_size, params, macs):
-    assert cost(ghost_resnet56(cheap_kernel_size=cheap_kernel_size))[:2] == (params, macs)
 
 
 @pytest.mark.parametrize(

@@ -1,18 +1,11 @@
-"""VGG-16 and Ghost-VGG-16: published sizes, gradients, small images."""
+"""VGG-16 and Ghost-VGG-16: widths, gradients, small images; sizes: tests/test_figures.py."""
 
 import pytest
 import torch
 from torch import nn
 
-from ghostexp.analysis.complexity import count_macs, count_params, count_thop
 from ghostexp.models import ghost_vgg16, vgg16
 from ghostexp.models.vgg import VGG
-
-IMAGE = (3, 32, 32)
-
-
-def cost(net: nn.Module) -> tuple[int, int, int]:
-    return count_params(net), count_macs(net, IMAGE), count_thop(net, IMAGE)
 
 
 @pytest.fixture(autouse=True)
@@ -20,36 +13,6 @@ def without_start_weights(monkeypatch):
     """15 million random numbers for each net would be most of the time."""
     monkeypatch.setattr("ghostexp.models.vgg.init_weights", lambda net: None)
     monkeypatch.setattr("ghostexp.models.ghost.init_weights", lambda net: None)
-
-
-def test_vgg16_costs():
-    assert cost(vgg16()) == (14_990_922, 313_463_808, 314_569_728)
-
-
-def test_ratio_one_is_vgg16_with_its_biases():
-    assert cost(ghost_vgg16(ratio=1)) == (14_990_922, 313_463_808, 314_569_728)
-
-
-def test_ghost_vgg16_costs():
-    assert cost(ghost_vgg16()) == (7_650_474, 158_109_696, 159_215_616)
-    assert count_params(ghost_vgg16(inner_norm=True)) == 7_650_474  # 2 divides every width
-
-
-@pytest.mark.parametrize(
-    ("ratio", "cheap_kernel_size", "params", "macs"),
-    [
-        (2, 1, 7_633_578, 157_003_776),
-        (2, 5, 7_684_266, 160_321_536),
-        (2, 7, 7_734_954, 163_639_296),
-        (3, 3, 5_218_440, 107_240_040),
-        (4, 3, 3_982_362, 80_432_640),
-        (5, 3, 3_269_625, 65_665_296),
-        (10, 3, 1_805_397, 34_742_448),
-    ],
-)
-def test_ghost_vgg16_ablation(ratio, cheap_kernel_size, params, macs):
-    net = ghost_vgg16(ratio=ratio, cheap_kernel_size=cheap_kernel_size)
-    assert cost(net)[:2] == (params, macs)
 
 
 @pytest.mark.parametrize("factory", [vgg16, ghost_vgg16])

@@ -1,0 +1,79 @@
+// Vectors of 16 floats, loaded from and stored to float32 or bfloat16 memory.
+// bfloat16 is computed in float32 and rounded to nearest even.
+
+#pragma once
+
+#include <cstdint>
+#include <cstring>
+
+namespace {
+
+typedef float Floats __attribute__((vector_size(64)));
+typedef uint32_t Words __attribute__((vector_size(64)));
+typedef uint16_t Halves __attribute__((vector_size(32)));
+typedef uint16_t bfloat16;
+constexpr int64_t kVector = 16;
+
+inline Floats load(const float* from) {
+  Floats values;
+  std::memcpy(&values, from, sizeof values);
+  return values;
+}
+
+inline Floats load(const bfloat16* from) {
+  Halves halves;
+  std::memcpy(&halves, from, sizeof halves);
+  return (Floats)(__builtin_convertvector(halves, Words) << 16);
+}
+
+// One value; loops over a constant number of them become vectors.
+inline float to_float(float value) { return value; }
+
+inline float to_float(bfloat16 value) { return __builtin_bit_cast(float, uint32_t(value) << 16); }
+
+template <typename T>
+inline T rounded(float value);
+
+template <>
+inline float rounded<float>(float value) {
+  return value;
+}
+
+template <>
+inline bfloat16 rounded<bfloat16>(float value) {
+  const uint32_t bits = __builtin_bit_cast(uint32_t, value);
+  const uint32_t nearest = (bits + 0x7FFF + ((bits >> 16) & 1)) >> 16;  // to even
+  return bfloat16(value == value ? nearest : (bits >> 16) | 0x40);      // rounding could lose a NaN
+}
+
+inline void store(float* to, Floats values) { std::memcpy(to, &values, sizeof values); }
+
+inline void store(bfloat16* to, Floats values) {
+  const Words bits = (Words)values;
+  const Words rounded = (bits + 0x7FFF + ((bits >> 16) & 1)) >> 16;  // to nearest even
+  const Words quiet = (bits >> 16) | 0x40;                           // rounding could lose a NaN
+  const Halves halves = __builtin_convertvector(values == values ? rounded : quiet, Halves);
+  std::memcpy(to, &halves, sizeof halves);
+}
+
+// What is left of a wide row: lanes one by one, through a padded vector.
+template <typename T>
+inline Floats load_first(const T* from, int64_t count) {
+  T padded[kVector] = {};
+  std::memcpy(padded, from, count * sizeof(T));
+  return load(padded);
+}
+
+template <typename T>
+inline void store_first(T* to, Floats values, int64_t count) {
+  T padded[kVector];
+  store(padded, values);
+  std::memcpy(to, padded, count * sizeof(T));
+}
+
+template <typename T>
+inline Floats load(const T* from, int64_t count) {
+  return count == kVector ? load(from) : load_first(from, count);
+}
+
+}  // namespace

@@ -1,0 +1,132 @@
+"""Sizes of every network, each an integer, as a composed config builds it.
+
+Rows are overrides of `python train.py`, with params, macs and, where the CIFAR write-up prints it,
+the figure of the thop package. They are computed independently of this code and agree with the
+digits that the papers print as far as those are right. Networks are built on torch's meta device:
+nothing is computed.
+"""
+
+import pytest
+import torch
+from omegaconf import OmegaConf
+from torch import nn
+
+from ghostexp.analysis.complexity import count_macs, count_params, count_thop
+from ghostexp.build import build_network
+from ghostexp.cli import compose_config
+from ghostexp.layers.rep_ghost import fuse_branches
+
+CIFAR = (3, 32, 32)
+IMAGENET = (3, 224, 224)
+
+CIFAR_NETS = {
+    # overrides: params, macs
+    "resnet20 model.shortcut=A": (269_722, 40_551_040),
+    "resnet32 model.shortcut=A": (464_154, 68_862_592),
+    "resnet44 model.shortcut=A": (658_586, 97_174_144),
+    "resnet56 model.shortcut=A": (853_018, 125_485_696),
+    "resnet110 model.shortcut=A": (1_727_962, 252_887_680),
+    "resnet56": (855_770, 125_747_840),
+    "ghost_resnet56": (439_914, 65_325_696),
+    "ghost_resnet56 model.cheap_kernel_size=1": (431_402, 63_146_624),
+    "ghost_resnet56 model.cheap_kernel_size=5": (456_938, 69_683_840),
+    "ghost_resnet56 model.cheap_kernel_size=7": (482_474, 76_221_056),
+    "vgg16": (14_990_922, 313_463_808),
+    "ghost_vgg16 model.ratio=1": (14_990_922, 313_463_808),
+    "ghost_vgg16": (7_650_474, 158_109_696),
+    "ghost_vgg16 model.inner_norm=true": (7_650_474, 158_109_696),  # 2 divides every width
+    "ghost_vgg16 model.ratio=3": (5_218_440, 107_240_040),
+    "ghost_vgg16 model.ratio=4": (3_982_362, 80_432_640),
+    "ghost_vgg16 model.ratio=5": (3_269_625, 65_665_296),
+    "ghost_vgg16 model.ratio=10": (1_805_397, 34_742_448),
+    "ghost_vgg16 model.cheap_kernel_size=1": (7_633_578, 157_003_776),
+    "ghost_vgg16 model.cheap_kernel_size=5": (7_684_266, 160_321_536),
+    "ghost_vgg16 model.cheap_kernel_size=7": (7_734_954, 163_639_296),
+}
+THOP = {
+    "resnet56": 127_926_912,
+    "resnet56 model.shortcut=A": 127_615_616,
+    "ghost_resnet56": 67_504_768,
+    "vgg16": 314_569_728,
+    "ghost_vgg16": 159_215_616,
+}
+RATIOS = {  # of ghost_resnet56, d = 3
+    # ratio: params bare, params with the norm inside, macs
+    1: (855_770, 855_770, 125_747_840),
+    2: (439_914, 439_914, 65_325_696),
+    3: (312_038, 312_228, 48_113_024),
+    4: (231_986, 231_986, 35_114_624),
+    5: (198_646, 198_950, 32_798_080),
+    6: (171_431, 171_735, 27_472_832),
+    7: (157_631, 158_163, 26_111_360),
+    8: (128_022, 128_022, 20_009_088),
+    9: (130_416, 130_948, 20_621_952),
+    10: (121_159, 121_843, 20_489_152),
+}
+IMAGENET_NETS = {
+    # overrides: params, macs
+    "ghostnet_050": (2_587_292, 42_328_152),
+    "ghostnet": (5_182_508, 141_150_512),
+    "ghostnet model.width_mult=1.1": (5_855_650, 166_986_864),
+    "ghostnet_130": (7_358_820, 227_003_256),
+    "ghostnet_v2": (6_156_908, 167_048_288),
+    "ghostnet_v2_130": (8_960_404, 269_322_976),
+    "ghostnet_v2_160": (12_392_698, 398_607_224),
+    "ghostnet_v3": (8_129_028, 404_128_320),
+    "ghost_resnet50 model.ratio=1": (25_557_032, 4_089_184_256),
+    "ghost_resnet50": (13_953_512, 2_151_023_360),
+    "ghost_resnet50 model.ratio=4": (8_151_752, 1_181_942_912),
+}
+DEPLOYED = {  # independent at width 1 only; elsewhere the deployed macs, version 2's, are
+    # model: params in training form, params deployed, version 2 of that width
+    "ghostnet_v3_050": (3_395_384, 2_853_176, "ghostnet_v2 model.width_mult=0.5"),
+    "ghostnet_v3": (8_129_028, 6_147_588, "ghostnet_v2"),
+    "ghostnet_v3_130": (12_217_720, 8_948_296, "ghostnet_v2_130"),
+    "ghostnet_v3_160": (17_275_700, 12_377_778, "ghostnet_v2_160"),
+}
+
+
+def network(model: str, dataset: str = "imagenet") -> nn.Module:
+    cfg = compose_config([f"dataset={dataset}", *f"model={model}".split()])
+    OmegaConf.update(cfg, "run_dir", "run")
+    with torch.device("meta"):
+        return build_network(cfg)
+
+
+@pytest.mark.parametrize("model", CIFAR_NETS)
+def test_cifar_networks(model):
+    net = network(model, "cifar10")
+    assert (count_params(net), count_macs(net, CIFAR)) == CIFAR_NETS[model]
+    if model in THOP:
+        assert count_thop(net, CIFAR) == THOP[model]
+
+
+@pytest.mark.parametrize("ratio", RATIOS)
+@pytest.mark.parametrize("inner_norm", ["false", "true"])
+def test_ratio_ablation(ratio, inner_norm):
+    net = network(f"ghost_resnet56 model.ratio={ratio} model.inner_norm={inner_norm}", "cifar10")
+    bare, inside, macs = RATIOS[ratio]
+    assert count_params(net) == (inside if inner_norm == "true" else bare)
+    assert count_macs(net, CIFAR) == macs
+
+
+@pytest.mark.parametrize("model", IMAGENET_NETS)
+def test_imagenet_networks(model):
+    net = network(model)
+    assert (count_params(net), count_macs(net, IMAGENET)) == IMAGENET_NETS[model]
+
+
+@pytest.mark.parametrize("model", DEPLOYED)
+def test_deployed_form_has_version_2s_macs(model):
+    training, deployed, version_2 = DEPLOYED[model]
+    net = network(model)
+    assert count_params(net) == training
+    fused = fuse_branches(net)
+    assert count_params(fused) == deployed
+    assert count_macs(fused, IMAGENET) == count_macs(network(version_2), IMAGENET)
+
+
+def test_papers_detection_backbone():
+    net = network("ghostnet model.width_mult=1.1")
+    backbone = nn.Sequential(net.stem, net.blocks, net.last_conv)
+    assert count_macs(backbone, IMAGENET) == 164_355_184

@@ -15,6 +15,7 @@ from torch import Tensor
 from ghostexp.analysis.box_pictures import DPI, above, annotate, detect
 from ghostexp.build import build
 from ghostexp.cli import UserError
+from ghostexp.data.folder import EXTENSIONS
 from ghostexp.load import load_network
 from ghostexp.results.record import read_record
 
@@ -47,6 +48,14 @@ class Detector:
         self.load_file = build(cfg.dataset, "dataset").load_file
         self.class_names: list[str] = known["class_names"]
         self.category_ids: list[int] = known["category_ids"]
+
+    def find(self, paths: list[Path]) -> list[Path]:
+        """Files as they are given, folders as the images below them; an empty folder stays."""
+        found = []
+        for path in paths:
+            below = [p for p in sorted(path.rglob("*")) if p.suffix.lower() in EXTENSIONS]
+            found += below or [path]
+        return found
 
     def detect(self, paths: list[Path], *, complain: Callable[[str], None]) -> Iterator[Detections]:
         """Detections of each file, in order; `complain` is told of what cannot be read."""

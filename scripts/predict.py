@@ -65,7 +65,7 @@ def detect(options: argparse.Namespace, complain: Callable[[str], None]) -> None
     if options.csv:
         raise UserError("--csv is for classes: boxes come as JSON lines")
     detector = Detector(options.run)
-    files = find_images(options.files)
+    files = detector.find(options.files)
     image_ids = {file: image_id for image_id, file in enumerate(files, start=1)}
     results = []
     if options.output is not None:

@@ -44,7 +44,7 @@ MAY_IMPORT = {  # first name below ghostexp -> what of ghostexp it may import be
     "workers": {"cli", "sweep"},
     "search": {"build", "cli", "launch"},
     "evaluate": {"build", "cli", "experiment", "load", "results"},
-    "detect": {"analysis", "build", "cli", "load", "results"},
+    "detect": {"analysis", "build", "cli", "data", "load", "results"},
     "predict": {"build", "cli", "data", "load", "results"},
 }
 FILES = sorted(

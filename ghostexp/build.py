@@ -1,5 +1,6 @@
 """From a composed config to the objects of a training: datamodule, task, trainer."""
 
+import inspect
 import logging
 import warnings
 from collections.abc import Iterator
@@ -45,6 +46,7 @@ def build_parts(cfg: DictConfig) -> Parts:
         optimizer=build(cfg.optimizer, "optimizer"),
         sched=build(cfg.sched, "sched"),
     )
+    _check_detection(datamodule, task)
     if "param_groups" in cfg.task:
         with users_mistakes("task.param_groups"):
             task.param_groups(task.net)  # what the optimizer would say after the data has loaded
@@ -109,6 +111,23 @@ def resolve_precision(precision: str) -> str:
     else:
         fast = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
     return "bf16-mixed" if fast else "32-true"
+
+
+def _check_detection(datamodule: pl.LightningDataModule, task: pl.LightningModule) -> None:
+    """A detector, boxes and the task of detection go together."""
+    are_for_it = {
+        "model": "targets" in inspect.signature(task.net.forward).parameters,
+        "dataset": hasattr(type(datamodule), "category_ids"),
+        "task": "test/map" in task.logged_metrics,
+    }
+    those = [name for name, is_for_it in are_for_it.items() if is_for_it]
+    if those and len(those) < len(are_for_it):
+        others = [name for name in are_for_it if name not in those]
+        raise UserError(
+            f"{' and '.join(those)} of this config {'is' if len(those) == 1 else 'are'} for"
+            f" detection, but not {' and '.join(others)}: choose a detector, a data set with boxes,"
+            f" task=detection and callbacks=detection"
+        )
 
 
 def _build_callbacks(

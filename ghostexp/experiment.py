@@ -93,7 +93,8 @@ def run_job(cfg: DictConfig, job: Job) -> float | None:
 def objective(record: records.Record) -> float | None:
     """What a search compares runs by: validation, at the epoch chosen there; never the test."""
     best = record.get("best") or {}
-    return next(iter(best.values()), record["metrics"].get("val/acc"))
+    metrics = record["metrics"]
+    return next(iter(best.values()), metrics.get("val/acc", metrics.get("val/map")))
 
 
 def digest_config(cfg: DictConfig) -> dict[str, Any]:
@@ -165,6 +166,7 @@ def _prepare(cfg: DictConfig, record: records.Record) -> Parts:
         }
     record["dataset"] = {
         "class_names": datamodule.class_names,
+        "category_ids": getattr(datamodule, "category_ids", None),  # of detection
         "num_train": datamodule.num_train,
         "root": cfg.dataset.get("root"),
     }
@@ -176,7 +178,11 @@ def _prepare(cfg: DictConfig, record: records.Record) -> Parts:
 def _train(parts: Parts, record: records.Record, checkpoint: Path | None) -> None:
     """Fit, from `checkpoint` if there is one, and test."""
     trainer = parts.trainer
-    trainer.fit(parts.task, datamodule=parts.datamodule, ckpt_path=checkpoint, weights_only=True)
+    data = parts.datamodule
+    try:
+        trainer.fit(parts.task, datamodule=data, ckpt_path=checkpoint, weights_only=True)
+    except FloatingPointError as error:  # a task's sentence: its loss is no longer finite
+        raise UserError(str(error)) from error
     record["device"] = describe_device(trainer)  # Lightning divided the threads among processes
     record["epochs"] = trainer.current_epoch
     record["metrics"] = _metrics(trainer)

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from omegaconf import DictConfig, OmegaConf, open_dict
 
+from ghostexp.audit import targets
 from ghostexp.build import Parts, build_network, build_parts
 from ghostexp.cli import UserError
 from ghostexp.directories import register_resolvers
@@ -49,9 +50,15 @@ def saved_config(directory: Path) -> DictConfig:
     cfg = OmegaConf.load(saved)
     with open_dict(cfg):
         cfg.run_dir = str(directory)
-        if cfg.model.get("weights"):  # the start of the training, no longer needed
-            cfg.model.weights = None
+        for _, node in targets(cfg.model):
+            if node.get("weights"):  # the start of the training, no longer needed
+                node.weights = None
     return cfg
+
+
+def task_name(directory: Path) -> str:
+    """Class of a run's task, such as ClassificationTask."""
+    return saved_config(directory).task._target_.rpartition(".")[2]
 
 
 def reported_checkpoint(directory: Path) -> Path:

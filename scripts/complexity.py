@@ -3,6 +3,7 @@
 python scripts/complexity.py model=ghost_resnet56                    beside its dense twin
 python scripts/complexity.py model=ghostnet dataset.image_size=224 dataset.num_classes=1000
 python scripts/complexity.py model=ghostnet dataset=fsdd             spectrograms
+python scripts/complexity.py model=faster_rcnn_ghostnet dataset=coco  by backbone, neck and heads
 python scripts/complexity.py model=converted --plan                  what is converted, and why
 
 Overrides are those of train.py, with dataset=cifar10 in front; no data need be there.
@@ -12,6 +13,7 @@ import argparse
 import csv
 import json
 import sys
+from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
@@ -23,6 +25,7 @@ from ghostexp.analysis.complexity_report import (
     describe_network,
     layer_rows,
     layers_table,
+    parts_table,
     published_table,
     totals_table,
 )
@@ -34,6 +37,7 @@ from ghostexp.models import ConversionRow, plan_conversion
 
 PLAN_ARGUMENTS = ("ratio", "cheap_kernel_size", "skip", "only", "inner_norm")
 WIDTH_OF_A_PIPE = 200
+BACKBONE_SIDE = 224
 
 
 def main() -> int:
@@ -63,9 +67,13 @@ def main() -> int:
 def report(cfg: DictConfig, options: argparse.Namespace) -> None:
     """Print the costs in the form asked for."""
     shape = input_shape(cfg)
+    is_detector = "min_size" in cfg.model
+    if is_detector:  # it resizes its images
+        shape = (3, cfg.model.min_size, cfg.model.max_size)
     dense = dense_twin(cfg)
     with users_mistakes("model"):
-        cost = describe_network(build_network(cfg), shape)
+        net = build_network(cfg)
+        cost = describe_network(net, shape)
         twin = describe_network(dense, shape) if dense is not None else None
     settings = OmegaConf.to_container(cfg.model, resolve=True)
     factory = settings["_target_"].rpartition(".")[2]
@@ -83,12 +91,28 @@ def report(cfg: DictConfig, options: argparse.Namespace) -> None:
     console.print(layers_table(cost, twin))
     size = "x".join(map(str, shape))
     console.print(totals_table(cost, twin, f"{factory}, {size}, {cfg.dataset.num_classes} classes"))
+    if is_detector:
+        console.print(parts_table(cost))
+        if "backbone" in settings:
+            print_backbone(console, net.backbone.body, settings["backbone"])
+        return
     if twin is None:
         console.print("No dense twin: the network has no ratio above 1 to set to 1.")
     if published:
         console.print(published_table(cost, published))
     else:
         console.print("No printed figures are known for this network with these settings.")
+
+
+def print_backbone(console: Console, body: nn.Module, settings: dict[str, Any]) -> None:
+    """The backbone alone at the size of ImageNet's images, for which the papers print its cost."""
+    cost = describe_network(body, (3, BACKBONE_SIDE, BACKBONE_SIDE))
+    factory = settings["_target_"].rpartition(".")[2]
+    size = f"{BACKBONE_SIDE}x{BACKBONE_SIDE}"
+    console.print(totals_table(cost, None, f"Backbone alone: {factory}, {size}"))
+    published = find_published_costs(factory, settings, BACKBONE_SIDE)
+    if published:
+        console.print(published_table(cost, published))
 
 
 def dense_twin(cfg: DictConfig) -> nn.Module | None:

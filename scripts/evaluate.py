@@ -1,6 +1,7 @@
 """Test a finished run again, from its folder alone, and compare with what its record says.
 
-python scripts/evaluate.py outputs/train/RUN                accuracy, loss, top-5, a row a class
+python scripts/evaluate.py outputs/train/RUN                accuracy, loss, top-5, a row a class;
+                                                            of a detector COCO's twelve numbers
 python scripts/evaluate.py outputs/train/RUN --split val    on its validation images
 """
 
@@ -11,7 +12,21 @@ from pathlib import Path
 from rich.console import Console
 
 from ghostexp.cli import UserError
-from ghostexp.evaluate import SPLITS, class_table, evaluate_run, sentences
+from ghostexp.evaluate import (
+    SPLITS,
+    class_table,
+    coco_table,
+    evaluate_detector,
+    evaluate_run,
+    precision_table,
+    sentences,
+)
+from ghostexp.load import task_name
+
+EVALUATIONS = {  # task -> evaluation, what is shown of it
+    "ClassificationTask": (evaluate_run, [class_table]),
+    "DetectionTask": (evaluate_detector, [coco_table, precision_table]),
+}
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -21,12 +36,17 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--split", choices=SPLITS, default="test", help="default: %(default)s")
     options = parser.parse_args(arguments)
     try:
-        evaluation = evaluate_run(options.run, options.split)
+        task = task_name(options.run)
+        if task not in EVALUATIONS:
+            raise UserError(f"{options.run} is of {task}, not of one of {', '.join(EVALUATIONS)}")
+        evaluate, tables = EVALUATIONS[task]
+        evaluation = evaluate(options.run, options.split)
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     console = Console()
-    console.print(class_table(evaluation))
+    for table in tables:
+        console.print(table(evaluation))
     for sentence in sentences(evaluation):
         console.print(sentence, markup=False, highlight=False, soft_wrap=True)
     return 1 if evaluation.contradicts else 0

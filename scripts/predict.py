@@ -1,18 +1,23 @@
-"""Classes and probabilities of image or audio files by a trained run, from its folder alone.
+"""Classes of image or audio files, or the objects in images, by a run, from its folder alone.
 
 python scripts/predict.py outputs/train/RUN cat.jpg photos/     JSON, a line a file
 python scripts/predict.py outputs/train/RUN *.wav               recordings of any rate and length
 python scripts/predict.py outputs/train/RUN photos/ --csv       a row a file
+python scripts/predict.py outputs/train/DETECTOR photos/ --output DIR
+    boxes as JSON, a line a file; in DIR a picture of each and results.json, COCO's results format
+    with every detection: image_id is a file's place on the command line, from 1
 """
 
 import argparse
 import csv
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from ghostexp.cli import UserError
+from ghostexp.detect import Detector, coco_results, picture_paths, write_results
+from ghostexp.load import task_name
 from ghostexp.predict import Prediction, Predictor
 
 
@@ -26,6 +31,10 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--csv", action="store_true", help="CSV in place of JSON lines")
     parser.add_argument("--top", type=_positive, default=5, help="classes a file (%(default)s)")
     parser.add_argument("--batch-size", type=_positive, default=64, help="default: %(default)s")
+    parser.add_argument("--output", type=Path, help="folder for a detector's pictures and results")
+    parser.add_argument(
+        "--min-score", type=float, default=0.5, help="of boxes told and drawn (%(default)s)"
+    )
     options = parser.parse_args(arguments)
     failures: list[str] = []
 
@@ -34,6 +43,11 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"error: {sentence}", file=sys.stderr)
 
     try:
+        if task_name(options.run) == "DetectionTask":
+            detect(options, complain)
+            return 1 if failures else 0
+        if options.output is not None:
+            raise UserError(f"--output is for detectors: {options.run} gives no boxes to draw")
         predictor = Predictor(options.run)
     except UserError as error:
         complain(str(error))
@@ -47,6 +61,26 @@ def main(arguments: list[str] | None = None) -> int:
     else:
         write_json_lines(predictions)
     return 1 if failures else 0
+
+
+def detect(options: argparse.Namespace, complain: Callable[[str], None]) -> None:
+    """Tell the objects of each file; with --output, draw them and write all as COCO results."""
+    if options.csv:
+        raise UserError("--csv is for classes: boxes come as JSON lines")
+    detector = Detector(options.run)
+    files = detector.find(options.files)
+    image_ids = {file: image_id for image_id, file in enumerate(files, start=1)}
+    results = []
+    if options.output is not None:
+        options.output.mkdir(parents=True, exist_ok=True)
+        pictures = dict(zip(files, picture_paths(options.output, files), strict=True))
+    for each in detector.detect(files, complain=complain):
+        print(json.dumps(detector.describe(each, options.min_score)))
+        if options.output is not None:
+            detector.draw(each, options.min_score, pictures[each.file])
+            results += coco_results(image_ids[each.file], each.found, detector.category_ids)
+    if options.output is not None:
+        write_results(options.output / "results.json", results)
 
 
 def write_json_lines(predictions: Iterator[Prediction]) -> None:

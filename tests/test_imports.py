@@ -42,10 +42,11 @@ MAY_IMPORT = {  # first name below ghostexp -> what of ghostexp it may import be
         "sweep",
     },  # fmt: skip
     "ranks": {"build", "cli", "results"},
-    "load": {"build", "cli", "directories"},
+    "load": {"audit", "build", "cli", "directories"},
     "workers": {"cli", "sweep"},
     "search": {"build", "cli", "launch"},
     "evaluate": {"build", "cli", "experiment", "load", "results"},
+    "detect": {"analysis", "build", "cli", "data", "load", "results"},
     "predict": {"build", "cli", "data", "load", "results"},
 }
 FILES = sorted(

@@ -5,6 +5,7 @@ of what `torch.utils.flop_counter` gives, and what the GhostNet papers call FLOP
 torch.nn are seen, not products that a forward computes itself.
 """
 
+import inspect
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -56,6 +57,21 @@ def count_thop(net: nn.Module, input_shape: Sequence[int]) -> int:
     calls = _run(net, input_shape)
     norm_elements = sum(call.out_shape.numel() for call in calls if _is_norm(call.layer))
     return sum(_macs(call) for call in calls) + 4 * norm_elements
+
+
+def training_outputs(net: nn.Module, images: Tensor) -> Tensor:
+    """What `net` gives of `images` [N, C, H, W] in training: outputs, or a detector's losses.
+
+    A detector is a network whose forward takes targets, as torchvision's do: it gets a box an
+    image.
+    """
+    if "targets" not in inspect.signature(net.forward).parameters:
+        return net(images)
+    height, width = images.shape[-2:]
+    box = torch.tensor([[0.0, 0.0, width / 2, height / 2]], device=images.device)
+    label = torch.ones(1, dtype=torch.int64, device=images.device)
+    losses = net(list(images), [{"boxes": box, "labels": label} for _ in images])
+    return torch.stack(list(losses.values()))
 
 
 def layer_table(net: nn.Module, input_shape: Sequence[int]) -> list[LayerRow]:

@@ -16,12 +16,25 @@ from torch import Tensor, nn
 from torch.autograd.graph import saved_tensors_hooks
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from ghostexp.analysis.complexity import LayerRow, count_params, count_trainable_params, layer_table
+from ghostexp.analysis.complexity import (
+    LayerRow,
+    count_params,
+    count_trainable_params,
+    layer_table,
+    training_outputs,
+)
 from ghostexp.analysis.published_costs import PublishedCost, agrees, printed_value
 from ghostexp.layers.ghost import GhostModule
 
 MIB = 2**20
 THOP_PER_NORM_ELEMENT = 4
+DETECTOR_PARTS = {  # names in torchvision's detectors
+    "backbone.body": "backbone",
+    "backbone.fpn": "neck: feature pyramid",
+    "rpn": "head: region proposals",
+    "roi_heads": "head: classes and boxes of proposals",
+    "head": "head: classes and boxes",
+}
 
 
 @dataclass(frozen=True)
@@ -80,7 +93,7 @@ def activation_bytes(net: nn.Module, input_shape: Sequence[int]) -> int:
     once a batch, such as a batch norm's statistics, cancels out.
     """
     copy = deepcopy(net).train()  # a forward pass in training mode changes running statistics
-    return (_saved_bytes(copy, 4, input_shape) - _saved_bytes(copy, 2, input_shape)) // 2
+    return _saved_bytes(copy, 3, input_shape) - _saved_bytes(copy, 2, input_shape)
 
 
 def _saved_bytes(net: nn.Module, batch_size: int, input_shape: Sequence[int]) -> int:
@@ -96,7 +109,7 @@ def _saved_bytes(net: nn.Module, batch_size: int, input_shape: Sequence[int]) ->
     parameter = next(net.parameters(), torch.empty(0))
     images = torch.rand(batch_size, *input_shape, device=parameter.device, dtype=parameter.dtype)
     with torch.enable_grad(), saved_tensors_hooks(pack, lambda tensor: tensor):
-        outputs = net(images)
+        outputs = training_outputs(net, images)
     total = sum(saved.values())
     del outputs  # its graph kept every storage alive, so that no address was used twice
     return total
@@ -169,6 +182,21 @@ _TOTALS = (  # label, field, format
 )
 
 
+def parts_table(cost: NetworkCost) -> Table:
+    """A row for each part of a detector: backbone, neck and heads, with its share of the macs."""
+    table = Table("part", title="Parts", title_justify="left")
+    for name in ("params", "macs", "share of macs"):
+        table.add_column(name, justify="right")
+    for prefix, part in DETECTOR_PARTS.items():
+        layers = [layer for layer in cost.layers if layer.name.startswith(f"{prefix}.")]
+        if layers:
+            params, macs = (
+                sum(getattr(each, key) for each in layers) for key in ("params", "macs")
+            )
+            table.add_row(part, f"{params:,}", f"{macs:,}", f"{macs / cost.macs:.1%}")
+    return table
+
+
 def layers_table(cost: NetworkCost, twin: NetworkCost | None) -> Table:
     """A row a layer; beside a Ghost module stand the macs of the convolution it replaced."""
     table = Table("layer", "type", "output", title="Layers", title_justify="left")
@@ -207,6 +235,8 @@ def published_table(cost: NetworkCost, published: list[PublishedCost]) -> Table:
         table.add_column(name, justify="right" if name in ("printed", "counted") else "left")
     for figure in published:
         for name, printed in (("params", figure.params), (figure.convention, figure.compute)):
+            if printed is None:
+                continue
             count = getattr(cost, name)
             difference = _difference(printed, count)
             why = "" if difference == "exact" else figure.remark

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from ghostexp.analysis.complexity import training_outputs
+
 
 @dataclass(frozen=True)
 class StepCost:
@@ -38,7 +40,7 @@ def _note(tensor: Tensor, kept: dict[int, int]) -> Tensor:
 def _step(net: nn.Module, images: Tensor, bf16: bool) -> float:
     started = time.perf_counter()
     with torch.autocast(images.device.type, torch.bfloat16, enabled=bf16):
-        loss = net(images).float().square().mean()
+        loss = training_outputs(net, images).float().square().mean()
     loss.backward()
     if images.is_cuda:
         torch.cuda.synchronize()

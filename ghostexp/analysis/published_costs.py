@@ -23,8 +23,8 @@ class PublishedCost:
     factory: str
     settings: dict[str, Any]
     image_size: int
-    num_classes: int
-    params: str
+    num_classes: int | None  # None: without classifier, as a detector's backbone
+    params: str | None  # None: not printed
     compute: str
     convention: str  # of `compute`: macs or thop
     source: str
@@ -64,6 +64,15 @@ DEPLOYED = (
     "printed for the deployed form: fuse_branches gives 6,147,588 params and 167,048,288 macs;"
     " this is the form that trains"
 )
+PAPER_BACKBONE = (
+    "the paper counts the 1x1 convolution to 1056 maps too, 9,106,944 macs, with which it is"
+    " 164,355,184 (exact); no pyramid level reads its maps, so it would get no gradient"
+)
+WRITE_UP_BACKBONE = (
+    "the write-up's backbone is another network: no SE, cheap kernels as large as the block's, no"
+    " depthwise convolution in shortcuts of stride 1; built that way it has 1,055,832 params and a"
+    " thop figure of 149,310,448 (exact); wired as it was, 64 % of it got no gradient"
+)
 
 PUBLISHED_COSTS = (
     # factory, settings, (image size, classes), params, macs, source, remark
@@ -80,6 +89,14 @@ PUBLISHED_COSTS = (
     _paper("ghostnet_v2", {"width_mult": 1.3}, IMAGENET, "8.9M", "269M", V2),
     _paper("ghostnet_v2", {"width_mult": 1.6}, IMAGENET, "12.3M", "399M", V2),
     _paper("ghostnet_v3", {"width_mult": 1.0}, IMAGENET, "6.1M", "167M", V3, DEPLOYED),
+    PublishedCost(
+        *("ghostnet", {"width_mult": 1.1}, 224, None),
+        *(None, "164M", "macs", V1, PAPER_BACKBONE),
+    ),
+    PublishedCost(
+        *("ghostnet", {"width_mult": 1.0}, 224, None),
+        *("1.06M", "149.31M", "thop", "write-up", WRITE_UP_BACKBONE),
+    ),
     # factory, settings, params, thop figure
     _write_up("resnet56", {"shortcut": "B"}, "0.86M", "127.93M"),
     _write_up("ghost_resnet56", GHOST | {"shortcut": "B"}, "0.44M", "67.50M"),

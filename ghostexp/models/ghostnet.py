@@ -12,6 +12,7 @@ https://arxiv.org/abs/1911.11907. All Ghost modules have ratio 2, a 1x1 primary 
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from functools import partial
+from itertools import pairwise
 from typing import NamedTuple
 
 from torch import Tensor, nn
@@ -171,10 +172,31 @@ class GhostNet(nn.Module):
                 features[taps[index]] = maps
         return features
 
+    def trunk(self) -> "GhostNetTrunk":
+        """What `forward_features` needs, without the classifier: a detector's backbone."""
+        return GhostNetTrunk(self)
+
     def forward(self, images: Tensor) -> Tensor:
         maps = self.last_conv(self.blocks(self.stem(images)))  # [N, 960 x width, H / 32, W / 32]
         embeddings = self.head(self.pool(maps)).flatten(1)  # [N, 1280]
         return self.classifier(self.dropout(embeddings))
+
+
+class GhostNetTrunk(nn.Module):
+    """Stem and bottlenecks of `net`: [N, c, H, W] -> maps C2 to C5."""
+
+    def __init__(self, net: GhostNet) -> None:
+        super().__init__()
+        self.stem, self.blocks = net.stem, net.blocks
+        self.feature_channels = net.feature_channels
+
+    forward = GhostNet.forward_features  # which reads nothing but stem and blocks
+
+    def stages(self) -> list[nn.Sequential]:
+        """Layers by the stride of their maps: 2, and those that end in C2 to C5."""
+        ends = [1, *(index + 1 for index in TAPS.values())]
+        first = nn.Sequential(self.stem, self.blocks[0])
+        return [first, *(self.blocks[start:end] for start, end in pairwise(ends))]
 
 
 def ghostnet(

@@ -28,10 +28,11 @@ class Published:
     model: str
     percent: float
     source: str
-    settings: dict[str, float] = field(default_factory=dict)
+    settings: dict[str, float | str] = field(default_factory=dict)
 
 
 GHOST = {"ratio": 2, "cheap_kernel_size": 3}  # s and d of the papers' experiments
+DETECTION = {"backbone._target_": "ghostexp.models.ghostnet.ghostnet", "backbone.width_mult": 1.1}
 
 PUBLISHED = (
     # data set, model, percent, source, settings
@@ -47,8 +48,10 @@ PUBLISHED = (
     Published("imagenet", "ghostnet_v2", 75.3, f"GhostNetV2 1.0x in {V2}", {"width_mult": 1.0}),
     Published("imagenet", "ghostnet_v2", 76.9, f"GhostNetV2 1.3x in {V2}", {"width_mult": 1.3}),
     Published("imagenet", "ghostnet_v2", 77.8, f"GhostNetV2 1.6x in {V2}", {"width_mult": 1.6}),
-    Published("coco", "faster_rcnn_ghostnet", 26.9, f"Faster R-CNN, GhostNet 1.1x, in {V1}"),
-    Published("coco", "retinanet_ghostnet", 26.6, f"RetinaNet, GhostNet 1.1x, in {V1}"),
+    Published(
+        *("coco", "faster_rcnn_ghostnet", 26.9, f"Faster R-CNN, GhostNet 1.1x, in {V1}"), DETECTION
+    ),
+    Published("coco", "retinanet_ghostnet", 26.6, f"RetinaNet, GhostNet 1.1x, in {V1}", DETECTION),
 )
 
 

@@ -52,6 +52,7 @@ def build_report(tree: Tree) -> Report:
         Column("params, M", [_millions(row.network("params"), 3) for row in rows]),
         Column("MACs, M (multiply-adds)", [_millions(row.network("macs"), 2) for row in rows]),
         *_accuracy_columns(rows, metric, notes),
+        *_map50_columns(rows, metric),
         Column("images/s (training)", [_mean(row, "throughput", "{:,.0f}") for row in rows]),
         Column("latency, ms", [_mean(row, "latency_ms", "{:.2f}") for row in rows]),
         Column("wall time", [duration(row.estimate(_wall)) for row in rows]),
@@ -186,6 +187,14 @@ def _accuracy_columns(rows: list[Row], metric: str, notes: Notes) -> list[Column
     ]
     columns.append(Column("difference, points", differences))
     return columns
+
+
+def _map50_columns(rows: list[Row], metric: str) -> list[Column]:
+    """Of detectors: what data sets other than COCO are usually reported by."""
+    if metric != "test/map":
+        return []
+    name = "test/map_50"
+    return [Column(axis_name(name), [spread(row.share(name)) for row in rows])]
 
 
 def _paper_cell(row: Row, paper: Published | None, notes: Notes) -> str:

@@ -10,6 +10,8 @@ from torch.optim import Optimizer
 from torchmetrics import MeanMetric, MetricCollection
 from torchmetrics.classification import MulticlassAccuracy, MulticlassConfusionMatrix
 
+from ghostexp.tasks import optimisation
+
 Batch = tuple[Tensor, Tensor]
 
 
@@ -18,9 +20,7 @@ class ClassificationTask(pl.LightningModule):
 
     `cosines` says that `net` gives cosines, for a `loss` from ghostexp/losses.py: evaluation takes
     `loss.scale` times them as logits, without a margin.
-    `optimizer` is called with parameter groups; `sched` holds Lightning's scheduler entry, whose
-    `scheduler` is called with the optimizer, and with `total_steps` when its interval is `step`.
-    `param_groups` turns the network into the groups.
+    `optimizer`, `sched` and `param_groups` as in `ghostexp.tasks.optimisation`.
     """
 
     def __init__(
@@ -106,26 +106,17 @@ class ClassificationTask(pl.LightningModule):
         return self._logits(batch).softmax(dim=1)
 
     def configure_optimizers(self) -> dict[str, Any]:
-        optimizer = self.optimizer(self.param_groups(self.net))
-        scheduler = self.sched["scheduler"]
-        if self.sched["interval"] == "step":
-            built = scheduler(optimizer, total_steps=int(self.trainer.estimated_stepping_batches))
-        else:
-            built = scheduler(optimizer)
-        return {"optimizer": optimizer, "lr_scheduler": {**self.sched, "scheduler": built}}
+        return optimisation.configured(self)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        if monitor := self.sched.get("monitor"):
-            checkpoint["monitored"] = float(self.trainer.callback_metrics[monitor])
+        optimisation.save_monitored(self, checkpoint)
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         self.missed_step = checkpoint.get("monitored")
 
     def on_train_start(self) -> None:
-        """Do the scheduler's step after the checkpoint, for which Lightning has no metric."""
-        if self.missed_step is not None:
-            self.lr_schedulers().step(self.missed_step)
-            self.missed_step = None
+        optimisation.do_missed_step(self, self.missed_step)
+        self.missed_step = None
 
     def _logits(self, images: Tensor) -> Tensor:
         return self.logit_scale * self(images).float()

@@ -35,10 +35,17 @@ def test_published_accuracies(value, percent):
 
 
 def test_published_detection():
-    value = settings("faster_rcnn_ghostnet", "coco")
+    backbone = {
+        "backbone._target_": "ghostexp.models.ghostnet.ghostnet",
+        "backbone.width_mult": 1.1,
+    }
+    value = settings("faster_rcnn_ghostnet", "coco", **backbone)
     assert find_published(value, ["person"], "test/map").percent == 26.9
     assert find_published(value, ["person"], "test/acc") is None
-    assert find_published(settings("retinanet_ghostnet", "coco"), None, "test/map").percent == 26.6
+    other = settings("retinanet_ghostnet", "coco", **backbone)
+    assert find_published(other, None, "test/map").percent == 26.6
+    wider = settings("retinanet_ghostnet", "coco", **backbone | {"backbone.width_mult": 1.3})
+    assert find_published(wider, None, "test/map") is None
 
 
 @pytest.mark.parametrize(

@@ -102,3 +102,20 @@ def test_spread_and_duration():
     assert spread(Estimate(0.0123, None, 1)) == "0.0123"
     assert spread(None) == duration(None) == ""
     assert duration(Estimate(3599.6, None, 1)) == "1:00:00"
+
+
+def test_detectors_show_map50_beside_the_papers_map(make_run, report_of):
+    make_run(
+        "a",
+        choices={"model": "faster_rcnn_ghostnet", "dataset": "coco"},
+        metrics={"test/map": 0.2511, "test/map_50": 0.4312, "test/map_of_dog": 0.9},
+        swept={
+            "model.backbone._target_": "ghostexp.models.ghostnet.ghostnet",
+            "model.backbone.width_mult": 1.1,
+        },
+        dataset={"class_names": ["dog"]},
+    )
+    report = report_of()
+    assert cells(report, "test mAP, %, last epoch") == ["25.11"]
+    assert cells(report, "test mAP 50, %") == ["43.12"]
+    assert cells(report, "paper, %") == ["26.9 [1]"]

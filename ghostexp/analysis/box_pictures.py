@@ -1,0 +1,152 @@
+"""Pictures of boxes on images, and a callback that shows predictions against the truth."""
+
+from pathlib import Path
+
+import pytorch_lightning as pl
+import torch
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Rectangle
+from matplotlib.patheffects import withStroke
+from pytorch_lightning.loggers import TensorBoardLogger
+from torch import Tensor
+
+# Okabe and Ito's colours, which colour-blind readers tell apart; dashes once they are used up
+COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+DASHES = ("-", "--", ":", "-.")
+WIDTH, LEGEND = 4.0, 0.5  # inches
+DPI = 100
+HALO = [withStroke(linewidth=3.5, foreground="white")]  # seen on dark and light ground
+
+Target = dict[str, Tensor]
+
+
+class BoxPictures(pl.Callback):
+    """Draws the truth and the predictions of a few images every few epochs and after the last.
+
+    The images are the first of the validation split, or of the test split where there is none. The
+    picture goes to TensorBoard and, the latest one, to `detections.png` in `directory`. Predictions
+    below `min_score` are not drawn.
+    """
+
+    def __init__(
+        self,
+        directory: str,
+        *,
+        every_n_epochs: int = 5,
+        num_images: int = 4,
+        min_score: float = 0.5,
+    ) -> None:
+        for name, value in (("every_n_epochs", every_n_epochs), ("num_images", num_images)):
+            if not isinstance(value, int) or value < 1:
+                raise ValueError(f"{name} must be a whole number of at least 1, not {value}")
+        if not 0 <= min_score <= 1:
+            raise ValueError(f"min_score is a share from 0 to 1, not {min_score}")
+        self.directory = Path(directory)
+        self.every_n_epochs = every_n_epochs
+        self.num_images = num_images
+        self.min_score = min_score
+
+    def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        data = trainer.datamodule
+        loader = data.val_dataloader() if data.has_validation else data.test_dataloader()
+        images, targets = next(iter(loader))
+        self.images, self.targets = images[: self.num_images], targets[: self.num_images]
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        done = trainer.current_epoch + 1
+        is_due = done % self.every_n_epochs == 0 or done == trainer.max_epochs
+        if not trainer.is_global_zero or not is_due:
+            return
+        detections = detect(pl_module.net, [image.to(pl_module.device) for image in self.images])
+        figure = compare(
+            self.images,
+            self.targets,
+            [above(detection, self.min_score) for detection in detections],
+            trainer.datamodule.class_names,
+        )
+        figure.savefig(self.directory / "detections.png", dpi=DPI)
+        for logger in trainer.loggers:
+            if isinstance(logger, TensorBoardLogger):
+                logger.experiment.add_figure("detections", figure, trainer.current_epoch)
+
+
+@torch.no_grad()
+def detect(net: torch.nn.Module, images: list[Tensor]) -> list[Target]:
+    """Detections (boxes, labels, scores) of each image, on the CPU; `net` keeps its mode."""
+    training = net.training
+    try:
+        detections = net.eval()(images)
+    finally:
+        net.train(training)
+    return [{name: value.cpu() for name, value in each.items()} for each in detections]
+
+
+def above(detection: Target, min_score: float) -> Target:
+    """The detections of one image whose score is at least `min_score`."""
+    kept = detection["scores"] >= min_score
+    return {name: value[kept] for name, value in detection.items()}
+
+
+def compare(
+    images: list[Tensor], targets: list[Target], detections: list[Target], class_names: list[str]
+) -> Figure:
+    """A row an image: the truth on the left, the detections with their scores on the right."""
+    shapes = [image.shape[1:] for image in images]
+    heights = [WIDTH * height / width for height, width in shapes]
+    figure = Figure(figsize=(2 * WIDTH, sum(heights) + LEGEND), layout="constrained")
+    FigureCanvasAgg(figure)
+    cells = figure.subplots(len(images), 2, squeeze=False, height_ratios=heights)
+    for row, image, target, detection in zip(cells, images, targets, detections, strict=True):
+        draw_boxes(row[0], image, target)
+        draw_boxes(row[1], image, detection)
+    cells[0, 0].set_title("truth")
+    cells[0, 1].set_title("predictions")
+    _legend(figure, [*targets, *detections], class_names)
+    return figure
+
+
+def annotate(image: Tensor, detection: Target, class_names: list[str]) -> Figure:
+    """One image [3, H, W], pixel for pixel at `DPI`, with its detections and a legend below."""
+    height, width = image.shape[1:]
+    strip = int(LEGEND * DPI) if len(detection["labels"]) else 0
+    figure = Figure(figsize=(width / DPI, (height + strip) / DPI))
+    FigureCanvasAgg(figure)
+    share = strip / (height + strip)
+    draw_boxes(figure.add_axes((0, share, 1, 1 - share)), image, detection)
+    _legend(figure, [detection], class_names)
+    return figure
+
+
+def draw_boxes(axes: Axes, image: Tensor, boxes: Target) -> None:
+    """An image [3, H, W] in [0, 1] with `boxes`, and their scores where they have any."""
+    axes.imshow(image.permute(1, 2, 0).numpy(), interpolation="nearest", aspect="auto")
+    axes.set_axis_off()
+    scores = boxes["scores"].tolist() if "scores" in boxes else [None] * len(boxes["labels"])
+    corners, labels = boxes["boxes"].tolist(), boxes["labels"].tolist()
+    for (left, top, right, bottom), label, score in zip(corners, labels, scores, strict=True):
+        color, dash = _look(label)
+        corner, size = (left - 0.5, top - 0.5), (right - left, bottom - top)  # pixel centres
+        box = Rectangle(corner, *size, fill=False, edgecolor=color, linestyle=dash, linewidth=1.8)
+        box.set_path_effects(HALO)
+        axes.add_patch(box)
+        if score is not None:
+            text = axes.text(left, top, f"{score:.2f}", color=color, fontsize=7, va="bottom")
+            text.set(path_effects=HALO, clip_on=True)
+
+
+def _legend(figure: Figure, drawn: list[Target], class_names: list[str]) -> None:
+    labels = sorted({label for boxes in drawn for label in boxes["labels"].tolist()})
+    handles = [Line2D([], [], color=_look(k)[0], linestyle=_look(k)[1], lw=2) for k in labels]
+    names = [class_names[label - 1] for label in labels]
+    if handles:
+        columns = max(1, int(figure.get_figwidth() / 1.6))
+        figure.legend(handles, names, loc="lower center", ncols=columns, frameon=False, fontsize=8)
+
+
+def _look(label: int) -> tuple[str, str]:
+    """Colour and dashes of a class, the same in every picture."""
+    index = label - 1
+    return COLORS[index % len(COLORS)], DASHES[index // len(COLORS) % len(DASHES)]

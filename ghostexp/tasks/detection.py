@@ -1,0 +1,135 @@
+"""Detection: boxes with labels in images, a detector's own losses, COCO's mean average precision.
+
+A batch is (images, targets): images a list of [3, H, W] in [0, 1], targets a list of dictionaries
+with boxes [n, 4] xyxy in pixels, labels [n] from 1, area [n] and iscrowd [n].
+"""
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import numpy as np
+import pytorch_lightning as pl
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+from torchmetrics.detection import MeanAveragePrecision
+
+from ghostexp.tasks import optimisation
+
+Target = dict[str, Tensor]
+Batch = tuple[list[Tensor], list[Target]]
+
+COCO_METRICS = (  # the twelve numbers of COCO's evaluation, in its order
+    *("map", "map_50", "map_75", "map_small", "map_medium", "map_large"),
+    *("mar_1", "mar_10", "mar_100", "mar_small", "mar_medium", "mar_large"),
+)
+OF_CLASS = "map_of_"
+# COCO's own thresholds: torchmetrics' default ones are rounded to float32, which moves recalls such
+# as 1/10 to the next threshold, by up to 1e-3 of mAP in small sets
+IOU_THRESHOLDS = np.linspace(0.5, 0.95, 10).tolist()
+RECALL_THRESHOLDS = np.linspace(0, 1, 101).tolist()
+
+
+class DetectionTask(pl.LightningModule):
+    """Trains `net`, a detector as torchvision's: (images, targets) -> losses, images -> detections.
+
+    The sum of the losses is trained, each is logged. Metrics of validation and test are COCO's
+    twelve and `map_of_<class>`; a size or class that no object has is left out. `optimizer`,
+    `sched` and `param_groups` as in `ghostexp.tasks.optimisation`.
+    """
+
+    def __init__(
+        self,
+        net: nn.Module,
+        *,
+        optimizer: Callable[..., Optimizer],
+        sched: dict[str, Any],
+        param_groups: Callable[[nn.Module], Iterable[dict[str, Any]]],
+        channels_last: bool = True,
+    ) -> None:
+        super().__init__()
+        memory_format = torch.channels_last if channels_last else torch.contiguous_format
+        self.net = net.to(memory_format=memory_format)
+        self.optimizer = optimizer
+        self.sched = sched
+        self.param_groups = param_groups
+        self.val_map = _mean_average_precision()
+        self.test_map = _mean_average_precision()
+        self.missed_step: float | None = None
+
+    @property
+    def logged_metrics(self) -> set[str]:
+        """Every metric that a callback or scheduler may monitor."""
+        return {"train/loss"} | {f"{s}/{name}" for s in ("val", "test") for name in COCO_METRICS}
+
+    def forward(self, images: list[Tensor]) -> list[Target]:
+        return self.net(images)
+
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        images, targets = batch
+        losses = self.net(images, targets)
+        loss = sum(losses.values())
+        if not torch.isfinite(loss):
+            terms = ", ".join(f"{name} {value.item():.4g}" for name, value in losses.items())
+            raise FloatingPointError(
+                f"the loss of epoch {self.current_epoch}, batch {batch_idx} is not finite"
+                f" ({terms}): a smaller optimizer.lr or trainer.gradient_clip_val may help"
+            )
+        terms = {f"train/loss_{name.removeprefix('loss_')}": losses[name] for name in losses}
+        means = {"train/loss": loss, **terms}
+        self.log_dict(means, on_step=False, on_epoch=True, batch_size=len(images), sync_dist=True)
+        if batch_idx % self.trainer.log_every_n_steps == 0:
+            self.log("train/loss_step", loss)
+        return loss
+
+    def validation_step(self, batch: Batch, batch_idx: int) -> None:
+        images, targets = batch
+        self.val_map.update(self(images), targets)
+
+    def on_validation_epoch_end(self) -> None:
+        self._log_metrics(self.val_map, "val")
+
+    def test_step(self, batch: Batch, batch_idx: int) -> None:
+        images, targets = batch
+        self.test_map.update(self(images), targets)
+
+    def on_test_epoch_end(self) -> None:
+        self._log_metrics(self.test_map, "test")
+
+    def configure_optimizers(self) -> dict[str, Any]:
+        return optimisation.configured(self)
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        optimisation.save_monitored(self, checkpoint)
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        self.missed_step = checkpoint.get("monitored")
+
+    def on_train_start(self) -> None:
+        optimisation.do_missed_step(self, self.missed_step)
+        self.missed_step = None
+
+    def _log_metrics(self, metric: MeanAveragePrecision, stage: str) -> None:
+        found = metric.compute()
+        metric.reset()
+        values = {name: found[name] for name in COCO_METRICS}
+        labels, precisions = found["classes"].reshape(-1), found["map_per_class"].reshape(-1)
+        names = self.trainer.datamodule.class_names
+        for label, precision in zip(labels.tolist(), precisions, strict=True):
+            values[f"{OF_CLASS}{names[label - 1]}"] = precision
+        known = {f"{stage}/{name}": value for name, value in values.items() if value >= 0}
+        self.log_dict(known, sync_dist=True)
+
+
+def _mean_average_precision() -> MeanAveragePrecision:
+    try:
+        return MeanAveragePrecision(
+            iou_thresholds=IOU_THRESHOLDS,
+            rec_thresholds=RECALL_THRESHOLDS,
+            class_metrics=True,
+            backend="faster_coco_eval",
+        )
+    except ModuleNotFoundError as error:
+        raise ValueError(
+            "mean average precision needs faster-coco-eval: pip install 'ghostexp[detection]'"
+        ) from error

@@ -15,10 +15,8 @@ CHOICES = [
     if path.parent.name not in NOT_GROUPS
 ]
 SMALL_GHOST = ["model.width_mult=0.25", "model.depth_mult=0.2"]
-NARROWED = {
-    "detectors_bccd": [
-        "dataset.reading.max_size=null"
-    ],  # shapes are rendered at their size  # seconds instead of minutes
+NARROWED = {  # seconds instead of minutes; shapes are rendered at their own size
+    "detectors_bccd": ["dataset.reading.max_size=null"],
     "audio_ghost_efficientnet_v2": SMALL_GHOST,
     "audio_ghost_efficientnet_v2_literal": SMALL_GHOST,
     "audio_losses": SMALL_GHOST,

@@ -3,9 +3,9 @@
 from ghostexp.data.audio import audio_folder, esc50, fsdd, speech_commands, tones
 from ghostexp.data.audio_augment import AudioAugment, SpecAugment
 from ghostexp.data.augment import Augment
-from ghostexp.data.datamodule import ClassificationData, Source
 from ghostexp.data.boxes import DetectionSet, Record, rescale
 from ghostexp.data.coco import CocoFiles
+from ghostexp.data.datamodule import ClassificationData, Source
 from ghostexp.data.detection import DetectionData
 from ghostexp.data.detection_sets import (
     coco_detection,

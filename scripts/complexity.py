@@ -106,11 +106,12 @@ def report(cfg: DictConfig, options: argparse.Namespace) -> None:
 
 def print_backbone(console: Console, body: nn.Module, settings: dict[str, Any]) -> None:
     """The backbone alone at the size of ImageNet's images, for which the papers print its cost."""
-    cost = describe_network(body, (3, BACKBONE_SIDE, BACKBONE_SIDE))
+    shape = (3, BACKBONE_SIDE, BACKBONE_SIDE)
+    cost = describe_network(body, shape)
     factory = settings["_target_"].rpartition(".")[2]
     size = f"{BACKBONE_SIDE}x{BACKBONE_SIDE}"
     console.print(totals_table(cost, None, f"Backbone alone: {factory}, {size}"))
-    published = find_published_costs(factory, settings, BACKBONE_SIDE)
+    published = find_published_costs(factory, settings, shape)
     if published:
         console.print(published_table(cost, published))
 

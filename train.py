@@ -5,12 +5,12 @@ import sys
 import hydra
 from omegaconf import DictConfig
 
-from ghostexp import cli
+from ghostexp.config import cli
 
 
 @hydra.main(version_base="1.3", config_path=str(cli.CONFIG_FOLDER), config_name="train")
 def main(cfg: DictConfig) -> float | None:
-    from ghostexp.experiment import run  # torch and Lightning load when a run starts
+    from ghostexp.runs.experiment import run  # torch and Lightning load when a run starts
 
     return run(cfg)
 

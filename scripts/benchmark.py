@@ -25,10 +25,10 @@ from rich.table import Table
 
 from ghostexp.analysis.benchmark import Batch, Timing, interleave, seconds_a_batch, seconds_a_step
 from ghostexp.analysis.layer_latency import LayerTiming, faster_layers, time_layers
-from ghostexp.build import Parts, build_parts, users_mistakes
-from ghostexp.callbacks import Throughput
-from ghostexp.cli import UserError, compose_config
-from ghostexp.experiment import describe_device
+from ghostexp.config.build import Parts, build_parts, users_mistakes
+from ghostexp.config.cli import UserError, compose_config
+from ghostexp.runs.experiment import describe_device
+from ghostexp.training.callbacks import Throughput
 
 DEFAULTS = {
     "train": ["model=linear", "dataset=digits", "dataset.batch_size=4", "trainer.max_epochs=2"],

@@ -30,9 +30,9 @@ from ghostexp.analysis.complexity_report import (
     totals_table,
 )
 from ghostexp.analysis.published_costs import find_published_costs
-from ghostexp.audit import audit
-from ghostexp.build import build_network, input_shape, users_mistakes
-from ghostexp.cli import CONFIG_FOLDER, UserError, compose_config
+from ghostexp.config.audit import audit
+from ghostexp.config.build import build_network, input_shape, users_mistakes
+from ghostexp.config.cli import CONFIG_FOLDER, UserError, compose_config
 from ghostexp.models import ConversionRow, plan_conversion
 
 PLAN_ARGUMENTS = ("ratio", "cheap_kernel_size", "skip", "only", "inner_norm")

@@ -25,9 +25,9 @@ from ghostexp.analysis.embeddings import (
     verification_pairs,
     write_projector,
 )
-from ghostexp.build import Parts, users_mistakes
-from ghostexp.cli import UserError
-from ghostexp.experiment import load_run
+from ghostexp.config.build import Parts, users_mistakes
+from ghostexp.config.cli import UserError
+from ghostexp.runs.experiment import load_run
 
 DPI = 150
 

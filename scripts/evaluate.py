@@ -11,8 +11,8 @@ from pathlib import Path
 
 from rich.console import Console
 
-from ghostexp.cli import UserError
-from ghostexp.evaluate import (
+from ghostexp.config.cli import UserError
+from ghostexp.runs.evaluate import (
     SPLITS,
     class_table,
     coco_table,
@@ -21,7 +21,7 @@ from ghostexp.evaluate import (
     precision_table,
     sentences,
 )
-from ghostexp.load import task_name
+from ghostexp.runs.load import task_name
 
 EVALUATIONS = {  # task -> evaluation, what is shown of it
     "ClassificationTask": (evaluate_run, [class_table]),

@@ -26,9 +26,9 @@ from ghostexp.analysis.feature_pictures import picture_ghosts, test_example
 from ghostexp.analysis.features import choose_layer, ghost_modules
 from ghostexp.analysis.ghost_copies import ghost_statistics, summarise
 from ghostexp.analysis.redundancy import KERNEL_SIZES, dense_convolutions, measure_redundancy
-from ghostexp.build import Parts, users_mistakes
-from ghostexp.cli import UserError
-from ghostexp.experiment import load_run
+from ghostexp.config.build import Parts, users_mistakes
+from ghostexp.config.cli import UserError
+from ghostexp.runs.experiment import load_run
 
 DEFAULT_IMAGES = {"statistics": 1000, "redundancy": 64}
 PAPERS_SHARE = "MSE <= 0.1, d=3"  # the kernel size of its experiments

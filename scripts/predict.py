@@ -15,10 +15,10 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from ghostexp.cli import UserError
-from ghostexp.detect import Detector, coco_results, picture_paths, write_results
-from ghostexp.load import task_name
-from ghostexp.predict import Prediction, Predictor
+from ghostexp.config.cli import UserError
+from ghostexp.runs.detect import Detector, coco_results, picture_paths, write_results
+from ghostexp.runs.load import task_name
+from ghostexp.runs.predict import Prediction, Predictor
 
 
 def main(arguments: list[str] | None = None) -> int:

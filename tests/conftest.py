@@ -7,7 +7,7 @@ import os
 import pytest
 from helpers import ROOT, SMALL
 
-from ghostexp import cli
+from ghostexp.config import cli
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # small tensors, and processes side by side
 

@@ -4,8 +4,8 @@ import pytest
 from helpers import ROOT
 from omegaconf import OmegaConf
 
-from ghostexp.audit import audit
-from ghostexp.cli import compose_config
+from ghostexp.config.audit import audit
+from ghostexp.config.cli import compose_config
 
 CONF = ROOT / "conf"
 NOT_GROUPS = {"hydra", "search"}  # a search is Hydra's: tests/test_launchers.py

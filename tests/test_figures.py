@@ -12,8 +12,8 @@ from omegaconf import OmegaConf
 from torch import nn
 
 from ghostexp.analysis.complexity import count_macs, count_params, count_thop, layer_table
-from ghostexp.build import build_network
-from ghostexp.cli import compose_config
+from ghostexp.config.build import build_network
+from ghostexp.config.cli import compose_config
 from ghostexp.layers.rep_ghost import fuse_branches
 
 CIFAR = (3, 32, 32)

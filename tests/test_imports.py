@@ -13,41 +13,13 @@ MAY_IMPORT = {  # first name below ghostexp -> what of ghostexp it may import be
     "data": {"download"},
     "tasks": set(),
     "results": set(),
-    "losses": set(),
-    "blocks": set(),
-    "optim": {"blocks"},
-    "finetune": {"blocks"},
-    "progressive": {"analysis"},
-    "callbacks": set(),
-    "loggers": set(),
-    "directories": set(),
     "models": {"download", "layers"},
     "analysis": {"layers"},
     "deploy": {"layers"},
-    "cli": {"directories"},
-    "audit": {"cli"},
-    "build": {"callbacks", "cli"},
-    "sweep": {"cli", "launch", "preflight", "results"},
-    "launch": {"cli", "results"},
-    "preflight": {"analysis", "audit", "build", "cli", "sweep"},
-    "experiment": {
-        "analysis",
-        "audit",
-        "build",
-        "callbacks",
-        "cli",
-        "load",
-        "ranks",
-        "results",
-        "sweep",
-    },  # fmt: skip
-    "ranks": {"build", "cli", "results"},
-    "load": {"audit", "build", "cli", "directories"},
-    "workers": {"cli", "sweep"},
-    "search": {"build", "cli", "launch"},
-    "evaluate": {"build", "cli", "experiment", "load", "results"},
-    "detect": {"analysis", "build", "cli", "data", "load", "results"},
-    "predict": {"build", "cli", "data", "load", "results"},
+    "training": {"analysis"},
+    "config": {"training"},
+    "sweeps": {"analysis", "config", "results"},
+    "runs": {"analysis", "config", "data", "results", "sweeps", "training"},
 }
 FILES = sorted(
     path for path in PACKAGE.rglob("*.py") if path.parent != PACKAGE or path.stem[0] != "_"
@@ -76,8 +48,7 @@ def test_nobody_imports_scripts(path):
 
 
 def test_cfg_stops_at_experiment():
-    readers = {"audit", "build", "preflight", "sweep", "experiment", "cli", "directories"}
-    readers |= {"workers", "search", "load", "ranks"}
+    readers = {"config", "sweeps", "runs"}
     readers.add("results")  # saved configs, as material of a report
     for path in FILES:
         part = path.relative_to(PACKAGE).parts[0].removesuffix(".py")

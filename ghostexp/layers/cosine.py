@@ -1,7 +1,7 @@
 """Cosine head: how far each class's direction is from the embedding's, for losses with a margin.
 
 "NormFace: L2 Hypersphere Embedding for Face Verification", Wang et al. 2017, section 3,
-https://arxiv.org/abs/1704.06369; ArcFace and Circle loss (ghostexp/losses.py) take its output.
+https://arxiv.org/abs/1704.06369; ArcFace and Circle loss (ghostexp/training/losses.py) take it.
 """
 
 import torch

@@ -18,8 +18,8 @@ Batch = tuple[Tensor, Tensor]
 class ClassificationTask(pl.LightningModule):
     """Trains `net` [N, C, H, W] -> logits [N, num_classes] on labels [N] or class shares [N, K].
 
-    `cosines` says that `net` gives cosines, for a `loss` from ghostexp/losses.py: evaluation takes
-    `loss.scale` times them as logits, without a margin.
+    `cosines` says that `net` gives cosines, for a `loss` from ghostexp/training/losses.py:
+    evaluation takes `loss.scale` times them as logits, without a margin.
     `optimizer`, `sched` and `param_groups` as in `ghostexp.tasks.optimisation`.
     """
 

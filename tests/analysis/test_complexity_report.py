@@ -27,8 +27,8 @@ from ghostexp.analysis.published_costs import (
     find_published_costs,
     printed_value,
 )
-from ghostexp.build import build_network
-from ghostexp.cli import compose_config
+from ghostexp.config.build import build_network
+from ghostexp.config.cli import compose_config
 from ghostexp.layers import GhostModule
 from ghostexp.models import ghost_resnet56
 

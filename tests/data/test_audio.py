@@ -12,9 +12,9 @@ import torch
 from helpers import ROOT
 from omegaconf import OmegaConf
 
-from ghostexp.audit import audit
-from ghostexp.build import build
-from ghostexp.cli import UserError, compose_config
+from ghostexp.config.audit import audit
+from ghostexp.config.build import build
+from ghostexp.config.cli import UserError, compose_config
 from ghostexp.data.tones import CLASS_NAMES
 
 SPEAKERS = ["anna", "bert", "carl", "dora", "emil", "fred"]

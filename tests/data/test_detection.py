@@ -14,9 +14,9 @@ from PIL import Image
 from torch import nn
 from torchvision.transforms import v2
 
-from ghostexp.audit import audit
-from ghostexp.build import build
-from ghostexp.cli import UserError, compose_config
+from ghostexp.config.audit import audit
+from ghostexp.config.build import build
+from ghostexp.config.cli import UserError, compose_config
 from ghostexp.data import CocoFiles, Reading, coco_json, rescale
 
 # torch 2.15 warns of what Lightning 2.6 calls

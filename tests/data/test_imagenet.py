@@ -9,9 +9,9 @@ from PIL import Image
 from torchvision.datasets import ImageFolder
 from torchvision.transforms import v2
 
-from ghostexp.audit import audit
-from ghostexp.build import build
-from ghostexp.cli import UserError, compose_config
+from ghostexp.config.audit import audit
+from ghostexp.config.build import build
+from ghostexp.config.cli import UserError, compose_config
 from ghostexp.data import FileTransforms
 
 SIZE = 32

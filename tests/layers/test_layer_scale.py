@@ -3,7 +3,7 @@
 import torch
 
 from ghostexp.layers.layer_scale import LayerScale2d
-from ghostexp.optim import parameter_groups
+from ghostexp.training.optim import parameter_groups
 
 
 def test_each_channel_has_its_factor():

@@ -6,9 +6,9 @@ import pytest
 import torch
 from torch import nn
 
-from ghostexp.audit import audit
-from ghostexp.build import build_network
-from ghostexp.cli import CONFIG_FOLDER, UserError, compose_config
+from ghostexp.config.audit import audit
+from ghostexp.config.build import build_network
+from ghostexp.config.cli import CONFIG_FOLDER, UserError, compose_config
 from ghostexp.layers import GhostModule
 from ghostexp.models import convert_to_ghost, plan_conversion
 

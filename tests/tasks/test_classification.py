@@ -8,9 +8,9 @@ import torch
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
-from ghostexp.losses import ArcFace
-from ghostexp.optim import constant, cosine, parameter_groups
 from ghostexp.tasks import ClassificationTask
+from ghostexp.training.losses import ArcFace
+from ghostexp.training.optim import constant, cosine, parameter_groups
 
 
 def make_task(net, *, num_classes=3, sched=None, loss=None, **options):

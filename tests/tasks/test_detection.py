@@ -13,12 +13,12 @@ from pycocotools.cocoeval import COCOeval
 from torch import nn
 from torch.utils.data import DataLoader
 
-from ghostexp.detect import coco_results, write_results
 from ghostexp.models.detection import retinanet_ghostnet
 from ghostexp.models.ghostnet import ghostnet
-from ghostexp.optim import constant, parameter_groups
+from ghostexp.runs.detect import coco_results, write_results
 from ghostexp.tasks import DetectionTask
 from ghostexp.tasks.detection import COCO_METRICS
+from ghostexp.training.optim import constant, parameter_groups
 
 NAMES = ["cat", "traffic light", "dog", "never seen"]
 CATEGORY_IDS = [3, 17, 20, 90]

@@ -1,0 +1,168 @@
+"""From a composed config to the objects of a training: datamodule, task, trainer."""
+
+import inspect
+import logging
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import hydra.utils
+import pytorch_lightning as pl
+import torch
+from hydra.errors import InstantiationException
+from omegaconf import DictConfig
+from pytorch_lightning.callbacks import ModelCheckpoint
+
+from ghostexp.config.cli import UserError, did_you_mean
+from ghostexp.training.callbacks import AtomicCheckpointIO, Checks
+
+log = logging.getLogger(__name__)
+
+# Lightning 2.6 beside torch 2.15, of which users can change nothing
+warnings.filterwarnings("ignore", ".*LeafSpec", FutureWarning)
+warnings.filterwarnings("ignore", "Checkpoint directory .* exists and is not empty")  # resuming
+warnings.filterwarnings("ignore", "Precision bf16-mixed is not supported by the model summary")
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What a config builds: data, the task around the network, and what trains it."""
+
+    datamodule: pl.LightningDataModule
+    task: pl.LightningModule
+    trainer: pl.Trainer
+
+
+def build_parts(cfg: DictConfig) -> Parts:
+    """Everything a training needs, checked against each other before any data loads."""
+    pl.seed_everything(cfg.seed, workers=True, verbose=False)
+    datamodule = build(cfg.dataset, "dataset")
+    task = build(
+        cfg.task,
+        "task",
+        net=build_network(cfg),
+        optimizer=build(cfg.optimizer, "optimizer"),
+        sched=build(cfg.sched, "sched"),
+    )
+    _check_detection(datamodule, task)
+    if "param_groups" in cfg.task:
+        with users_mistakes("task.param_groups"):
+            task.param_groups(task.net)  # what the optimizer would say after the data has loaded
+    callbacks = _build_callbacks(cfg, datamodule, task)
+    trainer = build(
+        cfg.trainer,
+        "trainer",
+        precision=resolve_precision(cfg.trainer.precision),
+        callbacks=callbacks,
+        logger=[build(node, f"logger.{name}") for name, node in _nodes(cfg.get("logger"))],
+        default_root_dir=str(cfg.run_dir),
+        plugins=[AtomicCheckpointIO()],
+    )
+    for callback in callbacks:
+        if isinstance(callback, Checks):
+            with users_mistakes("callbacks"):
+                callback.check(trainer, task, datamodule)
+    return Parts(datamodule, task, trainer)
+
+
+def build_network(cfg: DictConfig) -> torch.nn.Module:
+    """The bare network of the config, initialised from its seed."""
+    torch.manual_seed(cfg.seed)
+    return build(cfg.model, "model")
+
+
+def input_shape(cfg: DictConfig) -> tuple[int, int, int]:
+    """Shape of an example as the network sees it, (C, H, W); its data need not be there.
+
+    Of images it is what the config says, also where the data set has no images of that size.
+    """
+    if "image_size" in cfg.dataset:
+        return cfg.dataset.in_channels, cfg.dataset.image_size, cfg.dataset.image_size
+    return build(cfg.dataset, "dataset").input_shape
+
+
+def build(node: DictConfig, path: str, **arguments: Any) -> Any:
+    """Instantiate a config node with plain containers; `arguments` are objects the code adds."""
+    with users_mistakes(path):
+        return hydra.utils.instantiate(node, _convert_="all", **arguments)
+
+
+@contextmanager
+def users_mistakes(path: str) -> Iterator[None]:
+    """Turn the ValueError of a component into one sentence that names the config's node."""
+    try:
+        yield
+    except InstantiationException as error:
+        if isinstance(error.__cause__, ValueError | OSError):
+            raise UserError(f"{path}: {error.__cause__}") from error
+        raise
+    except (ValueError, OSError) as error:
+        raise UserError(f"{path}: {error}") from error
+
+
+def resolve_precision(precision: str) -> str:
+    """`auto` is bf16 where the device computes in it (AVX512-BF16 or AMX on a CPU), else 32 bit."""
+    if precision != "auto":
+        return precision
+    if torch.cuda.is_available():
+        fast = torch.cuda.is_bf16_supported(including_emulation=False)
+    else:
+        fast = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+    return "bf16-mixed" if fast else "32-true"
+
+
+def _check_detection(datamodule: pl.LightningDataModule, task: pl.LightningModule) -> None:
+    """A detector, boxes and the task of detection go together."""
+    are_for_it = {
+        "model": "targets" in inspect.signature(task.net.forward).parameters,
+        "dataset": hasattr(type(datamodule), "category_ids"),
+        "task": "test/map" in task.logged_metrics,
+    }
+    those = [name for name, is_for_it in are_for_it.items() if is_for_it]
+    if those and len(those) < len(are_for_it):
+        others = [name for name in are_for_it if name not in those]
+        raise UserError(
+            f"{' and '.join(those)} of this config {'is' if len(those) == 1 else 'are'} for"
+            f" detection, but not {' and '.join(others)}: choose a detector, a data set with boxes,"
+            f" task=detection and callbacks=detection"
+        )
+
+
+def _build_callbacks(
+    cfg: DictConfig, datamodule: pl.LightningDataModule, task: pl.LightningModule
+) -> list[pl.Callback]:
+    _check_monitor("sched", cfg.sched, datamodule, task)
+    callbacks = []
+    for name, node in _nodes(cfg.get("callbacks")):
+        callback = build(node, f"callbacks.{name}")
+        if isinstance(callback, ModelCheckpoint) and _lacks_validation(node, datamodule):
+            log.info("no validation split: no %s.ckpt, the last epoch is reported", name)
+            continue
+        _check_monitor(f"callbacks.{name}", node, datamodule, task)
+        callbacks.append(callback)
+    return callbacks
+
+
+def _check_monitor(
+    path: str, node: DictConfig, datamodule: pl.LightningDataModule, task: pl.LightningModule
+) -> None:
+    monitor = node.get("monitor")
+    if monitor is None:
+        return
+    if monitor not in task.logged_metrics:
+        near = did_you_mean(monitor, task.logged_metrics)
+        raise UserError(f"{path}.monitor={monitor}: the task logs no such metric{near}")
+    if _lacks_validation(node, datamodule):
+        raise UserError(
+            f"{path}.monitor={monitor} needs a validation split: set dataset.val_split above 0"
+        )
+
+
+def _lacks_validation(node: DictConfig, datamodule: pl.LightningDataModule) -> bool:
+    return str(node.get("monitor")).startswith("val/") and not datamodule.has_validation
+
+
+def _nodes(group: DictConfig | None) -> list[tuple[str, DictConfig]]:
+    return [(str(name), node) for name, node in (group or {}).items() if node is not None]

@@ -1,0 +1,85 @@
+"""The command line's manners: a user's slip gives one sentence and exit code 1, no stack trace."""
+
+import difflib
+import os
+import sys
+import warnings
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+from hydra import compose, initialize_config_dir
+from hydra.errors import HydraException, MissingConfigException
+from omegaconf import DictConfig
+from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
+
+from ghostexp.config.directories import register_resolvers
+
+CONFIG_FOLDER = Path(__file__).resolve().parents[2] / "conf"
+
+
+class UserError(ValueError):
+    """A mistake of the user's, told in one sentence."""
+
+
+def call(main: Callable[[], None]) -> int:
+    """Run a Hydra application; return the exit code."""
+    os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # errors come here instead of Hydra's printer
+    prepare_process()
+    try:
+        main()
+    except UserError as error:
+        return _complain(str(error))
+    except (HydraException, OmegaConfBaseException) as error:
+        return _complain(explain(error))
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return 130
+    return 0
+
+
+def prepare_process() -> None:
+    """What has to be in place before Hydra composes, here and in the workers of a sweep."""
+    register_resolvers()
+    # our launcher presets bear the plugins' names, and Hydra 1.3 holds them against their schemas
+    warnings.filterwarnings("ignore", r"\s*'hydra/launcher/\w+' is validated against ConfigStore")
+
+
+def compose_config(overrides: list[str]) -> DictConfig:
+    """The config that train.py would get with `overrides`, for scripts and tests."""
+    register_resolvers()
+    try:
+        with initialize_config_dir(str(CONFIG_FOLDER), version_base="1.3"):
+            cfg = compose("train", overrides)
+    except (HydraException, OmegaConfBaseException) as error:
+        raise UserError(explain(error)) from error
+    return cfg
+
+
+def explain(error: Exception) -> str:
+    """One sentence for an error that Hydra or OmegaConf raised while it composed the config."""
+    cause = error.__cause__
+    if isinstance(error, MissingConfigException):
+        return _unknown_choice(error)
+    if isinstance(cause, ConfigKeyError | ConfigAttributeError) and cause.parent_node is not None:
+        known = [str(key) for key in cause.parent_node]
+        return f"{error.args[0].splitlines()[0]} No such key{did_you_mean(str(cause.key), known)}"
+    return " ".join(str(cause or error).split())
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """`; did you mean X?` for the known word nearest to `word`, or all of them where none is."""
+    names = sorted(known)
+    near = difflib.get_close_matches(word, names, n=1, cutoff=0.6)
+    return f"; did you mean {near[0]}?" if near else f"; there is {', '.join(names)}"
+
+
+def _unknown_choice(error: MissingConfigException) -> str:
+    if not error.missing_cfg_file or not error.options:
+        return " ".join(str(error).split())
+    group, _, choice = error.missing_cfg_file.rpartition("/")
+    return f"{group}={choice}: no such choice{did_you_mean(choice, error.options)}"
+
+
+def _complain(sentence: str) -> int:
+    print(f"error: {sentence}", file=sys.stderr)
+    return 1

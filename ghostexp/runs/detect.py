@@ -1,0 +1,119 @@
+"""Objects in image files by a trained detector: boxes, pictures and COCO results JSON.
+
+Its run's folder says network, reading of files, class names and category ids.
+"""
+
+import json
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ghostexp.analysis.box_pictures import DPI, above, annotate, detect
+from ghostexp.config.build import build
+from ghostexp.config.cli import UserError
+from ghostexp.data.folder import EXTENSIONS
+from ghostexp.results.record import read_record
+from ghostexp.runs.load import load_network
+
+Target = dict[str, Tensor]
+
+
+@dataclass(frozen=True)
+class Detections:
+    """Objects of one file, best first: boxes [n, 4] xyxy in its pixels, labels [n], scores [n].
+
+    `image` [3, H, W] is what the detector saw, `seen` its boxes there.
+    """
+
+    file: Path
+    found: Target
+    image: Tensor
+    seen: Target
+
+
+class Detector:
+    """The detector of the run in `directory`, on a GPU if there is one, in 32 bit."""
+
+    def __init__(self, directory: Path) -> None:
+        cfg, net = load_network(directory)
+        known = (read_record(directory) or {}).get("dataset")
+        if known is None:
+            raise UserError(f"{directory} has no record with class names")
+        self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        self.net = net.to(self.device, memory_format=torch.channels_last)
+        self.load_file = build(cfg.dataset, "dataset").load_file
+        self.class_names: list[str] = known["class_names"]
+        self.category_ids: list[int] = known["category_ids"]
+
+    def find(self, paths: list[Path]) -> list[Path]:
+        """Files as they are given, folders as the images below them; an empty folder stays."""
+        found = []
+        for path in paths:
+            below = [p for p in sorted(path.rglob("*")) if p.suffix.lower() in EXTENSIONS]
+            found += below or [path]
+        return found
+
+    def detect(self, paths: list[Path], *, complain: Callable[[str], None]) -> Iterator[Detections]:
+        """Detections of each file, in order; `complain` is told of what cannot be read."""
+        for path in paths:
+            try:
+                image, size = self.load_file(path)
+            except ValueError as error:
+                complain(str(error))
+                continue
+            (seen,) = detect(self.net, [image.to(self.device)])
+            height, width = image.shape[1:]
+            scale = torch.tensor([size[0] / width, size[1] / height] * 2)
+            yield Detections(path, seen | {"boxes": seen["boxes"] * scale}, image, seen)
+
+    def describe(self, detections: Detections, min_score: float) -> dict[str, Any]:
+        """{"file", "detections": [{"class", "score", "box"}, ...]}, best first; box xyxy."""
+        found = above(detections.found, min_score)
+        rows = zip(*(found[key].tolist() for key in ("labels", "scores", "boxes")), strict=True)
+        listed = [
+            {"class": self.class_names[label - 1], "score": score, "box": box}
+            for label, score, box in rows
+        ]
+        return {"file": str(detections.file), "detections": listed}
+
+    def draw(self, detections: Detections, min_score: float, path: Path) -> None:
+        """Write the image as the detector saw it, with its boxes, to the PNG file `path`."""
+        figure = annotate(detections.image, above(detections.seen, min_score), self.class_names)
+        figure.savefig(path, dpi=DPI)
+
+
+def coco_results(
+    image_id: int, found: Target, category_ids: list[int]
+) -> list[dict[str, int | float | list[float]]]:
+    """Detections of one image as entries of COCO's results format, box (left, top, width, height).
+
+    https://cocodataset.org/#format-results
+    """
+    left, top, right, bottom = found["boxes"].double().unbind(dim=1)
+    boxes = torch.stack([left, top, right - left, bottom - top], dim=1).tolist()
+    labels, scores = found["labels"].tolist(), found["scores"].tolist()
+    return [
+        {"image_id": image_id, "category_id": category_ids[label - 1], "bbox": box, "score": score}
+        for label, box, score in zip(labels, boxes, scores, strict=True)
+    ]
+
+
+def write_results(path: Path, entries: Iterable[dict[str, Any]]) -> None:
+    """COCO results JSON."""
+    path.write_text(json.dumps(list(entries), indent=1) + "\n")
+
+
+def picture_paths(folder: Path, files: list[Path]) -> list[Path]:
+    """A PNG in `folder` for each file, by its name, numbered where two share one."""
+    paths: list[Path] = []
+    for file in files:
+        stem, number = file.stem, 1
+        while (path := folder / f"{stem}.png") in paths:
+            number += 1
+            stem = f"{file.stem}_{number}"
+        paths.append(path)
+    return paths

@@ -1,0 +1,93 @@
+"""The processes of one run on several devices (trainer=ddp).
+
+Rank 0 is the process that the user started: it alone decides, writes and reports. Lightning starts
+the others when the fit begins, by repeating the command line with the run's folder added. They find
+everything else there: the config, and in the running record what rank 0 goes on from.
+"""
+
+import logging
+import os
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytorch_lightning as pl
+from omegaconf import OmegaConf
+from pytorch_lightning.strategies.launchers import _SubprocessScriptLauncher
+from pytorch_lightning.utilities import rank_zero_only
+
+from ghostexp.config.build import Parts, build_parts
+from ghostexp.config.cli import UserError
+from ghostexp.results import record as records
+
+Train = Callable[[Parts, records.Record, Path | None], None]
+
+
+def is_further() -> bool:
+    """Whether this process is one that the run's first process started, by its environment."""
+    return rank_zero_only.rank > 0
+
+
+def join(directory: Path, train: Train) -> None:
+    """Train beside rank 0, which runs `directory`; if it goes wrong here first, close the record.
+
+    Rank 0 then meets a broken connection, or is killed with the others: neither says why.
+    """
+    record = _record_of_parent(directory)
+    if record is None:
+        raise UserError(
+            f"rank {rank_zero_only.rank} was not started by the process that runs {directory}:"
+            " trainer=ddp starts its own processes, with neither torchrun nor srun"
+        )
+    logging.disable(logging.WARNING)  # rank 0 says it
+    checkpoint = record["checkpoint"] and Path(record["checkpoint"])
+    try:
+        train(build_parts(OmegaConf.load(directory / ".hydra" / "config.yaml")), record, checkpoint)
+    except BaseException as error:
+        _close_record(directory, error)
+        raise
+
+
+def repeats_command(trainer: pl.Trainer) -> bool:
+    """Whether `trainer` starts further processes by repeating the command line."""
+    return trainer.world_size > 1 and isinstance(
+        trainer.strategy.launcher, _SubprocessScriptLauncher
+    )
+
+
+@contextmanager
+def ending_together(trainer: pl.Trainer, directory: Path) -> Iterator[None]:
+    """If rank 0 fails, end the other processes of its run, and name the one that failed first."""
+    try:
+        yield
+    except BaseException:
+        if trainer.strategy.launcher is not None:
+            trainer.strategy.launcher.kill(signal.SIGKILL)  # they may wait for this process forever
+        record = records.read_record(directory)
+        if record["status"] == "interrupted":
+            raise KeyboardInterrupt from None
+        if record["status"] == "failed":
+            error = record["error"]
+            raise ChildProcessError(f"{error['traceback']}{error['message']}") from None
+        raise
+
+
+def _close_record(directory: Path, error: BaseException) -> None:
+    record = _record_of_parent(directory)
+    if record is None:  # rank 0 is gone, or closed it: then the error here follows from that
+        return
+    record |= {"status": "interrupted", "ended": records.now()}
+    if isinstance(error, Exception):
+        told = records.describe_error(error)
+        told["message"] = f"rank {rank_zero_only.rank}: {told['message']}"
+        record |= {"status": "failed", "error": told}
+    records.write_record(directory, record)
+
+
+def _record_of_parent(directory: Path) -> records.Record | None:
+    """Record of `directory` if the process that started this one is running it."""
+    record = records.read_record(directory)
+    if record is None or record["status"] != "running" or record["pid"] != os.getppid():
+        return None
+    return record

@@ -1,0 +1,1 @@
+"""Many runs: the jobs of a multirun, checked first, skipped or gone on with."""

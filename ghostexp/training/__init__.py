@@ -1,0 +1,1 @@
+"""What a training needs besides a network: losses, schedules, callbacks, loggers."""

@@ -1,0 +1,73 @@
+"""Parameter groups, and the learning-rate schedules that torch lacks.
+
+The schedules are closed forms of the step count (`LambdaLR` with nothing but the count in its
+state), so a run that is resumed with more epochs follows the longer schedule from there on.
+"""
+
+from math import cos, pi
+from typing import Any
+
+from torch import nn
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LambdaLR
+
+from ghostexp.training.blocks import blocks
+
+
+def parameter_groups(net: nn.Module, *, decay_norm_and_bias: bool = True) -> list[dict[str, Any]]:
+    """Parameters of `net`, without decay on norm weights and biases if asked.
+
+    Those are the parameters of fewer than two dimensions. Frozen parameters are there too: the
+    optimizer passes over them for want of a gradient, and they may thaw in a later epoch.
+    """
+    parameters = list(net.parameters())
+    if decay_norm_and_bias:
+        return [{"params": parameters}]
+    return [
+        {"params": [each for each in parameters if each.ndim >= 2]},
+        {"params": [each for each in parameters if each.ndim < 2], "weight_decay": 0},
+    ]
+
+
+def layerwise_groups(
+    net: nn.Module, *, lr: float, layer_decay: float, decay_norm_and_bias: bool = True
+) -> list[dict[str, Any]]:
+    """`parameter_groups` of each block: the head learns at `lr`, every block before it slower.
+
+    A block that is k blocks before the head learns at lr * layer_decay ** k. Layer-wise
+    learning-rate decay of ELECTRA's fine-tuning, Clark et al. 2020,
+    https://arxiv.org/abs/2003.10555. `lr` must be the optimizer's own.
+    """
+    if not 0 < layer_decay <= 1:
+        raise ValueError(
+            f"layer_decay is the factor from block to block, in (0, 1], not {layer_decay}"
+        )
+    return [
+        {**group, "lr": lr * layer_decay**distance}
+        for distance, block in enumerate(reversed(blocks(net)))
+        for group in parameter_groups(block, decay_norm_and_bias=decay_norm_and_bias)
+        if group["params"]
+    ]
+
+
+def cosine(optimizer: Optimizer, total_steps: int, *, warmup: float = 0.0) -> LambdaLR:
+    """Half a cosine from the learning rate to zero in `total_steps`, after a linear rise.
+
+    SGDR, Loshchilov and Hutter 2017, eq. 5 with one cycle; `warmup` is the share of `total_steps`
+    that the rise takes. A step is whatever the scheduler counts: an epoch or a batch.
+    """
+    if not 0 <= warmup < 1:
+        raise ValueError(f"warmup is the share of the training that rises, in [0, 1), not {warmup}")
+    rise = round(warmup * total_steps)
+
+    def factor(step: int) -> float:
+        if step < rise:
+            return (step + 1) / (rise + 1)
+        return 0.5 * (1 + cos(pi * min(1.0, (step - rise) / (total_steps - rise))))
+
+    return LambdaLR(optimizer, factor)
+
+
+def constant(optimizer: Optimizer) -> LambdaLR:
+    """The optimizer's learning rate, unchanged."""
+    return LambdaLR(optimizer, lambda step: 1.0)

@@ -1,0 +1,204 @@
+"""A detector's run from its start to its predictions, through the app and the scripts."""
+
+import importlib.util
+import json
+
+import pytest
+import torch
+from helpers import ROOT, assert_same_weights, result
+from PIL import Image
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from ghostexp.analysis.complexity import training_outputs
+from ghostexp.analysis.complexity_report import activation_bytes
+from ghostexp.analysis.estimate import step_cost
+from ghostexp.config.build import build_network
+from ghostexp.config.cli import compose_config
+from ghostexp.models.detection import retinanet_ghostnet
+from ghostexp.models.ghostnet import ghostnet
+from ghostexp.runs.detect import coco_results, picture_paths
+from ghostexp.runs.load import load_run, saved_config
+
+TINY = (  # a run of seconds
+    "model=retinanet_ghostnet",
+    "model.backbone.width_mult=0.5",
+    "model.min_size=64",
+    "model.max_size=64",
+    "dataset=shapes",
+    "dataset.batch_size=2",
+    "task=detection",
+    "callbacks=detection",
+    "optimizer=adamw",
+    "sched=constant",
+    "trainer.max_epochs=1",
+    "trainer.precision=32-true",
+    "trainer.log_every_n_steps=1",
+    "trainer.limit_train_batches=2",
+    "trainer.limit_val_batches=2",
+    "trainer.limit_test_batches=2",
+    "callbacks.progress=null",
+    "callbacks.summary=null",
+)
+
+
+def script(name):
+    spec = importlib.util.spec_from_file_location(name, ROOT / "scripts" / f"{name}.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module.main
+
+
+def tiny_detector():
+    torch.manual_seed(0)
+    backbone = ghostnet(width_mult=0.5)
+    return retinanet_ghostnet(2, backbone=backbone, min_size=64, max_size=64)
+
+
+def test_a_run_from_start_to_predictions(app, tmp_path, capsys):
+    assert app(*TINY) == 0
+    (run,) = tmp_path.glob("outputs/train/*")
+    record = result(run)
+    assert record["selected"]["rule"] == "best val/map"
+    assert record["dataset"]["category_ids"] == [1, 2, 3]
+    assert record["network"]["macs"] > 1e6
+    assert {"test/map", "test/map_50", "train/loss_bbox_regression"} <= record["metrics"].keys()
+    assert (run / "detections.png").exists()
+
+    capsys.readouterr()
+    assert script("evaluate")([str(run)]) == 0  # the record's mAP again
+    said = capsys.readouterr().out
+    assert said.count("average ") == 12
+    assert "triangle" in said
+    assert ": equal" in said
+
+    assert app(f"resume={run}", "trainer.max_epochs=2") == 0
+    assert result(run)["epochs"] == 2
+    assert app(*TINY, "trainer.max_epochs=2", "name=undisturbed") == 0
+    (undisturbed,) = tmp_path.glob("outputs/undisturbed/*")
+    assert_same_weights(run, undisturbed)
+    tests = [key for key in record["metrics"] if key.startswith("test/")]
+    assert [result(run)["metrics"][key] for key in tests] == [
+        result(undisturbed)["metrics"][key] for key in tests
+    ]
+    assert pictures(run) == {"detections"}
+    predict(run, tmp_path, capsys)
+
+
+def pictures(run):
+    """Names of the pictures in TensorBoard's files."""
+    events = EventAccumulator(str(next(run.rglob("events.out.tfevents*")).parent))
+    return set(events.Reload().Tags()["images"])
+
+
+def predict(run, tmp_path, capsys):
+    """Boxes of a test image, of a larger file of it, and a file that is no image."""
+    _, parts = load_run(run)
+    data, net = parts.datamodule, parts.task.net.eval()
+    data.setup("test")
+    images, _ = next(iter(data.test_dataloader()))
+    picture = Image.fromarray((images[0] * 255).byte().permute(1, 2, 0).numpy())
+    (tmp_path / "photos").mkdir()
+    picture.save(tmp_path / "photos" / "a.png")
+    broken = tmp_path / "photos" / "b.png"
+    broken.write_bytes(b"no image")
+    with torch.no_grad():
+        (expected,) = net([images[0]])
+    capsys.readouterr()
+    folder = tmp_path / "found"
+    arguments = [str(run), str(tmp_path / "photos"), "--output", str(folder), "--min-score", "0"]
+    assert script("predict")(arguments) == 1
+    said = capsys.readouterr()
+    assert str(broken) in said.err
+    (line,) = [json.loads(line) for line in said.out.splitlines()]
+    assert [each["score"] for each in line["detections"]] == pytest.approx(
+        expected["scores"].tolist(), abs=1e-5
+    )
+    entries = json.loads((folder / "results.json").read_text())
+    assert len(entries) == len(line["detections"]) > 0
+    assert {entry["image_id"] for entry in entries} == {1}
+    left, top, right, bottom = line["detections"][0]["box"]
+    assert entries[0]["bbox"] == pytest.approx([left, top, right - left, bottom - top], abs=1e-4)
+    assert (folder / "a.png").exists()
+    assert script("predict")([str(run), str(broken), "--csv"]) == 1
+    assert "--csv is for classes" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("model", ["faster_rcnn_ghostnet", "retinanet_ghostnet"])
+def test_a_composed_detector_trains_its_whole_backbone(model):
+    sizes = ["model.min_size=64", "model.max_size=64", "model.backbone.width_mult=1.0"]
+    cfg = compose_config(["dataset=shapes", "task=detection", f"model={model}", *sizes])
+    net = build_network(cfg)
+    taps = [block[0].in_channels for block in net.backbone.fpn.inner_blocks]
+    assert taps == [24, 40, 112, 160][-len(taps) :]
+    training_outputs(net, torch.rand(2, 3, 64, 64)).sum().backward()
+    body = dict(net.backbone.body.named_parameters())
+    assert [name for name, p in body.items() if p.grad is None or not p.grad.any()] == []
+
+
+def test_a_loss_that_explodes_gives_one_sentence(app, capsys):
+    capsys.readouterr()
+    assert app(*TINY, "optimizer.lr=1e30", "trainer.limit_train_batches=4") == 1
+    said = capsys.readouterr()
+    assert "is not finite" in said.out + said.err
+    assert "Traceback" not in said.out + said.err
+
+
+@pytest.mark.parametrize(
+    ("overrides", "sentence"),
+    [
+        (["model=linear"], "dataset and task of this config are for detection, but not model"),
+        (["dataset=digits"], "model and task of this config are for detection, but not dataset"),
+        (["callbacks=default"], "callbacks.best.monitor=val/acc: the task logs no such metric"),
+        (["model.anchor_sizes=[8]"], "model: anchor_sizes are five sizes above 0"),
+        (
+            ["trainer.max_epochs=2", "+trainer.check_val_every_n_epoch=3"],
+            "trainer.check_val_every_n_epoch is 3 of trainer.max_epochs=2: no epoch would",
+        ),
+        (["model.heads.convs=9"], "model: convs is at most 4, not 9"),
+        (["model.backbone.width_mult=0"], "model: width_mult must be above 0, not 0"),
+    ],
+)
+def test_a_slip_gives_one_sentence(app, capfd, overrides, sentence):
+    groups = {override.split("=")[0] for override in overrides}
+    tiny = [each for each in TINY if each.split("=")[0] not in groups]
+    if "model=linear" in overrides:
+        tiny = [each for each in tiny if not each.startswith("model.")]
+    assert app(*tiny, *overrides) == 1
+    said = "".join(capfd.readouterr())
+    assert sentence in said
+    assert "Traceback" not in said
+
+
+def test_a_run_needs_no_start_weights_any_more(tmp_path):
+    folder = tmp_path / ".hydra"
+    folder.mkdir()
+    text = "model: {backbone: {_target_: ghostexp.models.ghostnet.ghostnet, weights: gone.pth}}"
+    (folder / "config.yaml").write_text(f"{text}\nrun_dir: x\n")
+    assert saved_config(tmp_path).model.backbone.weights is None
+
+
+def test_coco_results_have_corner_and_size_and_the_data_sets_ids():
+    found = {
+        "boxes": torch.tensor([[10.0, 20, 40, 60], [0.0, 0, 8, 9]]),
+        "labels": torch.tensor([2, 1]),
+        "scores": torch.tensor([0.75, 0.5]),
+    }
+    assert coco_results(7, found, [3, 90]) == [
+        {"image_id": 7, "category_id": 90, "bbox": [10, 20, 30, 40], "score": 0.75},
+        {"image_id": 7, "category_id": 3, "bbox": [0, 0, 8, 9], "score": 0.5},
+    ]
+
+
+def test_pictures_of_files_of_one_name_do_not_overwrite_each_other(tmp_path):
+    files = [tmp_path / "x" / "a.jpg", tmp_path / "y" / "a.png", tmp_path / "b.jpg"]
+    names = [path.name for path in picture_paths(tmp_path, files)]
+    assert names == ["a.png", "a_2.png", "b.png"]
+
+
+def test_a_detectors_training_step_is_costed():
+    net = tiny_detector()
+    assert training_outputs(net, torch.rand(2, 3, 64, 64)).shape == (2,)  # its two losses
+    per_image = activation_bytes(net, (3, 64, 64))
+    cost = step_cost(net, (3, 64, 64), batch_size=2, bf16=False)
+    assert per_image > 64 * 64 * 3 * 4
+    assert cost.activation_bytes > 1.5 * per_image

@@ -1,0 +1,175 @@
+"""Sweeps in other processes, and searches: the same rules as one job after the other."""
+
+import os
+import subprocess
+import sys
+from importlib.util import find_spec
+
+import pytest
+from helpers import ROOT, result
+from joblib import cpu_count
+from omegaconf import OmegaConf
+
+from ghostexp.runs.experiment import objective
+from ghostexp.sweeps.search import open_study
+from ghostexp.sweeps.workers import EXTRAS, threads_of_a_job
+
+TINY = ("model=linear", "dataset.image_size=8", "debug=fast")
+LAUNCHERS = {
+    "joblib": "hydra_joblib_launcher",
+    "submitit_local": "hydra_submitit_launcher",
+    "ray": "hydra_ray_launcher",
+}
+TARGETS = {
+    "joblib": "hydra_plugins.hydra_joblib_launcher.joblib_launcher.JoblibLauncher",
+    "local": "hydra_plugins.hydra_submitit_launcher.submitit_launcher.LocalLauncher",
+    "slurm": "hydra_plugins.hydra_submitit_launcher.submitit_launcher.SlurmLauncher",
+    "ray": "hydra_plugins.hydra_ray_launcher.ray_launcher.RayLauncher",
+    "basic": "hydra._internal.core_plugins.basic_launcher.BasicLauncher",
+}
+
+
+def installed(plugin):
+    try:
+        return find_spec(f"hydra_plugins.{plugin}") is not None
+    except ModuleNotFoundError:  # no plugin at all
+        return False
+
+
+def needs(plugin):
+    reason = f"needs the extra: pip install 'ghostexp[{EXTRAS[plugin]}]'"
+    return pytest.mark.skipif(not installed(plugin), reason=reason)
+
+
+def train(folder, *arguments):
+    """train.py as a user starts it, with all cores to divide; its exit code and output."""
+    environment = {**os.environ, "PYTHONWARNINGS": "default", "RAY_USAGE_STATS_ENABLED": "0"}
+    environment.pop("OMP_NUM_THREADS", None)
+    done = subprocess.run(
+        [sys.executable, ROOT / "train.py", *arguments],
+        capture_output=True, text=True, cwd=folder, env=environment, timeout=300,
+    )  # fmt: skip
+    return done.returncode, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize(
+    "launcher", [pytest.param(k, marks=needs(v)) for k, v in LAUNCHERS.items()]
+)
+def test_a_sweep_in_other_processes_keeps_the_rules(tmp_path, launcher):
+    command = ["-m", *TINY, f"hydra/launcher={launcher}", "seed=0,1"]
+    if launcher == "submitit_local" and cpu_count() == 1:
+        command.append("hydra.sweeper.max_batch_size=1")
+    code, said = train(tmp_path, *command)
+    assert code == 0, said
+    assert "validated against ConfigStore" not in said
+    folder = tmp_path / "outputs" / "train"
+    before = {seed: result(folder / f"seed={seed}") for seed in (0, 1)}
+    for seed, record in before.items():
+        assert (record["status"], record["seed"]) == ("finished", seed)
+        assert record["swept"] == {"seed": seed}
+        assert record["command"].endswith("seed=0,1")
+        threads = 1 if launcher == "ray" else max(1, cpu_count() // 2)
+        assert record["device"].endswith(f" {threads} threads") or "cuda" in record["device"]
+        assert record["pid"] != os.getpid()
+        assert (folder / ".sweep" / f"seed={seed}.yaml").exists()
+
+
+@needs("hydra_joblib_launcher")
+def test_in_other_processes_failures_stay_alone_and_finished_jobs_are_skipped(tmp_path):
+    command = ["-m", *TINY, "hydra/launcher=joblib", "optimizer.lr=0.1,-1"]
+    code, said = train(tmp_path, *command)
+    assert code == 1
+    assert "Invalid learning rate: -1" in said
+    good, bad = (tmp_path / "outputs" / "train" / f"optimizer.lr={lr}" for lr in (0.1, -1))
+    before, failed = result(good), result(bad)
+    assert (before["status"], failed["status"]) == ("finished", "failed")
+    code, said = train(tmp_path, *command)
+    assert code == 1
+    assert result(good) == before
+    assert result(bad)["pid"] != failed["pid"]
+
+
+def sweep_config(launcher, *, seeds="0,1,2,3", **values):
+    sweeper = {"_target_": "BasicSweeper", "max_batch_size": None, "params": {"seed": seeds}}
+    node = {"_target_": TARGETS[launcher], **values}
+    hydra = {"launcher": node, "sweeper": sweeper, "overrides": {"task": []}}
+    return OmegaConf.create({"hydra": hydra})
+
+
+@pytest.mark.parametrize(
+    ("config", "cores", "threads"),
+    [
+        (sweep_config("basic"), 8, None),
+        (sweep_config("joblib", n_jobs=-1), 8, 2),  # four jobs
+        (sweep_config("joblib", n_jobs=3), 8, 2),
+        (sweep_config("joblib", n_jobs=2, seeds="0,1"), 2, 1),
+        (sweep_config("local"), 9, 2),
+        (sweep_config("slurm", cpus_per_task=5), 2, 5),
+        (sweep_config("ray", ray={"remote": {"num_cpus": 3}}), 8, 3),
+    ],
+)
+def test_jobs_at_work_at_once_share_the_cores(monkeypatch, config, cores, threads):
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    monkeypatch.setattr("ghostexp.sweeps.workers.effective_n_jobs", lambda n: n if n > 0 else cores)
+    assert threads_of_a_job(config, cores) == threads
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    assert threads_of_a_job(config, cores) == (None if threads is None else 1)
+
+
+@pytest.mark.parametrize(
+    ("config", "sentence"),
+    [
+        (sweep_config("joblib", n_jobs=3), "n_jobs=3 is more than the 2 cores"),
+        (sweep_config("local"), "starts all 4 jobs at once, more than the 2 cores"),
+    ],
+)
+def test_more_jobs_than_cores_are_refused(config, sentence):
+    with pytest.raises(ValueError, match=sentence):
+        threads_of_a_job(config, 2)
+
+
+@pytest.mark.parametrize(
+    ("argument", "plugin"),
+    [("hydra/launcher=ray", "hydra_ray_launcher"), ("search=optuna", "hydra_optuna_sweeper")],
+)
+def test_a_missing_extra_is_named(app, monkeypatch, capfd, argument, plugin):
+    monkeypatch.setattr("ghostexp.sweeps.workers.find_spec", lambda name: None)
+    assert app("-m", *TINY, argument, "seed=0,1") == 1
+    assert f"pip install 'ghostexp[{EXTRAS[plugin]}]'" in "".join(capfd.readouterr())
+
+
+def test_the_objective_is_the_validation_metric_of_the_selected_epoch():
+    metrics = {"val/acc": 0.8, "test/acc": 0.7}
+    assert objective({"metrics": metrics, "best": {"val/acc": 0.9}}) == 0.9
+    assert objective({"metrics": metrics}) == 0.8
+    assert objective({"metrics": {"test/acc": 0.7}}) is None
+
+
+@needs("hydra_optuna_sweeper")
+def test_a_search_goes_on_where_it_was_killed(tmp_path):
+    command = ["search=optuna", *TINY[1:]]  # the search varies the ratio of a Ghost network
+    code, said = train(tmp_path, *command, "hydra.sweeper.n_trials=2")
+    assert code == 0, said
+    storage = f"sqlite:///{tmp_path}/outputs/search/search.db"
+    sweeper = {"study_name": "search", "storage": storage, "direction": "maximize"}
+    config = OmegaConf.create({"hydra": {"sweeper": sweeper}})
+    study = open_study(config)
+    assert [trial.state.name for trial in study.trials] == ["COMPLETE"] * 2
+    folders = sorted(path.parent for path in tmp_path.glob("outputs/search/*/result.json"))
+    values = sorted(objective(result(folder)) for folder in folders)
+    assert values == sorted(trial.value for trial in study.trials)
+    killed = study.ask()  # as a killed launch leaves it
+    killed.suggest_loguniform("optimizer.lr", 0.005, 0.2)
+    code, said = train(tmp_path, *command, "hydra.sweeper.n_trials=3")
+    assert code == 0, said
+    trials = open_study(config).trials
+    assert [t.state.name for t in trials] == ["COMPLETE", "COMPLETE", "FAIL", "COMPLETE"]
+    assert trials[3].params["optimizer.lr"] == killed.params["optimizer.lr"]
+    assert len({trial.params["optimizer.lr"] for trial in trials}) == 3
+
+
+@needs("hydra_optuna_sweeper")
+def test_a_search_without_validation_is_refused(app, tmp_path, capfd):
+    assert app("search=optuna", *TINY, "dataset.val_split=0") == 1
+    assert "set dataset.val_split above 0" in "".join(capfd.readouterr())
+    assert not (tmp_path / "outputs").exists()

@@ -1,0 +1,48 @@
+"""The check of a whole sweep before its first job."""
+
+import pytest
+from helpers import SMALL
+
+
+def test_one_bad_grid_point_stops_all_before_the_first_job(app, tmp_path, capfd):
+    grid = ("model=ghost_resnet56", "model.ratio=2,17,30")
+    assert app("-m", *SMALL[1:], *grid) == 1
+    said = "".join(capfd.readouterr())
+    assert "2 of 3 jobs cannot run, so none was started" in said
+    assert "model.ratio=17: model: " in said
+    assert "model.ratio=30: model: " in said
+    assert "Traceback" not in said
+    assert not list(tmp_path.rglob("result.json"))
+
+
+def test_every_job_is_shown_with_its_size_and_cost(app, capfd):
+    assert app("-m", *SMALL[1:], "trainer.max_epochs=1", "model=linear,resnet20") == 0
+    said = "".join(capfd.readouterr())
+    assert "2 of 2 jobs to do" in said
+    assert "272,186" in said  # parameters of ResNet-20 with one input channel
+    assert app("-m", *SMALL[1:], "trainer.max_epochs=1", "model=linear,resnet20") == 0
+    assert "0 of 2 jobs to do" in "".join(capfd.readouterr())
+
+
+@pytest.mark.parametrize(
+    "devices",
+    [
+        ["trainer=ddp"],
+        ["+trainer.strategy=ddp"],
+        ["trainer.devices=2"],  # Lightning's own choice is then ddp
+        ["trainer=ddp", "hydra/launcher=joblib"],
+    ],
+)
+def test_processes_that_would_repeat_the_sweep_are_refused(app, tmp_path, capfd, devices):
+    if "hydra/launcher=joblib" in devices:
+        pytest.importorskip("hydra_plugins.hydra_joblib_launcher")
+    assert app("-m", *SMALL, *devices, "seed=0,1") == 1
+    assert "would start the whole sweep in each" in "".join(capfd.readouterr())
+    assert not list(tmp_path.rglob("result.json"))
+
+
+def test_devices_that_only_the_job_counts_are_refused_there(app, tmp_path, monkeypatch, capfd):
+    monkeypatch.setattr("ghostexp.runs.ranks.repeats_command", lambda trainer: True)  # as on 8 GPUs
+    assert app("-m", *SMALL, "trainer.devices=auto", "seed=0,1") == 1
+    assert "would start the whole sweep in each" in "".join(capfd.readouterr())
+    assert not list(tmp_path.rglob("last.ckpt"))

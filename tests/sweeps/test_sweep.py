@@ -1,0 +1,122 @@
+"""Sweeps: stable folders, frozen configs, and what the same command does the second time."""
+
+import pytest
+from helpers import SMALL, result
+
+ONE_EPOCH = (*SMALL, "trainer.max_epochs=1")
+
+
+def jobs(tmp_path, name="train"):
+    folder = tmp_path / "outputs" / name
+    return sorted(path.name for path in folder.iterdir() if (path / "result.json").exists())
+
+
+def test_four_combinations_make_four_runs(app, tmp_path):
+    grid = ("model=resnet20,resnet32", "sched=cosine,constant")
+    assert app("-m", *ONE_EPOCH[1:], *grid) == 0
+    assert jobs(tmp_path) == [
+        "model=resnet20,sched=constant",
+        "model=resnet20,sched=cosine",
+        "model=resnet32,sched=constant",
+        "model=resnet32,sched=cosine",
+    ]
+    record = result(tmp_path / "outputs" / "train" / "model=resnet32,sched=cosine")
+    assert record["swept"] == {"model": "resnet32", "sched": "cosine"}
+
+
+def test_the_same_command_skips_what_is_finished(app, tmp_path, capfd):
+    assert app("-m", *ONE_EPOCH, "seed=0,1") == 0
+    before = {name: result(tmp_path / "outputs/train" / name) for name in jobs(tmp_path)}
+    capfd.readouterr()
+    assert app("-m", *ONE_EPOCH, "seed=0,1,2") == 0
+    assert "".join(capfd.readouterr()).count("finished already: skipped") == 2
+    assert jobs(tmp_path) == ["seed=0", "seed=1", "seed=2"]
+    assert all(result(tmp_path / "outputs/train" / name) == before[name] for name in before)
+
+
+def test_another_config_in_the_same_folder_is_refused_with_the_differing_keys(app, tmp_path, capfd):
+    assert app("-m", *ONE_EPOCH, "seed=0,1") == 0
+    before = result(tmp_path / "outputs/train/seed=0")
+    assert app("-m", *ONE_EPOCH, "optimizer.momentum=0.5", "seed=0,1") == 1
+    assert "optimizer.momentum: 0.9 -> 0.5" in "".join(capfd.readouterr())
+    assert result(tmp_path / "outputs/train/seed=0") == before
+
+
+def test_rerun_starts_over(app, tmp_path):
+    assert app("-m", *ONE_EPOCH, "seed=0,1") == 0
+    before = result(tmp_path / "outputs/train/seed=0")
+    assert app("-m", *ONE_EPOCH, "optimizer.momentum=0.5", "rerun=true", "seed=0,1") == 0
+    after = result(tmp_path / "outputs/train/seed=0")
+    assert after["digest"] != before["digest"]
+    assert after["config"]["optimizer"]["momentum"] == 0.5
+
+
+def test_one_failed_job_does_not_stop_the_others_and_is_retried(app, tmp_path, monkeypatch, capfd):
+    from ghostexp.training.callbacks import SeedEpochs
+
+    def fails_for_seed_1(self, trainer, pl_module):
+        if self.seed == 1:
+            raise ValueError("job 1 is made to fail")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(SeedEpochs, "on_train_epoch_start", fails_for_seed_1)
+        with pytest.raises(ValueError, match="made to fail"):  # no slip: train.py shows its trace
+            app("-m", *ONE_EPOCH, "seed=0,1,2")
+    folder = tmp_path / "outputs/train"
+    assert [result(folder / f"seed={s}")["status"] for s in (0, 1, 2)] == [
+        "finished",
+        "failed",
+        "finished",
+    ]
+    assert "made to fail" in (folder / "seed=1" / "train.log").read_text()
+    assert "made to fail" in result(folder / "seed=1")["error"]["traceback"]
+    assert app("-m", *ONE_EPOCH, "seed=0,1,2") == 0
+    assert result(folder / "seed=1")["status"] == "finished"
+
+
+def test_on_error_stop_stops_at_the_first(app, tmp_path, monkeypatch):
+    from ghostexp.training.callbacks import SeedEpochs
+
+    def fails(self, trainer, pl_module):
+        raise ValueError("every job fails")
+
+    monkeypatch.setattr(SeedEpochs, "on_train_epoch_start", fails)
+    assert app("-m", *ONE_EPOCH, "on_error=stop", "seed=0,1,2") == 1
+    assert jobs(tmp_path) == ["seed=0"]
+
+
+def test_a_preset_sweeps_without_m_and_is_narrowed_on_the_command_line(app, tmp_path):
+    (tmp_path / "ext" / "experiment").mkdir(parents=True)
+    (tmp_path / "ext" / "experiment" / "seeds.yaml").write_text(
+        "# @package _global_\nname: seeds\nhydra:\n  mode: MULTIRUN\n  sweeper:\n    params:\n"
+        "      seed: 0,1,2\n"
+    )
+    searchpath = f"hydra.searchpath=[file://{tmp_path}/ext]"
+    assert app(*ONE_EPOCH, "experiment=seeds", searchpath, "seed=1,2") == 0
+    assert jobs(tmp_path, "seeds") == ["seed=1", "seed=2"]
+
+
+@pytest.mark.parametrize(
+    "edited", ["_target_: torch.optim.SGD\nmomentum: 0.6\n", "momentum: [unparsable\n", None]
+)
+def test_configs_are_frozen_at_the_launch(app, tmp_path, monkeypatch, edited):
+    from ghostexp.runs import experiment
+
+    ext = tmp_path / "ext" / "optimizer"
+    ext.mkdir(parents=True)
+    mine = ext / "mine.yaml"
+    mine.write_text("_target_: torch.optim.SGD\n_partial_: true\nlr: 0.1\nmomentum: 0.5\n")
+    real = experiment.run_job
+
+    def edits_the_yaml(cfg, job):
+        if edited is None:
+            mine.unlink(missing_ok=True)
+        else:
+            mine.write_text(edited)
+        return real(cfg, job)
+
+    monkeypatch.setattr(experiment, "run_job", edits_the_yaml)
+    searchpath = f"hydra.searchpath=[file://{tmp_path}/ext]"
+    assert app("-m", *ONE_EPOCH, "optimizer=mine", searchpath, "seed=0,1") == 0
+    second = result(tmp_path / "outputs/train/seed=1")
+    assert second["config"]["optimizer"]["momentum"] == 0.5

@@ -6,6 +6,7 @@ python scripts/evaluate.py outputs/train/RUN --split val    on its validation im
 """
 
 import argparse
+import logging
 import sys
 from pathlib import Path
 
@@ -35,6 +36,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("run", type=Path, help="folder of a run")
     parser.add_argument("--split", choices=SPLITS, default="test", help="default: %(default)s")
     options = parser.parse_args(arguments)
+    logging.getLogger("pytorch_lightning.utilities.rank_zero").setLevel(logging.WARNING)  # tips
     try:
         task = task_name(options.run)
         if task not in EVALUATIONS:

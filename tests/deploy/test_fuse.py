@@ -1,0 +1,199 @@
+"""Fused against unfused networks, every one of conf/model, with statistics far from the identity."""
+
+import pytest
+import torch
+from helpers import ROOT
+from torch import nn
+from torchvision.models import densenet121
+from torchvision.models.detection import fasterrcnn_resnet50_fpn, retinanet_resnet50_fpn_v2
+from torchvision.ops import FrozenBatchNorm2d
+
+from ghostexp.build import build_network
+from ghostexp.cli import compose_config
+from ghostexp.deploy.fuse import FoldedGhost, batch_norms, fuse
+from ghostexp.layers import GhostModule
+from ghostexp.layers.fast_norm import FastBatchNorm2d
+from ghostexp.models import ghost_resnet56, ghost_vgg16
+
+MODELS = {  # network, settings, batch norms of it: one a convolution, or what a comment says
+    "ghost_resnet56": (57, []),
+    "ghost_resnet56 inside": (2 * 57, ["inner_norm=true", "ratio=3"]),
+    "ghost_resnet56 dense": (57, ["ratio=1"]),
+    "ghost_vgg16": (13, ["ratio=3"]),
+    "linear": (0, []),
+    "vgg16": (13, []),
+    "resnet20": (21, []),
+    "resnet32": (33, []),
+    "resnet44": (45, []),
+    "resnet56": (57, []),
+    "resnet110": (111, []),
+}
+CONF_MODELS = sorted({path.stem for path in (ROOT / "conf" / "model").glob("*.yaml")})
+
+
+def randomize(net: nn.Module) -> nn.Module:
+    """Weights, biases and statistics away from the identity; some scales are 0, some negative."""
+    for norm in batch_norms(net).values():
+        with torch.no_grad():
+            norm.running_mean.normal_(std=0.3)
+            norm.running_var.uniform_(0.3, 2.0)
+            norm.weight.uniform_(0.5, 1.5)
+            norm.weight[::5] *= -1
+            norm.weight[2::7] = 0
+            norm.bias.normal_(std=0.3)
+    return net.eval()
+
+
+def check_equal(net: nn.Module, fused: nn.Module, images: torch.Tensor) -> None:
+    """1e-5 of the largest output in float32, 1e-12 in float64."""
+    with torch.no_grad():
+        for dtype, share in ((torch.float32, 1e-5), (torch.float64, 1e-12)):
+            expected = net.to(dtype)(images.to(dtype))
+            assert expected.std() > 0
+            atol = share * float(expected.abs().max())
+            if dtype == torch.float64:
+                fused = fuse(net)  # the weights in full precision, too
+            torch.testing.assert_close(fused(images.to(dtype)), expected, rtol=0, atol=atol)
+
+
+@pytest.mark.parametrize("case", [*MODELS, *(m for m in CONF_MODELS if m not in MODELS)])
+def test_every_network_is_equal_without_a_batch_norm(case):
+    name = case.split()[0]
+    count, settings = MODELS.get(case, (None, []))
+    overrides = ["dataset=cifar10", f"model={name}", *(f"model.{value}" for value in settings)]
+    cfg = compose_config(overrides)
+    if "small_input" in cfg.model:
+        cfg.model.small_input = True
+    torch.manual_seed(0)
+    net = randomize(build_network(cfg))
+    before = {key: value.clone() for key, value in net.state_dict().items()}
+    assert count is None or len(batch_norms(net)) == count
+    fused = fuse(net)
+    assert not batch_norms(fused)
+    assert not any(module.training for module in fused.modules())
+    after = net.state_dict()
+    assert before.keys() == after.keys()
+    assert all(torch.equal(before[key], after[key]) for key in before)
+    check_equal(net, fused, torch.randn(2, 3, 32, 32))
+
+
+@pytest.mark.parametrize("ratio", [1, 2, 3, 4, 6, 7])
+@pytest.mark.parametrize("cheap_kernel_size", [1, 5])
+@pytest.mark.parametrize("bias", [False, True])
+def test_a_bare_ghost_module_at_every_ratio_and_border(ratio, cheap_kernel_size, bias):
+    conv = nn.Conv2d(5, 7, 3, stride=2, padding=1)
+    ghost = GhostModule.from_conv(
+        conv, ratio=ratio, cheap_kernel_size=cheap_kernel_size, bias=bias
+    )
+    net = randomize(nn.Sequential(ghost, nn.BatchNorm2d(7)))
+    fused = fuse(net)
+    assert isinstance(fused[0], GhostModule if ratio == 1 else FoldedGhost)
+    check_equal(net, fused, torch.randn(2, 5, 6, 6))  # 3x3 maps: all but one pixel at the border
+
+
+def test_a_training_network_gives_one_for_inference_and_keeps_training():
+    net = ghost_resnet56().train()
+    assert not fuse(net).training
+    assert all(module.training for module in net.modules())
+
+
+def test_fast_and_frozen_batch_norms_fold():
+    net = nn.Sequential(
+        nn.Conv2d(3, 4, 3, bias=False), FastBatchNorm2d(4), nn.Conv2d(4, 4, 1), FrozenBatchNorm2d(4)
+    )
+    check_equal(randomize(net), fuse(net), torch.randn(2, 3, 8, 8))
+
+
+@pytest.mark.parametrize(
+    "build", [fasterrcnn_resnet50_fpn, retinanet_resnet50_fpn_v2], ids=lambda build: build.__name__
+)
+def test_detectors_fold_though_their_forward_cannot_be_traced(build):
+    torch.manual_seed(0)
+    net = build(weights=None, weights_backbone=None, num_classes=3, trainable_backbone_layers=0)
+    for norm in batch_norms(net).values():  # gentle: proposals depend on the scores' order
+        norm.running_mean.normal_(std=0.05)
+        norm.running_var.uniform_(0.9, 1.1)
+    fused = fuse(net.eval())
+    assert len(batch_norms(net)) > 50
+    assert not batch_norms(fused)
+    images = torch.rand(1, 3, 64, 64)
+    with torch.no_grad():
+        expected, maps = net.backbone(images), fused.backbone(images)
+        for name, feature in expected.items():
+            atol = 1e-5 * float(feature.abs().max())
+            torch.testing.assert_close(maps[name], feature, rtol=0, atol=atol)
+
+
+@pytest.mark.parametrize("name", ["efficientnet_b0", "ghostnet_100"])
+def test_timm_networks_with_an_activation_inside_the_norm(name):
+    timm = pytest.importorskip("timm", reason="timm is an extra")
+    torch.manual_seed(0)
+    net = randomize(timm.create_model(name, num_classes=10))
+    fused = fuse(net)
+    assert not batch_norms(fused)
+    check_equal(net, fused, torch.randn(2, 3, 32, 32))
+
+
+class Shared(nn.Module):
+    """One convolution in front of two batch norms."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv = nn.Conv2d(3, 4, 1)
+        self.first, self.second = nn.BatchNorm2d(4), nn.BatchNorm2d(4)
+
+    def forward(self, images):
+        return self.first(self.conv(images)) + self.second(self.conv(images))
+
+
+class Tapped(nn.Module):
+    """What the convolution gives is an output as well."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv, self.norm = nn.Conv2d(3, 4, 1), nn.BatchNorm2d(4)
+
+    def forward(self, images):
+        maps = self.conv(images)
+        return maps, self.norm(maps)
+
+
+class Branching(nn.Module):
+    """Its forward depends on the values, which no trace can follow."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv, self.norm = nn.Conv2d(3, 4, 1), nn.BatchNorm2d(4)
+
+    def forward(self, images):
+        return self.norm(self.conv(images)) if images.sum() > 0 else images
+
+
+@pytest.mark.parametrize(
+    ("net", "sentence"),
+    [
+        (densenet121(), r"62 of 121 .* features.denseblock1.denselayer1.norm1 first: no layer"),
+        (nn.Sequential(nn.ReLU(), nn.BatchNorm2d(3)), "1 first: it follows a ReLU"),
+        (Shared(), "first first: conv or the batch norm is used more than once"),
+        (Tapped(), "norm first: conv's output is used elsewhere"),
+        (Branching(), "norm first: torch.fx cannot follow its Branching"),
+        (
+            nn.Sequential(nn.Conv2d(3, 4, 1), nn.BatchNorm2d(4, track_running_stats=False)),
+            "1 first: it has no running statistics",
+        ),
+        (nn.BatchNorm2d(3), "the network first: no module holds it"),
+    ],
+    ids=lambda value: type(value).__name__ if isinstance(value, nn.Module) else "",
+)
+def test_a_batch_norm_that_stays_is_refused_by_name(net, sentence):
+    with pytest.raises(ValueError, match=sentence):
+        fuse(net)
+
+
+def test_the_surplus_ghosts_stay_cut():
+    net = randomize(ghost_vgg16(ratio=10))  # 10 does not divide 64: 7 + 63 maps, 6 too many
+    fused = fuse(net)
+    folded = [module for module in fused.modules() if isinstance(module, FoldedGhost)]
+    assert len(folded) == 13
+    assert folded[0].cheap_operation.out_channels == 63
+    check_equal(net, fused, torch.randn(1, 3, 32, 32))

@@ -4,19 +4,18 @@ In eval mode a batch norm is y = scale * x + shift for each channel, with scale 
 + eps) and shift = bias - mean * scale. Behind a convolution it is another weight and bias:
 scale * (w * u + b) + shift = (scale w) * u + (scale b + shift).
 
-Behind a bare Ghost module one batch norm spans the intrinsic maps x and their ghosts g = c * x, c
-the depthwise kernel. The ghosts' half folds into c. The intrinsic half does not fold into the
-primary convolution, because the cheap operation reads x as it is: of y = scale * x + shift it would
-have to compute c * x = (c / scale) * (y - shift), which does not exist where a scale is 0, and which
-is another sum at the border, where c pads x with zeros and y - shift with -shift. Exact for every
-scale, shift and border is to leave x alone and apply scale and shift to the intrinsic maps on their
-way out: half of the maps at ratio 2, in one pass, instead of all of them.
+Behind a bare Ghost module one batch norm spans the intrinsic maps x and their ghosts c * x, with c
+the depthwise kernel. The ghosts' part folds into c. The intrinsic part y = scale * x + shift cannot
+fold into the primary convolution, because the cheap operation reads x. From y it would have to
+compute (c / scale) * (y - shift), which does not exist where a scale is 0; and c pads x with zeros,
+which is to pad y with shift, another value for each channel, where a convolution pads with zeros.
+Exact for every scale, shift and border is to leave x alone and apply scale and shift to the
+intrinsic maps on their way out: in one pass, over half of the maps at ratio 2 instead of all.
 """
 
 import inspect
 import logging
 from collections import Counter
-from copy import deepcopy
 
 import torch
 from torch import Tensor, fx, nn
@@ -92,7 +91,7 @@ def fuse(net: nn.Module) -> nn.Module:
             f" first: {reasons.get(norm, 'no module holds it beside a convolution')}"
         )
     log.info("%d of %d batch norms folded", len(before), len(before))
-    return fused
+    return fused.eval()  # the new modules, too
 
 
 def batch_norms(net: nn.Module) -> dict[str, nn.Module]:
@@ -109,7 +108,7 @@ def _fold_children(
 ) -> dict[nn.Module, str]:
     """Fold the batch norms among a module's children; the reason for each that is left."""
     try:
-        graph = _OneLevel().trace(parent, _defaults(parent))
+        graph = _OneLevel().trace(parent, _defaults(parent) or None)
     except Exception as error:  # whatever a forward does with stand-ins for tensors
         reason = f"torch.fx cannot follow its {type(parent).__name__}: {error}"
         return dict.fromkeys(norms, reason)

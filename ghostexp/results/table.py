@@ -53,7 +53,7 @@ def build_report(tree: Tree) -> Report:
         Column("MACs, M (multiply-adds)", [_millions(row.network("macs"), 2) for row in rows]),
         *_accuracy_columns(rows, metric, notes),
         Column("images/s (training)", [_mean(row, "throughput", "{:,.0f}") for row in rows]),
-        Column("latency, ms", [_mean(row, "latency_ms", "{:.2f}") for row in rows]),
+        _latency_column(rows, notes),
         Column("wall time", [duration(row.estimate(_wall)) for row in rows]),
         Column("status", [status(row) for row in rows], is_number=False),
     ]
@@ -186,6 +186,17 @@ def _accuracy_columns(rows: list[Row], metric: str, notes: Notes) -> list[Column
     ]
     columns.append(Column("difference, points", differences))
     return columns
+
+
+def _latency_column(rows: list[Row], notes: Notes) -> Column:
+    """Footnotes say of what: alike for all rows in the header, else in each cell."""
+    cells = [_mean(row, "latency_ms", "{:.2f}") for row in rows]
+    facts = [row.known(lambda run: run.record.get("latency_of")) for row in rows]
+    distinct = {fact for fact in facts if fact}
+    if len(distinct) == 1:
+        return Column("latency, ms" + notes.mark(*distinct), cells)
+    marks = [notes.mark(fact) if fact else "" for fact in facts]
+    return Column("latency, ms", [cell + mark for cell, mark in zip(cells, marks, strict=True)])
 
 
 def _paper_cell(row: Row, paper: Published | None, notes: Notes) -> str:

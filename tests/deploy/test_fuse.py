@@ -1,4 +1,4 @@
-"""Fused against unfused networks, every one of conf/model, with statistics far from the identity."""
+"""Fused against unfused: every network of conf/model, its statistics far from the identity."""
 
 import pytest
 import torch
@@ -82,9 +82,7 @@ def test_every_network_is_equal_without_a_batch_norm(case):
 @pytest.mark.parametrize("bias", [False, True])
 def test_a_bare_ghost_module_at_every_ratio_and_border(ratio, cheap_kernel_size, bias):
     conv = nn.Conv2d(5, 7, 3, stride=2, padding=1)
-    ghost = GhostModule.from_conv(
-        conv, ratio=ratio, cheap_kernel_size=cheap_kernel_size, bias=bias
-    )
+    ghost = GhostModule.from_conv(conv, ratio=ratio, cheap_kernel_size=cheap_kernel_size, bias=bias)
     net = randomize(nn.Sequential(ghost, nn.BatchNorm2d(7)))
     fused = fuse(net)
     assert isinstance(fused[0], GhostModule if ratio == 1 else FoldedGhost)

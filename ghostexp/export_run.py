@@ -123,8 +123,8 @@ def export_run(directory: Path, form: Form, path: Path | None, *, force: bool = 
         difference=float((deployed.logits - trained.logits).abs().max()),
         largest=float(trained.logits.abs().max()),
         other_class=_share_of_other_classes(trained, deployed),
-        before=trained.metrics | _test(parts, net),
-        after=deployed.metrics | _test(parts, engine),
+        before=_of(source, trained.metrics) | _test(parts, net),
+        after=_of(source, deployed.metrics) | _test(parts, engine),
         quantized=quantized,
     )
 
@@ -225,6 +225,11 @@ def _metadata(directory: Path, record: Record) -> dict[str, str]:
     if "mean" in augment:  # images: pixels / 255, less the mean, over the deviation
         metadata |= {key: json.dumps(augment[key]) for key in ("mean", "std")}
     return metadata
+
+
+def _of(source: str, metrics: dict[str, float]) -> dict[str, float]:
+    """Metrics under the name of the images that they are of."""
+    return {f"{source}/{key.removeprefix('val/')}": value for key, value in metrics.items()}
 
 
 def _share_of_other_classes(trained: Seen, deployed: Seen) -> float:

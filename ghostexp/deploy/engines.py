@@ -73,8 +73,9 @@ def _load_onnx(path: Path) -> Engine:
 
 def _load_program(path: Path) -> Engine:
     extra = {EXTRA_FILE: ""}
-    module = torch.export.load(path, extra_files=extra).module()
-    return Engine(f"torch.export {torch.__version__}", json.loads(extra[EXTRA_FILE]), module)
+    program = torch.export.load(path, extra_files=extra).module()
+    run = torch.no_grad()(program)
+    return Engine(f"torch.export {torch.__version__}", json.loads(extra[EXTRA_FILE]), run)
 
 
 def _load_openvino(path: Path) -> Engine:

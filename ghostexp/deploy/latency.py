@@ -52,9 +52,8 @@ def time_inference(
     """Every subject in every form, for each batch size and number of threads.
 
     All subjects and forms of one such setting take turns, `rounds` times after a warm-up. A form
-    that this machine or network does not have is listed with the reason; ValueError for a form that
-    nobody knows, RuntimeError where an
-    output is not that of its own network.
+    that this machine or network does not have is listed with the reason. ValueError for a form that
+    nobody knows, RuntimeError where an output is not that of its own network.
     """
     if unknown := [form for form in forms if form not in FORMS]:
         raise ValueError(f"forms are {', '.join(FORMS)}, not {', '.join(unknown)}")

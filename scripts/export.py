@@ -13,9 +13,6 @@ import logging
 import sys
 from pathlib import Path
 
-from rich.console import Console
-from rich.table import Table
-
 from ghostexp.build import users_mistakes
 from ghostexp.cli import UserError
 from ghostexp.deploy.export import PRECISIONS, Form
@@ -42,39 +39,28 @@ def main(arguments: list[str] | None = None) -> int:
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
-    report(export, Console())
+    report(export)
     if export.mismatch:
         print(f"error: {export.path} is not what was trained: {export.mismatch}", file=sys.stderr)
         return 1
     return 0
 
 
-def report(export: Export, console: Console) -> None:
+def report(e: Export) -> None:
     """Say what was written and how it compares."""
-    e = export
-
-    def say(text: str) -> None:
-        console.print(text, markup=False, highlight=False, soft_wrap=True)
-
-    size = e.path.stat().st_size / 1e6
-    say(f"wrote {e.path}, {size:.2f} MB, with {e.left} of {e.folded} batch norms left")
+    print(f"wrote {e.path}, with {e.left} of {e.folded} batch norms left")
     if e.quantized:
         chosen = e.quantized.chosen
-        say(
+        print(
             f"int8 by {chosen.method}, {len(chosen.float_layers)} of {e.quantized.layers} layers in"
             f" float32: {', '.join(chosen.float_layers) or 'none'}"
         )
-    table = Table(title=f"{e.precision} in {e.engine} beside the trained network")
-    for name in ("split", "examples", "largest difference", "largest output", "other classes"):
-        table.add_column(name)
-    table.add_column("accuracy before")
-    table.add_column("after")
     for c in e.comparisons:
-        table.add_row(
-            *(c.split, str(c.examples), f"{c.difference:.2g}", f"{c.largest:.3g}"),
-            *(f"{c.other_class:.2%}", f"{c.accuracy:.4f}", f"{c.deployed_accuracy:.4f}"),
+        print(
+            f"{e.engine}, {c.examples} {c.split} examples: accuracy {c.deployed_accuracy:.4f}, of"
+            f" the trained network {c.accuracy:.4f}; {c.other_class:.2%} other classes; outputs"
+            f" differ by at most {c.difference:.2g}, the largest is {c.largest:.3g}"
         )
-    console.print(table)
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ import pytest
 import torch
 from helpers import ROOT, result
 
+from ghostexp import export_run as module
 from ghostexp.cli import UserError
 from ghostexp.deploy import compare as comparison
 from ghostexp.deploy.compare import compare
@@ -24,6 +25,7 @@ TONES = (  # a run of seconds
     *("dataset=tones", "model=ghost_efficientnet_v2", "task=arcface"),
     *("model.width_mult=0.25", "model.depth_mult=0.2", "trainer.max_epochs=1"),
     *("trainer.limit_train_batches=2", "trainer.limit_test_batches=1", "name=tones"),
+    "trainer.log_every_n_steps=1",
     *("callbacks.progress=null", "callbacks.summary=null"),
 )
 
@@ -76,7 +78,8 @@ def test_a_program_of_a_run_with_its_metadata_and_its_refusals(small_run, capsys
     assert "has no record with class names" in capsys.readouterr().err
 
 
-def test_int8_of_an_audio_run_with_a_cosine_head(app, tmp_path):
+def test_int8_of_an_audio_run_with_a_cosine_head(app, tmp_path, monkeypatch):
+    monkeypatch.setattr(module, "CALIBRATED", 32)
     assert app(*TONES) == 0
     (run,) = (tmp_path / "outputs" / "tones").iterdir()
     done = export_run(run, Form("onnx", "int8", dynamic_batch=True), None)

@@ -118,7 +118,8 @@ def write_program(
     net: nn.Module, example: Tensor, form: Form, path: Path, metadata: dict[str, str]
 ) -> None:
     """`net` as torch.export's program, `metadata` as a JSON file inside."""
-    net = _reduced(net, form.precision)
+    net = deepcopy(_reduced(net, form.precision))
+    net.to(memory_format=torch.contiguous_format)  # torch.export.save takes others for views
     with torch.no_grad():
         program = torch.export.export(
             net, (_example(example, form),), dynamic_shapes=_dynamic_shapes(form)

@@ -139,6 +139,7 @@ class _Quantizer:
             extra_options={},
         )
         quantizer.quantize_model()
+        quantizer.model.topological_sort()  # it appends what it adds
         return quantizer.model.model.SerializeToString()
 
 

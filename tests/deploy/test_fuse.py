@@ -57,14 +57,15 @@ def randomize(net: nn.Module, *image_shape: int) -> nn.Module:
     The statistics are those of noise, and then something else: by far other ones the maps grow to
     10^18 in 16 bottlenecks, and no rounding is small any more.
     """
-    norms = batch_norms(net).values()
+    norms = batch_norms(net.eval()).values()
     for norm in norms:
         norm.weight.uniform_(0.5, 1.5)
         norm.weight[::5] *= -1
         norm.weight[2::7] = 0
         norm.bias.normal_(std=0.3)
         norm.momentum = 1.0
-    net.train()(torch.randn(4, *image_shape))
+        norm.train()  # and nothing else: paths that are left out would give other statistics
+    net(torch.randn(4, *image_shape))
     for norm in norms:
         norm.running_mean += 0.1 * norm.running_var.sqrt() * torch.randn_like(norm.running_mean)
         norm.running_var *= torch.empty_like(norm.running_var).uniform_(0.7, 1.4)
@@ -73,14 +74,22 @@ def randomize(net: nn.Module, *image_shape: int) -> nn.Module:
 
 @torch.no_grad()
 def check_equal(net: nn.Module, fused: nn.Module, images: torch.Tensor, share: float) -> None:
-    """Equal up to a share of the largest output."""
-    outputs, fused_outputs = net(images), fused(images)
-    if isinstance(outputs, torch.Tensor):
-        outputs, fused_outputs = {"": outputs}, {"": fused_outputs}  # of a detector: a level each
-    for level, expected in outputs.items():
+    """No further from the network in float64 than a share of the largest output.
+
+    Where rounding takes the network itself further, twice as far.
+    """
+    exact = levels(deepcopy(net).double()(images.double()))
+    own, found = levels(net(images)), levels(fused(images))
+    for level, expected in exact.items():
         assert expected.std() > 0
-        atol = share * float(expected.abs().max())
-        torch.testing.assert_close(fused_outputs[level], expected, rtol=0, atol=atol)
+        largest = expected.abs().max()
+        errors = [float((maps[level] - expected).abs().max() / largest) for maps in (own, found)]
+        assert errors[1] <= max(share, 2 * errors[0])
+
+
+def levels(outputs: torch.Tensor | dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """Outputs by name: a detector's backbone has one for each level."""
+    return {"": outputs} if isinstance(outputs, torch.Tensor) else outputs
 
 
 @pytest.mark.parametrize(
@@ -92,7 +101,7 @@ def test_every_network_is_equal_without_a_batch_norm(name, settings, count):
         with torch.device("meta"):
             net = network(name, settings)
         convs = [m for m in net.modules() if isinstance(m, nn.Conv2d) and m.bias is None]
-        assert len(batch_norms(net)) == len(convs) > 200
+        assert len(batch_norms(net)) == len(convs) > 150
         assert not batch_norms(fuse(net))
         return
     torch.manual_seed(0)

@@ -126,6 +126,12 @@ def _check_across_groups(cfg: DictConfig) -> None:
         raise UserError(
             f"trainer.max_epochs must be a whole number of at least 1, not {max_epochs}"
         )
+    every = cfg.trainer.get("check_val_every_n_epoch")
+    if isinstance(every, int) and every > max_epochs:
+        raise UserError(
+            f"trainer.check_val_every_n_epoch is {every} of trainer.max_epochs={max_epochs}:"
+            " no epoch would be validated"
+        )
     if cfg.sched.interval not in ("epoch", "step"):
         raise UserError(f"sched.interval is epoch or step, not {cfg.sched.interval}")
     for milestone in cfg.sched.scheduler.get("milestones", []):

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from PIL import Image
 
 ROOT = Path(__file__).parents[1]
@@ -24,6 +25,19 @@ SMALL = (  # seconds a run: a small network on small digits, two batches an epoc
 def result(folder: Path) -> dict[str, Any]:
     """Record of the run in a folder."""
     return json.loads((folder / "result.json").read_text())
+
+
+def assert_same_weights(one: Path, other: Path) -> None:
+    """The last checkpoints of two runs hold the same bits, epoch and schedule."""
+    first, second = (
+        torch.load(folder / "checkpoints" / "last.ckpt", weights_only=True, map_location="cpu")
+        for folder in (one, other)
+    )
+    assert first["state_dict"].keys() == second["state_dict"].keys()
+    for key, value in first["state_dict"].items():
+        assert torch.equal(value, second["state_dict"][key]), key
+    assert first["epoch"] == second["epoch"]
+    assert first["lr_schedulers"] == second["lr_schedulers"]
 
 
 def write_coco(path: Path, images: Path, content: dict[str, list[dict]]) -> None:

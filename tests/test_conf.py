@@ -67,5 +67,5 @@ def test_every_experiment_runs_a_batch(app, experiment):
     one_batch = ["dataset=digits", "dataset.batch_size=4", "dataset.val_split=0.1", "debug=fast"]
     if "override /task: detection" in (CONF / "experiment" / f"{experiment}.yaml").read_text():
         one_batch = ["dataset=shapes", "dataset.batch_size=2", "debug=fast"]
-        one_batch += ["model.min_size=64", "model.max_size=64"]
+        one_batch += ["model.min_size=32", "model.max_size=32"]
     assert app(f"experiment={experiment}", *one_batch, *NARROWED.get(experiment, [])) == 0

@@ -5,12 +5,15 @@ import json
 
 import pytest
 import torch
-from helpers import ROOT, result
+from helpers import ROOT, assert_same_weights, result
 from PIL import Image
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from ghostexp.analysis.complexity import training_outputs
 from ghostexp.analysis.complexity_report import activation_bytes
 from ghostexp.analysis.estimate import step_cost
+from ghostexp.build import build_network
+from ghostexp.cli import compose_config
 from ghostexp.detect import coco_results, picture_paths
 from ghostexp.load import load_run, saved_config
 from ghostexp.models.detection import retinanet_ghostnet
@@ -70,7 +73,21 @@ def test_a_run_from_start_to_predictions(app, tmp_path, capsys):
 
     assert app(f"resume={run}", "trainer.max_epochs=2") == 0
     assert result(run)["epochs"] == 2
+    assert app(*TINY, "trainer.max_epochs=2", "name=undisturbed") == 0
+    (undisturbed,) = tmp_path.glob("outputs/undisturbed/*")
+    assert_same_weights(run, undisturbed)
+    tests = [key for key in record["metrics"] if key.startswith("test/")]
+    assert [result(run)["metrics"][key] for key in tests] == [
+        result(undisturbed)["metrics"][key] for key in tests
+    ]
+    assert pictures(run) == {"detections"}
     predict(run, tmp_path, capsys)
+
+
+def pictures(run):
+    """Names of the pictures in TensorBoard's files."""
+    events = EventAccumulator(str(next(run.rglob("events.out.tfevents*")).parent))
+    return set(events.Reload().Tags()["images"])
 
 
 def predict(run, tmp_path, capsys):
@@ -106,6 +123,18 @@ def predict(run, tmp_path, capsys):
     assert "--csv is for classes" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("model", ["faster_rcnn_ghostnet", "retinanet_ghostnet"])
+def test_a_composed_detector_trains_its_whole_backbone(model):
+    sizes = ["model.min_size=64", "model.max_size=64", "model.backbone.width_mult=1.0"]
+    cfg = compose_config(["dataset=shapes", "task=detection", f"model={model}", *sizes])
+    net = build_network(cfg)
+    taps = [block[0].in_channels for block in net.backbone.fpn.inner_blocks]
+    assert taps == [24, 40, 112, 160][-len(taps) :]
+    training_outputs(net, torch.rand(2, 3, 64, 64)).sum().backward()
+    body = dict(net.backbone.body.named_parameters())
+    assert [name for name, p in body.items() if p.grad is None or not p.grad.any()] == []
+
+
 def test_a_loss_that_explodes_gives_one_sentence(app, capsys):
     capsys.readouterr()
     assert app(*TINY, "optimizer.lr=1e30", "trainer.limit_train_batches=4") == 1
@@ -121,6 +150,11 @@ def test_a_loss_that_explodes_gives_one_sentence(app, capsys):
         (["dataset=digits"], "model and task of this config are for detection, but not dataset"),
         (["callbacks=default"], "callbacks.best.monitor=val/acc: the task logs no such metric"),
         (["model.anchor_sizes=[8]"], "model: anchor_sizes are five sizes above 0"),
+        (
+            ["trainer.max_epochs=2", "+trainer.check_val_every_n_epoch=3"],
+            "trainer.check_val_every_n_epoch is 3 of trainer.max_epochs=2: no epoch would",
+        ),
+        (["model.heads.convs=9"], "model: convs is at most 4, not 9"),
         (["model.backbone.width_mult=0"], "model: width_mult must be above 0, not 0"),
     ],
 )

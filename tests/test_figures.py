@@ -3,7 +3,7 @@
 Rows are overrides of `python train.py`, with params, macs and, where the CIFAR write-up prints it,
 the figure of the thop package. They are computed independently of this code and agree with the
 digits that the papers print as far as those are right. Networks are built on torch's meta device:
-nothing is computed.
+nothing is computed, but in detectors.
 """
 
 import pytest
@@ -11,7 +11,7 @@ import torch
 from omegaconf import OmegaConf
 from torch import nn
 
-from ghostexp.analysis.complexity import count_macs, count_params, count_thop
+from ghostexp.analysis.complexity import count_macs, count_params, count_thop, layer_table
 from ghostexp.build import build_network
 from ghostexp.cli import compose_config
 from ghostexp.layers.rep_ghost import fuse_branches
@@ -130,3 +130,67 @@ def test_papers_detection_backbone():
     net = network("ghostnet model.width_mult=1.1")
     backbone = nn.Sequential(net.stem, net.blocks, net.last_conv)
     assert count_macs(backbone, IMAGENET) == 164_355_184
+
+
+TAPS = (28, 44, 124, 176)  # maps of C2 to C5 at width 1.1: multiples of 4
+LABELS = 80 + 1  # of COCO, and the background
+
+
+def costs_of_parts(net: nn.Module, shape: tuple[int, int, int]) -> dict[str, tuple[int, int]]:
+    """(params, macs) of a detector's parts."""
+    rows = layer_table(net.eval(), shape)
+    parts = ("backbone.body", "backbone.fpn", "rpn", "roi_heads", "head")
+    chosen = {part: [row for row in rows if row.name.startswith(f"{part}.")] for part in parts}
+    return {
+        part: (sum(row.params for row in rows), sum(row.macs for row in rows))
+        for part, rows in chosen.items()
+        if rows
+    }
+
+
+def detector(model: str) -> nn.Module:
+    sizes = ["model.min_size=64", "model.max_size=64"]
+    cfg = compose_config(["dataset=coco", f"model={model}", *sizes])
+    OmegaConf.update(cfg, "run_dir", "run")
+    return build_network(cfg)
+
+
+def test_faster_rcnn_by_part():
+    """Backbone, neck and heads in closed form; the paper's 164M holds a convolution more."""
+    net = detector("faster_rcnn_ghostnet")
+    costs = costs_of_parts(net, (3, 64, 64))
+    positions = [16**2, 8**2, 4**2, 2**2]
+    squares = 256 * 256 * 9
+    proposals = costs.pop("roi_heads")
+    neck_params = sum((tap + 1) * 256 + squares + 256 for tap in TAPS)
+    neck_macs = sum(n * (tap * 256 + squares) for tap, n in zip(TAPS, positions, strict=True))
+    per_position = squares + 256 * 3 * (1 + 4)
+    assert costs == {
+        "backbone.body": (3_033_722, count_macs(net.backbone.body, (3, 64, 64))),
+        "backbone.fpn": (neck_params, neck_macs),
+        "rpn": (per_position + 256 + 3 * 5, per_position * (sum(positions) + 1)),  # P6 is 1x1
+    }
+    per_proposal = 256 * 49 * 1024 + 1024 * 1024 + 1024 * 5 * LABELS
+    assert proposals[0] == per_proposal + 1024 + 1024 + 5 * LABELS
+    assert proposals[1] % per_proposal == 0
+    assert 1 <= proposals[1] // per_proposal <= 1000
+    last_conv = 7 * 7 * 176 * 1056
+    assert count_macs(net.backbone.body, IMAGENET) == 164_355_184 - last_conv
+
+
+def test_retinanet_by_part():
+    costs = costs_of_parts(detector("retinanet_ghostnet"), (3, 64, 64))
+    squares = 256 * 256 * 9
+    taps, positions = TAPS[1:], [8**2, 4**2, 2**2]
+    assert costs["backbone.fpn"] == (
+        sum((tap + 1) * 256 + squares + 256 for tap in taps)
+        + (176 * 256 * 9 + 256)  # P6
+        + (squares + 256),  # P7
+        sum(n * (tap * 256 + squares) for tap, n in zip(taps, positions, strict=True))
+        + (176 * 256 * 9)
+        + squares,
+    )
+    per_position = 2 * 4 * squares + 256 * 9 * 9 * (LABELS + 4)
+    biases = 2 * 4 * 256 + 9 * (LABELS + 4)
+    assert costs["head"] == (per_position + biases, per_position * (sum(positions) + 1 + 1))
+    assert costs["backbone.body"][0] == 3_033_722

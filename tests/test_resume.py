@@ -8,25 +8,11 @@ import time
 
 import pytest
 import torch
-from helpers import ROOT, SMALL, result
+from helpers import ROOT, SMALL, assert_same_weights, result
 
 from ghostexp.callbacks import SeedEpochs
 
 EPOCHS = "trainer.max_epochs=4"
-
-
-def weights(folder):
-    path = folder / "checkpoints" / "last.ckpt"
-    return torch.load(path, weights_only=True, map_location="cpu")
-
-
-def assert_same_weights(first, second):
-    one, other = weights(first), weights(second)
-    assert one["state_dict"].keys() == other["state_dict"].keys()
-    for key, value in one["state_dict"].items():
-        assert torch.equal(value, other["state_dict"][key]), key
-    assert one["epoch"] == other["epoch"]
-    assert one["lr_schedulers"] == other["lr_schedulers"]
 
 
 def cut_in_epoch(monkeypatch, epoch, stop):

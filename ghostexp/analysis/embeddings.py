@@ -13,7 +13,6 @@ import torch
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from matplotlib.style import library
 from sklearn.decomposition import PCA
 from sklearn.manifold import TSNE
 from sklearn.metrics import roc_curve
@@ -22,8 +21,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.tensorboard import SummaryWriter
 
-COLOURS = library["tableau-colorblind10"]["axes.prop_cycle"].by_key()["color"]
-MARKERS = "osD^vPX*<"  # 9, so that with 10 colours no pair comes twice in 90 classes
+# Okabe and Ito's, which colour-blind readers tell apart; with nine markers 63 classes differ
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+MARKERS = "osD^vPX*<"
 MAX_NAMES = 30  # in a legend
 PERPLEXITY = 30  # of t-SNE: about how many neighbours a point heeds; scikit-learn's default
 
@@ -126,5 +126,5 @@ def _scatter(axes: Axes, points: np.ndarray, labels: np.ndarray, class_names: li
     styles = zip(cycle(COLOURS), cycle(MARKERS), strict=False)
     for label, (name, (colour, marker)) in enumerate(zip(class_names, styles, strict=False)):
         x, y = points[labels == label].T
-        axes.scatter(x, y, s=14, color=colour, marker=marker, alpha=0.7, lw=0, label=name)
+        axes.scatter(x, y, s=20, color=colour, marker=marker, alpha=0.7, lw=0, label=name)
     axes.spines[["top", "right"]].set_visible(False)

@@ -12,75 +12,70 @@ images and resizes them itself: the shorter side to `min_size`, but the longer o
 `max_size`. `anchor_sizes` are square roots of areas, in pixels of the resized image.
 """
 
-from collections import OrderedDict
 from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
 
 from torch import Tensor, nn
 from torchvision.models.detection import FasterRCNN, RetinaNet
 from torchvision.models.detection.anchor_utils import AnchorGenerator
 from torchvision.models.detection.backbone_utils import mobilenet_backbone
+from torchvision.models.detection.faster_rcnn import FastRCNNPredictor, TwoMLPHead
+from torchvision.models.detection.retinanet import RetinaNetHead
 from torchvision.ops import FeaturePyramidNetwork, FrozenBatchNorm2d, MultiScaleRoIAlign
 from torchvision.ops.feature_pyramid_network import LastLevelMaxPool, LastLevelP6P7
 
-PYRAMID_CHANNELS = 256
+from ghostexp.models.pyramid import Pyramid, detection_body
+
 ASPECT_RATIOS = (0.5, 1.0, 2.0)
 OCTAVES = (1, 2 ** (1 / 3), 2 ** (2 / 3))  # of RetinaNet's anchors, at each level
 DETECTIONS = 100  # an image: what COCO's metric looks at
+ROI_SIZE = 7  # of a proposal's maps as the box head sees them
+HEAD_CONVS = 4  # of torchvision's RetinaNet
+NORM_GROUPS = 32  # Wu and He, ECCV 2018, https://arxiv.org/abs/1803.08494
+PEER_SCORE = 0.05  # least of a proposal: torchvision's, for this detector alone
 OUTPUT_LAYERS = {"cls_logits", "cls_score", "bbox_pred", "bbox_reg"}  # torchvision's names
 
 
-class Pyramid(nn.Module):
-    """Backbone `body` and its feature pyramid: [N, 3, H, W] -> maps of 256 channels from P2 or P3.
+@dataclass(frozen=True)
+class FasterHeads:
+    """Size of a Faster R-CNN behind its backbone; the defaults are torchvision's.
 
-    `taps` names those of the body's maps that the pyramid stands on; `extra_blocks` makes the
-    levels above the last.
+    `channels` of the pyramid's maps, `features` of each proposal in the box head. The `proposals`
+    best of a level go into non-maximum suppression and that many of an image come out of it, half
+    as many in evaluation; the box head's loss is that of `rois_per_image` of them.
     """
 
-    def __init__(self, body: nn.Module, taps: Sequence[str], extra_blocks: nn.Module) -> None:
-        super().__init__()
-        self.body = body
-        channels = [body.feature_channels[name] for name in taps]
-        self.fpn = FeaturePyramidNetwork(channels, PYRAMID_CHANNELS, extra_blocks)
-        self.taps = tuple(taps)
-        self.out_channels = PYRAMID_CHANNELS
+    channels: int = 256
+    features: int = 1024
+    proposals: int = 2000
+    rois_per_image: int = 512
 
-    def forward(self, images: Tensor) -> OrderedDict[str, Tensor]:
-        maps = self.body(images)
-        levels = self.fpn(OrderedDict((name, maps[name]) for name in self.taps)).values()
-        first = int(self.taps[0].removeprefix("C"))
-        return OrderedDict((f"P{level}", each) for level, each in enumerate(levels, first))
+    def __post_init__(self) -> None:
+        _check_least(self, {"channels": 1, "features": 1, "proposals": 2, "rois_per_image": 1})
 
 
-def freeze_norms(module: nn.Module) -> None:
-    """Put in place of each batch norm inside `module` one that keeps its statistics and weights."""
-    for name, child in module.named_children():
-        if isinstance(child, nn.BatchNorm2d):
-            frozen = FrozenBatchNorm2d(child.num_features, child.eps).to(child.weight)
-            frozen.load_state_dict(child.state_dict())
-            setattr(module, name, frozen)
-        else:
-            freeze_norms(child)
+@dataclass(frozen=True)
+class RetinaHeads:
+    """Size of a RetinaNet behind its backbone; the defaults are the paper's.
 
+    `channels` of the pyramid's maps, `convs` before the output layer of either head. `group_norm`
+    normalises after each of these, as in torchvision's second version: from scratch, without
+    trained weights, heads without it learn slowly.
+    """
 
-def _body(backbone: nn.Module, trainable_stages: int, frozen_norm: bool) -> nn.Module:
-    """Trunk of `backbone`, all but its last `trainable_stages` stages frozen with their norms."""
-    if not hasattr(backbone, "trunk"):
-        raise ValueError(
-            f"backbone must be a network with a trunk() that gives the maps C2 to C5, as ghostnet"
-            f" and ghostnet_v2 have, not {type(backbone).__name__}"
-        )
-    body = backbone.trunk()
-    stages = body.stages()
-    if not 0 <= trainable_stages <= len(stages):
-        raise ValueError(
-            f"trainable_stages is 0 to {len(stages)}, counted from the last, not {trainable_stages}"
-        )
-    for stage in stages[: len(stages) - trainable_stages]:
-        stage.requires_grad_(False)
-        freeze_norms(stage)
-    if frozen_norm:
-        freeze_norms(body)
-    return body
+    channels: int = 256
+    convs: int = HEAD_CONVS
+    group_norm: bool = False
+
+    def __post_init__(self) -> None:
+        _check_least(self, {"channels": 1, "convs": 1})
+        if self.convs > HEAD_CONVS:
+            raise ValueError(f"convs is at most {HEAD_CONVS}, not {self.convs}")
+        if self.group_norm and self.channels % NORM_GROUPS:
+            raise ValueError(
+                f"channels is a multiple of {NORM_GROUPS} with group_norm, not {self.channels}"
+            )
 
 
 def _check_sizes(anchor_sizes: Sequence[int], levels: str, min_size: int, max_size: int) -> None:
@@ -92,6 +87,13 @@ def _check_sizes(anchor_sizes: Sequence[int], levels: str, min_size: int, max_si
         raise ValueError(
             f"min_size must be above 0 and at most max_size={max_size}, not {min_size}"
         )
+
+
+def _check_least(heads: FasterHeads | RetinaHeads, least: dict[str, int]) -> None:
+    for name, limit in least.items():
+        value = getattr(heads, name)
+        if not isinstance(value, int) or value < limit:
+            raise ValueError(f"{name} is a whole number of at least {limit}, not {value}")
 
 
 def _in_float32(detector: nn.Module) -> nn.Module:
@@ -119,29 +121,22 @@ def faster_rcnn_ghostnet(
     backbone: nn.Module,
     trainable_stages: int = 5,
     frozen_norm: bool = False,
+    heads: FasterHeads = FasterHeads(),
     anchor_sizes: Sequence[int] = (32, 64, 128, 256, 512),
-    rois_per_image: int = 512,
     min_size: int = 800,
     max_size: int = 1333,
 ) -> FasterRCNN:
     """Faster R-CNN on the trunk of `backbone`, with an anchor size for each of P2 to P6.
 
     `frozen_norm` keeps the backbone's batch norms as they come: for trained weights and batches of
-    few images. `rois_per_image` proposals are sampled for the box head's loss.
+    few images.
     """
     _check_sizes(anchor_sizes, "P2 to P6", min_size, max_size)
-    body = _body(backbone, trainable_stages, frozen_norm)
-    detector = FasterRCNN(
-        Pyramid(body, ["C2", "C3", "C4", "C5"], LastLevelMaxPool()),
-        num_classes + 1,  # label 0 is the background
-        min_size=min_size,
-        max_size=max_size,
-        rpn_anchor_generator=_anchors([[size] for size in anchor_sizes]),
-        box_roi_pool=MultiScaleRoIAlign(["P2", "P3", "P4", "P5"], output_size=7, sampling_ratio=2),
-        box_detections_per_img=DETECTIONS,
-        box_batch_size_per_image=rois_per_image,
-    )
-    return _in_float32(detector)
+    body = detection_body(backbone, trainable_stages, frozen_norm)
+    pyramid = Pyramid(body, ["C2", "C3", "C4", "C5"], heads.channels, LastLevelMaxPool())
+    anchors = _anchors([[size] for size in anchor_sizes])
+    levels = ["P2", "P3", "P4", "P5"]
+    return _faster_rcnn(pyramid, num_classes, heads, anchors, levels, (min_size, max_size))
 
 
 def retinanet_ghostnet(
@@ -150,6 +145,7 @@ def retinanet_ghostnet(
     backbone: nn.Module,
     trainable_stages: int = 5,
     frozen_norm: bool = False,
+    heads: RetinaHeads = RetinaHeads(),
     anchor_sizes: Sequence[int] = (32, 64, 128, 256, 512),
     min_size: int = 800,
     max_size: int = 1333,
@@ -159,16 +155,16 @@ def retinanet_ghostnet(
     `frozen_norm` as in `faster_rcnn_ghostnet`.
     """
     _check_sizes(anchor_sizes, "P3 to P7", min_size, max_size)
-    body = _body(backbone, trainable_stages, frozen_norm)
-    above = LastLevelP6P7(body.feature_channels["C5"], PYRAMID_CHANNELS)
+    body = detection_body(backbone, trainable_stages, frozen_norm)
+    above = LastLevelP6P7(body.feature_channels["C5"], heads.channels)
+    anchors = _anchors([[int(size * part) for part in OCTAVES] for size in anchor_sizes])
     detector = RetinaNet(
-        Pyramid(body, ["C3", "C4", "C5"], above),
+        Pyramid(body, ["C3", "C4", "C5"], heads.channels, above),
         num_classes + 1,
         min_size=min_size,
         max_size=max_size,
-        anchor_generator=_anchors(
-            [[int(size * part) for part in OCTAVES] for size in anchor_sizes]
-        ),
+        anchor_generator=anchors,
+        head=_retina_head(heads, anchors.num_anchors_per_location()[0], num_classes + 1),
         detections_per_img=DETECTIONS,
     )
     return _in_float32(detector)
@@ -180,32 +176,66 @@ def faster_rcnn_mobilenet_v3(
     weights: str | None = None,
     trainable_stages: int = 6,
     frozen_norm: bool = False,
+    heads: FasterHeads = FasterHeads(),
     anchor_sizes: Sequence[int] = (32, 64, 128, 256, 512),
-    rois_per_image: int = 512,
     min_size: int = 800,
     max_size: int = 1333,
 ) -> FasterRCNN:
     """torchvision's fasterrcnn_mobilenet_v3_large_fpn: strides 16, 32 and 64, all sizes at each.
 
-    `weights` names torchvision's of ImageNet for the backbone, such as IMAGENET1K_V1.
+    `weights` names torchvision's of ImageNet for the backbone, such as IMAGENET1K_V1. Its pyramid
+    has 256 channels, whatever follows it.
     """
     _check_sizes(anchor_sizes, "the pyramid's levels", min_size, max_size)
+    backbone = mobilenet_backbone(
+        backbone_name="mobilenet_v3_large",
+        weights=weights,
+        fpn=True,
+        norm_layer=FrozenBatchNorm2d if frozen_norm else nn.BatchNorm2d,
+        trainable_layers=trainable_stages,
+    )
+    if heads.channels != backbone.out_channels:
+        raise ValueError(f"heads.channels is 256 for torchvision's pyramid, not {heads.channels}")
+    anchors = _anchors([list(anchor_sizes)] * 3)
+    levels = ["0", "1"]
+    detector = _faster_rcnn(backbone, num_classes, heads, anchors, levels, (min_size, max_size))
+    detector.rpn.score_thresh = PEER_SCORE
+    return detector
+
+
+def _faster_rcnn(
+    backbone: nn.Module,
+    num_classes: int,
+    heads: FasterHeads,
+    anchors: AnchorGenerator,
+    levels: list[str],
+    sizes: tuple[int, int],
+) -> FasterRCNN:
+    """Faster R-CNN on a pyramid; the box head sees those of its maps that `levels` names."""
     detector = FasterRCNN(
-        mobilenet_backbone(
-            backbone_name="mobilenet_v3_large",
-            weights=weights,
-            fpn=True,
-            norm_layer=FrozenBatchNorm2d if frozen_norm else nn.BatchNorm2d,
-            trainable_layers=trainable_stages,
-        ),
-        num_classes + 1,
-        min_size=min_size,
-        max_size=max_size,
-        rpn_anchor_generator=_anchors([list(anchor_sizes)] * 3),
+        backbone,
+        min_size=sizes[0],
+        max_size=sizes[1],
+        rpn_anchor_generator=anchors,
+        rpn_pre_nms_top_n_train=heads.proposals,
+        rpn_post_nms_top_n_train=heads.proposals,
+        rpn_pre_nms_top_n_test=heads.proposals // 2,
+        rpn_post_nms_top_n_test=heads.proposals // 2,
+        box_roi_pool=MultiScaleRoIAlign(levels, output_size=ROI_SIZE, sampling_ratio=2),
+        box_head=TwoMLPHead(heads.channels * ROI_SIZE**2, heads.features),
+        box_predictor=FastRCNNPredictor(heads.features, num_classes + 1),  # 0 is the background
         box_detections_per_img=DETECTIONS,
-        box_batch_size_per_image=rois_per_image,
+        box_batch_size_per_image=heads.rois_per_image,
     )
     return _in_float32(detector)
+
+
+def _retina_head(heads: RetinaHeads, num_anchors: int, num_classes: int) -> RetinaNetHead:
+    norm = partial(nn.GroupNorm, NORM_GROUPS) if heads.group_norm else None
+    head = RetinaNetHead(heads.channels, num_anchors, num_classes, norm_layer=norm)
+    for part in (head.classification_head, head.regression_head):
+        part.conv = part.conv[: heads.convs]
+    return head
 
 
 def _anchors(sizes: list[list[int]]) -> AnchorGenerator:

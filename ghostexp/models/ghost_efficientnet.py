@@ -9,6 +9,7 @@ channel, cosine head, 6 classes:
     params                       1,175,923   4,900,070   8,493,666
     batch norms folded           1,156,191   4,843,292   8,417,962
     factors at residuals only    1,175,595   4,899,578   8,493,010
+    the default Recipe()         1,347,495   5,150,010   8,823,506
 """
 
 from collections.abc import Callable

@@ -349,6 +349,15 @@ def test_image_of_another_size_than_its_annotation_is_named(root, tmp_path):
         epoch(data)
 
 
+def test_a_file_that_is_no_image_is_named(tmp_path):
+    for split in ("train", "test"):
+        content = split_content(2, 100)
+        write_coco(tmp_path / "annotations" / f"{split}.json", tmp_path / "images", content)
+    (tmp_path / "images" / "101.png").write_bytes(b"no image")
+    with pytest.raises(ValueError, match=r"101\.png cannot be read as an image"):
+        plain(tmp_path, val=None, in_memory=True)
+
+
 def test_training_images_without_any_object(tmp_path):
     for split in ("train", "test"):
         content = split_content(3, 100) | {"annotations": []}

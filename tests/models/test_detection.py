@@ -6,21 +6,27 @@ import pytest
 import torch
 from torch import nn
 from torchvision.models import resnet18
-from torchvision.models.detection import fasterrcnn_mobilenet_v3_large_fpn
+from torchvision.models.detection import (
+    fasterrcnn_mobilenet_v3_large_fpn,
+    fasterrcnn_resnet50_fpn,
+)
+from torchvision.models.detection.retinanet import RetinaNetHead
 from torchvision.ops import FrozenBatchNorm2d
 
 from ghostexp.analysis.complexity import count_macs, count_params, count_thop
 from ghostexp.models.detection import (
+    FasterHeads,
+    RetinaHeads,
     faster_rcnn_ghostnet,
     faster_rcnn_mobilenet_v3,
-    freeze_norms,
     retinanet_ghostnet,
 )
 from ghostexp.models.ghostnet import BLOCKS, GhostBottleneck, GhostNet, GhostNorm, ghostnet
 from ghostexp.models.ghostnet_v2 import ghostnet_v2
+from ghostexp.models.pyramid import freeze_norms
 
 IMAGE = (3, 224, 224)
-faster_rcnn = partial(faster_rcnn_ghostnet, rois_per_image=32)
+faster_rcnn = partial(faster_rcnn_ghostnet, heads=FasterHeads(rois_per_image=32))
 SMALL = {"anchor_sizes": (8, 16, 32, 48, 64), "min_size": 96, "max_size": 128}
 
 
@@ -167,6 +173,51 @@ def test_anchors_have_the_sizes_asked_for():
         assert largest == pytest.approx(2 ** (2 / 3) * size, rel=0.1)
 
 
+def test_default_heads_are_torchvisions():
+    theirs = fasterrcnn_resnet50_fpn(weights=None, weights_backbone=None, num_classes=3)
+    ours = build(faster_rcnn_ghostnet)
+    for part in ("rpn", "roi_heads"):
+        shapes = [
+            {name: p.shape for name, p in net.get_submodule(part).named_parameters()}
+            for net in (ours, theirs)
+        ]
+        assert shapes[0] == shapes[1]
+    for name in ("_pre_nms_top_n", "_post_nms_top_n"):
+        assert getattr(ours.rpn, name) == getattr(theirs.rpn, name)
+    assert count_params(build(retinanet_ghostnet).head) == count_params(RetinaNetHead(256, 9, 3))
+
+
+def test_heads_have_the_size_asked_for(batch):
+    heads = FasterHeads(channels=32, features=48, proposals=20, rois_per_image=4)
+    net = build(faster_rcnn_ghostnet, heads=heads)
+    assert {level.shape[1] for level in net.backbone(torch.zeros(2, 3, 64, 64)).values()} == {32}
+    head, predictor = net.roi_heads.box_head, net.roi_heads.box_predictor
+    assert (head.fc6.in_features, head.fc7.out_features) == (32 * 7 * 7, 48)
+    assert (predictor.cls_score.in_features, predictor.cls_score.out_features) == (48, 3)
+    seen = []
+    head.register_forward_hook(lambda module, inputs, outputs: seen.append(len(outputs)))
+    net(*batch)
+    net.eval()(batch[0])
+    assert seen == [2 * 4, seen[1]]
+    assert seen[1] <= 2 * 10
+
+    net = build(retinanet_ghostnet, heads=RetinaHeads(channels=32, convs=2, group_norm=True))
+    for part in (net.head.classification_head, net.head.regression_head):
+        kinds = [type(layer) for layer in part.conv.modules() if not list(layer.children())]
+        assert kinds == [nn.Conv2d, nn.GroupNorm, nn.ReLU] * 2
+    sum(net(*batch).values()).backward()
+    assert all(parameter.grad is not None for parameter in net.parameters())
+
+
+def test_images_of_the_right_size_are_not_resized(batch):
+    """What a data set has shrunk to min_size x max_size only gets normalised."""
+    transform = build(retinanet_ghostnet).transform
+    image = batch[0][0]
+    (images, targets) = transform([image], [batch[1][0]])
+    torch.testing.assert_close(images.tensors[0], transform.normalize(image), rtol=0, atol=0)
+    assert torch.equal(targets[0]["boxes"], batch[1][0]["boxes"])
+
+
 def test_peer_is_torchvisions_own():
     sizes = {"min_size": 96, "max_size": 128}
     theirs = fasterrcnn_mobilenet_v3_large_fpn(
@@ -176,6 +227,7 @@ def test_peer_is_torchvisions_own():
     ours.load_state_dict(theirs.state_dict())
     image = torch.rand(3, 96, 128)
     torch.testing.assert_close(ours([image]), theirs([image]), rtol=0, atol=0)
+    assert ours.rpn.score_thresh == theirs.rpn.score_thresh
 
 
 @pytest.mark.parametrize(
@@ -189,6 +241,28 @@ def test_peer_is_torchvisions_own():
 def test_bad_values_get_a_sentence(options, sentence):
     with pytest.raises(ValueError, match=sentence):
         build(retinanet_ghostnet, **options)
+
+
+def test_peers_pyramid_has_its_own_width():
+    with pytest.raises(
+        ValueError, match=r"heads\.channels is 256 for torchvision's pyramid, not 64"
+    ):
+        faster_rcnn_mobilenet_v3(2, heads=FasterHeads(channels=64))
+
+
+@pytest.mark.parametrize(
+    ("heads", "options", "sentence"),
+    [
+        (FasterHeads, {"channels": 0}, "channels is a whole number of at least 1, not 0"),
+        (FasterHeads, {"proposals": 1}, "proposals is a whole number of at least 2, not 1"),
+        (FasterHeads, {"rois_per_image": 0.5}, "rois_per_image is a whole number of at least 1"),
+        (RetinaHeads, {"convs": 5}, "convs is at most 4, not 5"),
+        (RetinaHeads, {"channels": 48, "group_norm": True}, "a multiple of 32 with group_norm"),
+    ],
+)
+def test_bad_heads_get_a_sentence(heads, options, sentence):
+    with pytest.raises(ValueError, match=sentence):
+        heads(**options)
 
 
 def test_a_backbone_must_have_a_trunk():

@@ -13,7 +13,9 @@ The share of changed predictions bounds what accuracy can drop, and needs no lab
 
 import ast
 from collections.abc import Iterator, Sequence
+from contextlib import redirect_stdout
 from dataclasses import dataclass
+from io import StringIO
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -29,6 +31,7 @@ METHODS = {  # ONNX Runtime's name for the rule, and its settings
     "percentile": ("Percentile", {"percentile": 99.99, "symmetric": False}),
     "entropy": ("Entropy", {}),
 }
+RANKED = 64  # images that each layer alone is measured on
 BATCH = 32  # images at a time: a histogram method holds all maps of as many
 
 
@@ -114,9 +117,10 @@ class _Quantizer:
                 calibrate_method=CalibrationMethod[rule],
                 extra_options=options,
             )
-            for batch in _batches(self.float_model, images):
-                calibrator.collect_data(_Once(batch))  # merged; the maps are forgotten
-            self.ranges[method] = calibrator.compute_data()
+            with redirect_stdout(StringIO()):  # it prints progress
+                for batch in _batches(self.float_model, images):
+                    calibrator.collect_data(_Once(batch))  # merged; the maps are forgotten
+                self.ranges[method] = calibrator.compute_data()
             del calibrator  # lets go of the file
 
     def build(self, method: str, float_layers: tuple[str, ...]) -> bytes:
@@ -151,17 +155,21 @@ class _Judge:
         self.images = images
         self.logits = _logits(quantizer.float_model, images)
 
-    def measure(self, method: str, float_layers: tuple[str, ...]) -> Trial:
-        logits = _logits(self.quantizer.build(method, float_layers), self.images)
-        error = float((logits - self.logits).norm() / self.logits.norm())
-        other = logits.argmax(dim=1) != self.logits.argmax(dim=1)
+    def measure(
+        self, method: str, float_layers: tuple[str, ...], count: int | None = None
+    ) -> Trial:
+        """On the first `count` images, or all of them."""
+        expected = self.logits[:count]
+        logits = _logits(self.quantizer.build(method, float_layers), self.images[:count])
+        error = float((logits - expected).norm() / expected.norm())
+        other = logits.argmax(dim=1) != expected.argmax(dim=1)
         return Trial(method, float_layers, error, float(other.float().mean()))
 
     def spare_worst(self, method: str) -> list[Trial]:
         """Trials with the 1, 2, 4, ... worst layers in float32, until the classes hold."""
         names = set(self.quantizer.groups)
         alone = {
-            name: self.measure(method, tuple(names - {name})).error
+            name: self.measure(method, tuple(names - {name}), RANKED).error
             for name in self.quantizer.groups
         }
         worst_first = sorted(alone, key=alone.__getitem__, reverse=True)

@@ -57,8 +57,27 @@ def test_ratios_are_the_references_time_over_the_own(subjects, monkeypatch):
 def test_a_form_that_times_another_network_is_caught(subjects, monkeypatch):
     other = subjects[1].net.eval()
     monkeypatch.setitem(FORMS, "fused", (lambda net, images, threads: lambda: other(images), EXACT))
-    with pytest.raises(RuntimeError, match="ghost as fused does not compute what ghost computes"):
-        time_inference(subjects, ["fused"], **SETTING)
+    ghost, dense = time_inference(subjects, ["fused"], **SETTING)
+    assert ghost.ms is None
+    assert ghost.note.startswith("outputs that differ from those of ghost by ")
+    assert dense.ms > 0
+    assert dense.note == ""
+
+
+def test_a_form_that_changes_while_it_is_timed_is_caught(subjects, monkeypatch):
+    calls = []
+
+    def tires(net, images, threads):
+        def call():
+            calls.append(None)
+            return net.eager(images) if len(calls) < 3 else torch.zeros(2, 4)
+
+        return call
+
+    monkeypatch.setitem(FORMS, "fused", (tires, EXACT))
+    (dense,) = time_inference(subjects[1:], ["fused"], **SETTING)
+    assert dense.ms is None
+    assert "by 1 of their size, more than 0.001" in dense.note
 
 
 def test_a_form_that_is_not_there_is_listed_with_the_reason(subjects, monkeypatch):

@@ -104,7 +104,7 @@ def compare(
         draw_boxes(row[1], image, detection)
     cells[0, 0].set_title("truth")
     cells[0, 1].set_title("predictions")
-    _legend(figure, [*targets, *detections], class_names)
+    _legend(figure, [*targets, *detections], class_names, "outside lower center")
     return figure
 
 
@@ -116,7 +116,7 @@ def annotate(image: Tensor, detection: Target, class_names: list[str]) -> Figure
     FigureCanvasAgg(figure)
     share = strip / (height + strip)
     draw_boxes(figure.add_axes((0, share, 1, 1 - share)), image, detection)
-    _legend(figure, [detection], class_names)
+    _legend(figure, [detection], class_names, "lower center")
     return figure
 
 
@@ -137,13 +137,13 @@ def draw_boxes(axes: Axes, image: Tensor, boxes: Target) -> None:
             text.set(path_effects=HALO, clip_on=True)
 
 
-def _legend(figure: Figure, drawn: list[Target], class_names: list[str]) -> None:
+def _legend(figure: Figure, drawn: list[Target], class_names: list[str], place: str) -> None:
     labels = sorted({label for boxes in drawn for label in boxes["labels"].tolist()})
     handles = [Line2D([], [], color=_look(k)[0], linestyle=_look(k)[1], lw=2) for k in labels]
     names = [class_names[label - 1] for label in labels]
     if handles:
         columns = max(1, int(figure.get_figwidth() / 1.6))
-        figure.legend(handles, names, loc="lower center", ncols=columns, frameon=False, fontsize=8)
+        figure.legend(handles, names, loc=place, ncols=columns, frameon=False, fontsize=8)
 
 
 def _look(label: int) -> tuple[str, str]:

@@ -48,7 +48,10 @@ def count_trainable_params(net: nn.Module) -> int:
 
 
 def count_macs(net: nn.Module, input_shape: Sequence[int]) -> int:
-    """Multiply-adds for one input of `input_shape`, batch axis excluded: (3, 32, 32)."""
+    """Multiply-adds for one input of `input_shape`, batch axis excluded: (3, 32, 32).
+
+    Of a detector with proposals: with as many as it keeps at most in evaluation.
+    """
     return sum(_macs(call) for call in _run(net, input_shape))
 
 
@@ -118,6 +121,8 @@ def _run(net: nn.Module, input_shape: Sequence[int]) -> list[_Call]:
     images = torch.zeros(1, *input_shape, device=parameter.device, dtype=parameter.dtype)
     layers = [module for module in net.modules() if _is_layer(module)]
     handles = [layer.register_forward_hook(record) for layer in layers]
+    if hasattr(net, "rpn"):  # torchvision's name in a detector of two stages
+        handles.append(net.rpn.register_forward_hook(_all_proposals))
     try:
         with _eval_mode(net), torch.no_grad():
             net(images)
@@ -128,6 +133,17 @@ def _run(net: nn.Module, input_shape: Sequence[int]) -> list[_Call]:
         for handle in handles:
             handle.remove()
     return calls
+
+
+def _all_proposals(rpn: nn.Module, inputs: tuple, outputs: tuple) -> tuple[list[Tensor], dict]:
+    """As many proposals as evaluation keeps at most, each the whole image.
+
+    How many an untrained network makes of zeros, often one or none, says nothing of the box head's
+    cost.
+    """
+    (proposals, losses), (height, width) = outputs, inputs[0].image_sizes[0]
+    whole = proposals[0].new_tensor([0, 0, width, height])
+    return [whole.expand(rpn.post_nms_top_n(), 4)], losses
 
 
 def _is_layer(module: nn.Module) -> bool:

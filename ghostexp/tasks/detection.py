@@ -4,6 +4,7 @@ A batch is (images, targets): images a list of [3, H, W] in [0, 1], targets a li
 with boxes [n, 4] xyxy in pixels, labels [n] from 1, area [n] and iscrowd [n].
 """
 
+import logging
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -122,6 +123,7 @@ class DetectionTask(pl.LightningModule):
 
 
 def _mean_average_precision() -> MeanAveragePrecision:
+    logging.getLogger("faster_coco_eval").setLevel(logging.WARNING)  # else a table for each class
     try:
         return MeanAveragePrecision(
             iou_thresholds=IOU_THRESHOLDS,

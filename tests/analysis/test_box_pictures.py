@@ -51,6 +51,9 @@ def test_truth_and_predictions_stand_side_by_side():
     assert [text.get_text() for text in figure.axes[1].texts] == ["0.90", "0.30"]
     (legend,) = figure.legends
     assert [text.get_text() for text in legend.get_texts()] == ["class 2", "class 9"]
+    figure.draw_without_rendering()
+    lowest = min(axes.get_window_extent().y0 for axes in figure.axes)
+    assert legend.get_window_extent().y1 <= lowest  # below the images
 
 
 def test_weak_detections_are_left_out():

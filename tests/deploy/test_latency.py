@@ -28,7 +28,7 @@ def subjects():
 
 def test_every_form_in_torch_and_an_engine_beside_the_macs_ratio(subjects):
     forms = ["eager", "channels_last", "fused", "fused_channels_last", "bf16", "onnxruntime"]
-    forms += ["openvino", "native"]
+    forms += ["openvino"]
     rows = time_inference(subjects, forms, **SETTING)
     assert [(row.form, row.network) for row in rows] == [
         (form, name) for form in forms for name in ("ghost", "dense")
@@ -39,6 +39,15 @@ def test_every_form_in_torch_and_an_engine_beside_the_macs_ratio(subjects):
     assert all(row.speed_ratio == 1 for row in rows if row.network == "dense")
     assert all(row.images_per_s == pytest.approx(2e3 / row.ms) for row in rows)
     assert {row.form for row in rows if not row.lossless} == {"bf16"}
+
+
+def test_the_native_backend_says_why_it_refuses(subjects):
+    (dense,) = time_inference(subjects[1:], ["native"], **SETTING)
+    assert dense.note == ""
+    net = nn.Sequential(nn.Hardswish(), *subjects[1].net)
+    (refused,) = time_inference([Subject("net", net, (3, 8, 8), "net")], ["native"], **SETTING)
+    assert refused.ms is None
+    assert "hardswish" in refused.note
 
 
 def test_ratios_are_the_references_time_over_the_own(subjects, monkeypatch):

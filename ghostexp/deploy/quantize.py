@@ -6,7 +6,8 @@ What a tool would ask the user for is measured instead, on images that were not 
 
     method   min-max, percentile or entropy, by the difference of the logits
     layers   if more than MAX_DISAGREEMENT of the predicted classes change, each layer is quantised
-             alone, and those that do most harm stay float32: the 1, 2, 4, ... worst, until it holds
+             alone, on RANKED images, and those that do most harm stay float32: the 1, 2, 4, ...
+             worst, until it holds
 
 The share of changed predictions bounds what accuracy can drop, and needs no labels.
 """

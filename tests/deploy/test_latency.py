@@ -43,6 +43,8 @@ def test_every_form_in_torch_and_an_engine_beside_the_macs_ratio(subjects):
 
 def test_the_native_backend_says_why_it_refuses(subjects):
     (dense,) = time_inference(subjects[1:], ["native"], **SETTING)
+    if "compiler" in dense.note or "AVX2" in dense.note:  # is missing here
+        pytest.skip(dense.note)
     assert dense.note == ""
     net = nn.Sequential(nn.Hardswish(), *subjects[1].net)
     (refused,) = time_inference([Subject("net", net, (3, 8, 8), "net")], ["native"], **SETTING)

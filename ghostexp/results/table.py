@@ -201,13 +201,10 @@ def _latency_column(rows: list[Row], notes: Notes) -> Column:
     """Footnotes say of what: alike for all rows in the header, else in each cell."""
     cells = [_mean(row, "latency_ms", "{:.2f}") for row in rows]
     facts = [row.known(lambda run: run.record.get("latency_of")) for row in rows]
-    distinct = {fact for fact in facts if fact}
-    if len(distinct) == 1:
-        return Column("latency, ms" + notes.mark(*distinct), cells)
-    pairs = zip(cells, facts, strict=True)
-    return Column(
-        "latency, ms", [cell + (notes.mark(fact) if fact else "") for cell, fact in pairs]
-    )
+    marks = [notes.mark(fact) if fact else "" for fact in facts]
+    if len(set(marks) - {""}) == 1:
+        return Column("latency, ms" + max(marks), cells)
+    return Column("latency, ms", list(map("".join, zip(cells, marks, strict=True))))
 
 
 def _paper_cell(row: Row, paper: Published | None, notes: Notes) -> str:

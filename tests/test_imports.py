@@ -23,7 +23,7 @@ MAY_IMPORT = {  # first name below ghostexp -> what of ghostexp it may import be
     "directories": set(),
     "models": {"download", "layers"},
     "analysis": {"layers"},
-    "deploy": {"layers"},
+    "deploy": {"analysis", "layers"},
     "cli": {"directories"},
     "audit": {"cli"},
     "build": {"callbacks", "cli"},
@@ -45,6 +45,10 @@ MAY_IMPORT = {  # first name below ghostexp -> what of ghostexp it may import be
     "load": {"audit", "build", "cli", "directories"},
     "workers": {"cli", "sweep"},
     "search": {"build", "cli", "launch"},
+    "export_run": {"build", "cli", "data", "deploy", "layers", "load", "results"},
+    "inference": {
+        *("audit", "build", "cli", "deploy", "experiment", "load", "models", "results"),
+    },
     "evaluate": {"build", "cli", "experiment", "load", "results"},
     "detect": {"analysis", "build", "cli", "data", "load", "results"},
     "predict": {"build", "cli", "data", "load", "results"},
@@ -77,7 +81,7 @@ def test_nobody_imports_scripts(path):
 
 def test_cfg_stops_at_experiment():
     readers = {"audit", "build", "preflight", "sweep", "experiment", "cli", "directories"}
-    readers |= {"workers", "search", "load", "ranks"}
+    readers |= {"workers", "search", "load", "ranks", "inference"}
     readers.add("results")  # saved configs, as material of a report
     for path in FILES:
         part = path.relative_to(PACKAGE).parts[0].removesuffix(".py")

@@ -3,20 +3,29 @@
 python scripts/benchmark.py train [overrides]   our loop with all its logging against a bare loop
 python scripts/benchmark.py data [overrides]    batches from memory: gather, crop, flip, normalise
 python scripts/benchmark.py layers [overrides]  each Ghost module against its convolution
+python scripts/benchmark.py infer [overrides]   networks beside their dense twins, as deployed
+python scripts/benchmark.py infer --run RUN     the same of a run, whose report then shows it
 
 Overrides are those of train.py; without any, `train` takes a linear model and batches of four
 digits, so that a step is short and what the loop adds is seen. `layers` takes CIFAR-10's shapes,
 batches of 128 and of 1, and needs no images; --step times forward and backward instead of
 inference. It ends with a list of layers, so that a network has Ghost modules where they are faster:
 train.py model=converted model.net._target_=ghostexp.models.resnet56 'model.only=[...]'
+`infer` times, in turn and on the CPU, eager, fused, bf16, torch.compile, the native backend, ONNX
+Runtime, OpenVINO and int8. --models ghost_vgg16:vgg16,ghost_resnet56,peers is Ghost-VGG-16 beside
+VGG-16, Ghost-ResNet-56 beside itself at ratio 1 (overrides: model.ratio=3), and, beside each other
+at 224x224 pixels, our GhostNet and timm's two peers.
 """
 
 import argparse
 import logging
+import os
 import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import nullcontext
+from dataclasses import asdict
+from pathlib import Path
 
 import torch
 from omegaconf import DictConfig, OmegaConf
@@ -24,16 +33,27 @@ from rich.console import Console
 from rich.table import Table
 
 from ghostexp.analysis.benchmark import Batch, Timing, interleave, seconds_a_batch, seconds_a_step
-from ghostexp.analysis.layer_latency import LayerTiming, faster_layers, time_layers
-from ghostexp.config.build import Parts, build_parts, users_mistakes
-from ghostexp.config.cli import UserError, compose_config
-from ghostexp.runs.experiment import describe_device
-from ghostexp.training.callbacks import Throughput
+from ghostexp.analysis.layer_latency import faster_layers, fill_table, time_layers
+from ghostexp.build import Parts, build_parts, users_mistakes
+from ghostexp.callbacks import Throughput
+from ghostexp.cli import UserError, compose_config
+from ghostexp.deploy.forms import FORMS
+from ghostexp.deploy.latency import time_inference
+from ghostexp.experiment import describe_device
+from ghostexp.inference import (
+    circumstances,
+    default_models,
+    subjects_of_models,
+    subjects_of_run,
+)
+from ghostexp.results.latency_file import document, write_latency, write_measurements
+from ghostexp.results.latency_report import to_markdown
 
 DEFAULTS = {
     "train": ["model=linear", "dataset=digits", "dataset.batch_size=4", "trainer.max_epochs=2"],
     "data": ["dataset=digits", "dataset.batch_size=128", "dataset.augment.flip=true"],
     "layers": ["model=ghost_resnet56", "dataset=cifar10"],
+    "infer": ["dataset=cifar10"],
 }
 WIDTH_OF_A_PIPE = 170
 BATCH_SIZES = (128, 1)  # of `layers`: training and one image
@@ -48,9 +68,24 @@ def main() -> int:
     parser.add_argument("overrides", nargs="*", help="as for train.py")
     parser.add_argument("--rounds", type=int, default=7, help="counted rounds, after one warm-up")
     parser.add_argument("--step", action="store_true", help="layers: forward and backward")
+    infer = parser.add_argument_group("infer")
+    infer.add_argument("--run", type=Path, help="folder of a run in the place of models")
+    infer.add_argument(
+        "--models",
+        type=_words,
+        default=default_models(),
+        help="of conf/model, a:b is a beside b (default: %(default)s)",
+    )
+    infer.add_argument("--forms", type=_words, default=list(FORMS), help=",".join(FORMS))
+    infer.add_argument("--batch", type=_numbers, default=[1, 128], help="default: 1,128")
+    infer.add_argument("--threads", type=_numbers, help="default: 1 and one for each core")
+    infer.add_argument("--out", type=Path, help="folder for inference.md, .json and .png")
     options = parser.parse_intermixed_args()
     logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
     try:
+        if options.what == "infer":
+            time_networks(options)
+            return 0
         cfg = compose_config([*DEFAULTS[options.what], *options.overrides])
         with tempfile.TemporaryDirectory() as folder:
             OmegaConf.update(cfg, "run_dir", folder)
@@ -115,7 +150,7 @@ def time_ghosts(cfg: DictConfig, rounds: int, step: bool) -> None:
             )
         title = f"{what}, batch {batch_size}, {'bf16' if bf16 else '32 bit'}"
         table = _table(title, parts)
-        _fill(table, timings)
+        fill_table(table, timings)
         console.print(table)
         names = faster_layers(timings)
         total = sum(len(timing.names) for timing in timings)
@@ -126,34 +161,41 @@ def time_ghosts(cfg: DictConfig, rounds: int, step: bool) -> None:
             print(f"model.only=[{','.join(names)}]")
 
 
-def _fill(table: Table, timings: list[LayerTiming]) -> None:
-    table.columns[0].header, table.columns[1].header, table.columns[2].header = (
-        "layer (and others like it)", "Ghost, ms", "fastest-slowest",
-    )  # fmt: skip
-    for name in ("dense, ms", "fastest-slowest", "macs ratio", "time ratio", "input", "output"):
-        table.add_column(name)
-    for timing in timings:
-        others = f" (+{len(timing.names) - 1})" if len(timing.names) > 1 else ""
-        ratio = f"{timing.time_ratio:.2f}"
-        table.add_row(
-            timing.names[0] + others,
-            f"{timing.ghost.median * 1e3:.3f}",
-            timing.ghost.spread,
-            f"{timing.dense.median * 1e3:.3f}",
-            timing.dense.spread,
-            f"{timing.macs_ratio:.2f}",
-            f"[green]{ratio}[/]" if timing.is_faster else ratio,
-            "x".join(map(str, timing.in_shape)),
-            "x".join(map(str, timing.out_shape)),
+def time_networks(options: argparse.Namespace) -> None:
+    """Networks, or a run's, and their dense twins in every form of deployment."""
+    if options.run is not None:
+        subjects = subjects_of_run(options.run)
+    else:
+        overrides = [*DEFAULTS["infer"], *options.overrides]
+        subjects = subjects_of_models(options.models, overrides)
+    with users_mistakes("infer"):
+        measurements = time_inference(
+            subjects,
+            options.forms,
+            batch_sizes=options.batch,
+            threads=options.threads or sorted({1, os.cpu_count() or 1}),
+            rounds=options.rounds,
         )
-    ghost, dense = (
-        sum(len(timing.names) * getattr(timing, kind).median for timing in timings)
-        for kind in ("ghost", "dense")
-    )
-    table.add_section()
-    table.add_row(
-        "all layers", f"{ghost * 1e3:.3f}", "", f"{dense * 1e3:.3f}", "", "", f"{ghost / dense:.2f}"
-    )
+    rows = [asdict(measurement) for measurement in measurements]
+    everything = document(rows, circumstances(options.rounds), " ".join(sys.argv))
+    print(to_markdown(everything))
+    written = write_measurements(everything, options.out) if options.out is not None else []
+    if options.run is not None:
+        with users_mistakes("--run"):
+            written.append(write_latency(options.run, subjects[0].name, everything))
+    for path in written:
+        print(f"wrote {path}")
+
+
+def _words(text: str) -> list[str]:
+    return text.split(",")
+
+
+def _numbers(text: str) -> list[int]:
+    numbers = [int(word) for word in text.split(",")]
+    if min(numbers) < 1:
+        raise argparse.ArgumentTypeError(f"must be at least 1, not {min(numbers)}")
+    return numbers
 
 
 def _bare(cfg: DictConfig) -> float:
@@ -185,9 +227,8 @@ def _augmented(parts: Parts) -> Iterator[Batch]:
 
 
 def _table(title: str, parts: Parts) -> Table:
-    circumstances = f"{describe_device(parts.trainer)}, torch {torch.__version__}"
-    table = Table("", "median", "fastest-slowest", title=title, caption=circumstances)
-    return table
+    machine = f"{describe_device(parts.trainer)}, torch {torch.__version__}"
+    return Table("", "median", "fastest-slowest", title=title, caption=machine)
 
 
 def _rates(timing: Timing) -> str:

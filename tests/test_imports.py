@@ -15,11 +15,14 @@ MAY_IMPORT = {  # first name below ghostexp -> what of ghostexp it may import be
     "results": set(),
     "models": {"download", "layers"},
     "analysis": {"layers"},
-    "deploy": {"layers"},
+    "deploy": {"analysis", "layers"},
     "training": {"analysis"},
     "config": {"training"},
     "sweeps": {"analysis", "config", "results"},
-    "runs": {"analysis", "config", "data", "results", "sweeps", "training"},
+    "runs": {
+        *("analysis", "config", "data", "deploy", "layers", "models", "results", "sweeps"),
+        "training",
+    },
 }
 FILES = sorted(
     path for path in PACKAGE.rglob("*.py") if path.parent != PACKAGE or path.stem[0] != "_"

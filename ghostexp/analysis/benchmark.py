@@ -16,6 +16,8 @@ from torch.optim import Optimizer
 
 Batch = tuple[Tensor, Tensor]
 
+SECONDS_A_ROUND = 0.02  # of one candidate: enough calls for the clock
+
 
 @dataclass(frozen=True)
 class Timing:
@@ -74,3 +76,18 @@ def seconds_a_step(
     if torch.cuda.is_available():
         torch.cuda.synchronize()
     return (time.perf_counter() - started) / count
+
+
+def repeated(call: Callable[[], Tensor], device: torch.device) -> Callable[[], float]:
+    """Mean seconds of a call, over as many as fill SECONDS_A_ROUND; two calls find out."""
+
+    def seconds(calls: int) -> float:
+        started = time.perf_counter()
+        for _ in range(calls):
+            call()
+        if device.type == "cuda":
+            torch.cuda.synchronize()
+        return (time.perf_counter() - started) / calls
+
+    calls = max(1, round(SECONDS_A_ROUND / seconds(2)))
+    return lambda: seconds(calls)

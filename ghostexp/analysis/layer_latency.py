@@ -5,21 +5,19 @@ geometry are timed once. Where a Ghost module's halves end in batch norm and act
 the convolution.
 """
 
-import time
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from copy import deepcopy
 from dataclasses import dataclass
 
 import torch
+from rich.table import Table
 from torch import Tensor, nn
 
-from ghostexp.analysis.benchmark import Timing, interleave
+from ghostexp.analysis.benchmark import Timing, interleave, repeated
 from ghostexp.analysis.complexity import count_macs
 from ghostexp.analysis.features import ghost_modules, layer_outputs
 from ghostexp.layers.ghost import GhostModule
-
-SECONDS_A_ROUND = 0.02  # of one candidate: enough calls for the clock
 
 
 @dataclass(frozen=True)
@@ -85,7 +83,7 @@ def time_layers(
             autocast = torch.autocast(device.type, torch.bfloat16) if bf16 else nullcontext()
             call = _caller(layer, inputs, step, autocast)
             _check_shape(name, geometry, call().shape[1:])
-            candidates[name] = _repeated(call, device)
+            candidates[name] = repeated(call, device)
         ghost, dense = interleave(candidates, rounds=rounds)
         timings.append(
             LayerTiming(
@@ -130,6 +128,37 @@ def dense_counterpart(ghost: GhostModule) -> nn.Sequential:
 def faster_layers(timings: list[LayerTiming]) -> list[str]:
     """Names of the layers whose Ghost module was faster, for `convert_to_ghost(..., only=...)`."""
     return [name for timing in timings if timing.is_faster for name in timing.names]
+
+
+def fill_table(table: Table, timings: list[LayerTiming]) -> None:
+    """A row a geometry and the sum over all layers, into a table of three columns."""
+    table.columns[0].header, table.columns[1].header, table.columns[2].header = (
+        "layer (and others like it)", "Ghost, ms", "fastest-slowest",
+    )  # fmt: skip
+    for name in ("dense, ms", "fastest-slowest", "macs ratio", "time ratio", "input", "output"):
+        table.add_column(name)
+    for timing in timings:
+        others = f" (+{len(timing.names) - 1})" if len(timing.names) > 1 else ""
+        ratio = f"{timing.time_ratio:.2f}"
+        table.add_row(
+            timing.names[0] + others,
+            f"{timing.ghost.median * 1e3:.3f}",
+            timing.ghost.spread,
+            f"{timing.dense.median * 1e3:.3f}",
+            timing.dense.spread,
+            f"{timing.macs_ratio:.2f}",
+            f"[green]{ratio}[/]" if timing.is_faster else ratio,
+            "x".join(map(str, timing.in_shape)),
+            "x".join(map(str, timing.out_shape)),
+        )
+    ghost, dense = (
+        sum(len(timing.names) * getattr(timing, kind).median for timing in timings)
+        for kind in ("ghost", "dense")
+    )
+    table.add_section()
+    table.add_row(
+        "all layers", f"{ghost * 1e3:.3f}", "", f"{dense * 1e3:.3f}", "", "", f"{ghost / dense:.2f}"
+    )
 
 
 def _geometries(net: nn.Module, input_shape: Sequence[int]) -> list[_Geometry]:
@@ -182,18 +211,3 @@ def _check_shape(name: str, geometry: _Geometry, shape: torch.Size) -> None:
             f"{geometry.names[0]}: the {name} layer gives {tuple(shape)}, the network has"
             f" {geometry.out_shape}"
         )
-
-
-def _repeated(call: Callable[[], Tensor], device: torch.device) -> Callable[[], float]:
-    """Mean seconds of a call, over as many as fill SECONDS_A_ROUND."""
-
-    def seconds(calls: int) -> float:
-        started = time.perf_counter()
-        for _ in range(calls):
-            call()
-        if device.type == "cuda":
-            torch.cuda.synchronize()
-        return (time.perf_counter() - started) / calls
-
-    calls = max(1, round(SECONDS_A_ROUND / seconds(2)))
-    return lambda: seconds(calls)

@@ -139,6 +139,12 @@ class ClassificationData(pl.LightningDataModule):
     def predict_dataloader(self) -> BatchLoader:
         return self.test_dataloader()
 
+    def drawn_dataloader(self, indices: Tensor, count: int) -> BatchLoader:
+        """At most `count` of the examples at `indices`, drawn by the seed; not augmented."""
+        generator = torch.Generator().manual_seed(self.seed)
+        drawn = torch.randperm(len(indices), generator=generator)[:count]
+        return self._loader(indices[drawn], shuffle=False)
+
     def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch | Tensor:
         """Augment training batches, normalise the others; prediction gets inputs only."""
         examples, labels = batch

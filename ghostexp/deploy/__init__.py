@@ -1,1 +1,5 @@
-"""From a trained network to what is shipped: look at a copy, never change it."""
+"""From a trained network to a file that runs fast elsewhere: fused, quantised, exported, timed."""
+
+from ghostexp.deploy.fuse import fuse
+
+__all__ = ["fuse"]

@@ -9,7 +9,7 @@ channel, cosine head, 6 classes:
     params                       1,175,923   4,900,070   8,493,666
     batch norms folded           1,156,191   4,843,292   8,417,962
     factors at residuals only    1,175,595   4,899,578   8,493,010
-    the default Recipe()         1,347,495   5,150,010   8,823,506
+    the default Recipe()         1,348,907   5,154,426   8,829,394
 """
 
 from collections.abc import Callable
@@ -44,7 +44,7 @@ class Recipe:
     1x1 convolution before the pooling, 1280 in EfficientNetV2, None for none.
     """
 
-    layer_scale: float | None = None
+    layer_scale: float | None = 0.1
     layer_scale_everywhere: bool = False
     stochastic_depth_prob: float = 0.1
     depth_prob_rises: bool = True

@@ -4,8 +4,9 @@ collect(folder)          every run below it, what could not be read, what was ne
 read_run(folder)         one run
 read_curves(folder)      its learning curves, metric -> epoch -> value
 
-A run is a folder with a `result.json` (record.py); beside it lie `.hydra/config.yaml` and, anywhere
-below, `metrics.csv`. Of a record only schema and status are certain: a run may fail early.
+A run is a folder with a `result.json` (record.py); beside it lie `.hydra/config.yaml`, perhaps
+`latency.json` (latency_file.py) and, anywhere below, `metrics.csv`.
+Of a record only schema and status are certain: a run may fail early.
 """
 
 import csv
@@ -20,6 +21,7 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
+from ghostexp.results.latency_file import read_latency
 from ghostexp.results.record import FILE_NAME, SCHEMA, Record, flatten, is_alive
 
 STATUSES = ("finished", "running", "interrupted", "failed")
@@ -102,6 +104,7 @@ def read_run(directory: Path, root: Path | None = None) -> Run:
         record = _checked(json.loads(path.read_text()))
         # The saved file first: an interpolated value is a swept one only where it is written.
         config = _read_config(directory / ".hydra" / "config.yaml") or record["config"]
+        record |= read_latency(directory)
     except (OSError, ValueError) as error:
         raise ValueError(f"{path} cannot be read ({' '.join(str(error).split())})") from error
     if record["status"] == "running" and _is_gone(record):

@@ -54,7 +54,7 @@ def build_report(tree: Tree) -> Report:
         *_accuracy_columns(rows, metric, notes),
         *_map50_columns(rows, metric),
         Column("images/s (training)", [_mean(row, "throughput", "{:,.0f}") for row in rows]),
-        Column("latency, ms", [_mean(row, "latency_ms", "{:.2f}") for row in rows]),
+        _latency_column(rows, notes),
         Column("wall time", [duration(row.estimate(_wall)) for row in rows]),
         Column("status", [status(row) for row in rows], is_number=False),
     ]
@@ -195,6 +195,16 @@ def _map50_columns(rows: list[Row], metric: str) -> list[Column]:
         return []
     name = "test/map_50"
     return [Column(axis_name(name), [spread(row.share(name)) for row in rows])]
+
+
+def _latency_column(rows: list[Row], notes: Notes) -> Column:
+    """Footnotes say of what: alike for all rows in the header, else in each cell."""
+    cells = [_mean(row, "latency_ms", "{:.2f}") for row in rows]
+    facts = [row.known(lambda run: run.record.get("latency_of")) for row in rows]
+    marks = [notes.mark(fact) if fact else "" for fact in facts]
+    if len(set(marks) - {""}) == 1:
+        return Column("latency, ms" + max(marks), cells)
+    return Column("latency, ms", list(map("".join, zip(cells, marks, strict=True))))
 
 
 def _paper_cell(row: Row, paper: Published | None, notes: Notes) -> str:

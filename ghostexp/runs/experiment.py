@@ -220,10 +220,11 @@ def describe_device(trainer: pl.Trainer) -> str:
         return f"{trainer.num_devices} x {torch.cuda.get_device_name(device)}"
     processes = f"{trainer.world_size} processes of " if trainer.world_size > 1 else ""
     threads = f"{processes}{torch.get_num_threads()} threads"
-    return f"{_cpu_name()}, {os.cpu_count()} cores, {threads}"
+    return f"{cpu_name()}, {os.cpu_count()} cores, {threads}"
 
 
-def _cpu_name() -> str:
+def cpu_name() -> str:
+    """The processor, as it calls itself."""
     cpuinfo = Path("/proc/cpuinfo")
     lines = cpuinfo.read_text().splitlines() if cpuinfo.exists() else []
     names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]

@@ -138,6 +138,19 @@ def test_digits_split_is_stratified_and_its_test_the_same_for_every_seed():
         assert (labels[held].bincount() - expected).abs().max() <= 1
 
 
+def test_drawn_examples_are_of_their_split_and_the_same_each_time():
+    data = ready(make_digits())
+    drawn, again = (list(data.drawn_dataloader(data.val, 20)) for _ in range(2))
+    ((examples, labels),) = drawn
+    assert torch.equal(examples, again[0][0])
+    held_out = data.labelled_set.examples[data.val]
+    assert len(examples) == 20
+    assert all((example == held_out).flatten(1).all(dim=1).any() for example in examples)
+    assert len(labels.unique()) > 5  # not the first ones, which may be of one class
+    everything = torch.cat([labels for _, labels in data.drawn_dataloader(data.val, 10**6)])
+    assert torch.equal(everything.sort().values, data.labelled_set.labels[data.val].sort().values)
+
+
 def test_digits_are_resized_to_the_networks_size():
     data = digits(image_size=32, augment=Augment(**GREY), seed=0)
     images, labels = next(iter(ready(data).train_dataloader()))

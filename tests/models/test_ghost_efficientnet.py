@@ -54,12 +54,8 @@ def test_params_of_the_write_up(width_mult, depth_mult):
 def test_the_recipe_that_trains_is_the_default():
     with torch.device("meta"):
         net = build(width_mult=0.75, depth_mult=1.0)
-    without_factors = 4_899_578 - sum(
-        channels * count
-        for channels, count in ((18, 2), (36, 3), (48, 3), (96, 5), (120, 8), (192, 14))
-    )
     head = 192 * 1280 + 2 * 1280 + (1280 - 192) * 6
-    assert count_params(net) == without_factors + head == 5_150_010
+    assert count_params(net) == 4_899_578 + head == 5_154_426
 
 
 def test_maps_shrink_as_the_table_says():
@@ -96,7 +92,8 @@ def test_layer_scale_is_where_the_recipe_says():
     depth = len(blocks(build()))
     assert factors(LITERAL) == pytest.approx([1e-5] * depth)
     assert len(factors(replace(LITERAL, layer_scale_everywhere=False))) == depth - 5
-    assert factors(Recipe()) == []
+    assert factors(Recipe()) == pytest.approx([0.1] * (depth - 5))
+    assert factors(Recipe(layer_scale=None)) == []
 
 
 def test_stochastic_depth_rises_or_does_not():

@@ -55,7 +55,7 @@ class _Reader:
         names = {spec.arg.name: spec.target for spec in self.program.graph_signature.input_specs}
         for node in self.program.graph.nodes:
             if node.op == "placeholder":
-                name = names[node.name]  # none of the images
+                name = names[node.name]  # None for the images
                 self.values[node] = self.images if name is None else tensors[name].double()
             elif node.op == "output":
                 (logits,) = node.args[0]

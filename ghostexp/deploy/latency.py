@@ -1,0 +1,166 @@
+"""Inference as deployed: each network in each form, all in turn in one process, on the CPU.
+
+Weights may be random: this says how fast, not how well. Each output is held against
+the eager network's own before and after the timing, so that no name bears another network's time.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from ghostexp.analysis.benchmark import Timing, interleave, repeated
+from ghostexp.deploy.forms import EXACT, FORMS, Call, Deployable, Subject
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """One network in one form; a ratio is the reference's figure over this one's.
+
+    Above 1 this network is ahead; `low` and `high` are the rounds' extremes of `speed_ratio`. Where
+    there is no time, `note` says why.
+    """
+
+    network: str
+    form: str
+    batch_size: int
+    threads: int
+    params: int
+    macs: int
+    lossless: bool  # float32
+    reference: str
+    macs_ratio: float
+    ms: float | None = None
+    fastest_ms: float | None = None
+    slowest_ms: float | None = None
+    images_per_s: float | None = None
+    speed_ratio: float | None = None
+    low: float | None = None
+    high: float | None = None
+    note: str = ""
+
+
+def time_inference(
+    subjects: Sequence[Subject],
+    forms: Sequence[str],
+    *,
+    batch_sizes: Sequence[int],
+    threads: Sequence[int],
+    rounds: int,
+) -> list[Measurement]:
+    """Every subject in every form, for each batch size and number of threads.
+
+    The subjects with the same reference take turns in all forms, `rounds` times after a warm-up. A
+    form that this machine or network does not have, or whose outputs are not its network's, is
+    listed with the reason and no time. ValueError for a form that nobody knows.
+    """
+    if unknown := [form for form in forms if form not in FORMS]:
+        raise ValueError(f"forms are {', '.join(FORMS)}, not {', '.join(unknown)}")
+    groups: dict[str, list[Deployable]] = {}
+    for subject in subjects:
+        groups.setdefault(subject.reference, []).append(Deployable(subject))
+    before = torch.get_num_threads()
+    measurements = []
+    try:
+        for count in threads:
+            torch.set_num_threads(count)
+            for batch_size in batch_sizes:
+                for nets in groups.values():
+                    torch.compiler.reset()  # compiled code has its threads and shapes built in
+                    measurements += _time_setting(nets, forms, batch_size, count, rounds)
+    finally:
+        torch.set_num_threads(before)
+    return measurements
+
+
+@torch.no_grad()
+def _time_setting(
+    nets: Sequence[Deployable], forms: Sequence[str], batch_size: int, threads: int, rounds: int
+) -> list[Measurement]:
+    calls: dict[tuple[str, str], Call] = {}
+    notes: dict[tuple[str, str], str] = {}
+    expected = {net.subject.name: net.eager(net.images(batch_size)) for net in nets}
+    for form in forms:
+        build, _ = FORMS[form]
+        for net in nets:
+            key = (net.subject.name, form)
+            try:
+                calls[key] = build(net, net.images(batch_size), threads)
+                calls[key]()
+            except Exception as error:  # whatever an engine refuses with; the row says it
+                calls.pop(key, None)
+                notes[key] = _sentence(error)
+    notes |= _leave_out_others(calls, expected)
+    device = torch.device("cpu")
+    timings = interleave(
+        {key: repeated(call, device) for key, call in calls.items()}, rounds=rounds
+    )
+    notes |= _leave_out_others(calls, expected)
+    timed = {timing.name: timing for timing in timings if timing.name in calls}
+    return [
+        _measurement(net, nets, form, batch_size, threads, timed, notes)
+        for form in forms
+        for net in nets
+    ]
+
+
+def _sentence(error: Exception) -> str:
+    sentence = str(error).strip().splitlines()[0]
+    return sentence if isinstance(error, ValueError) else f"{type(error).__name__}: {sentence}"
+
+
+def _leave_out_others(
+    calls: dict[tuple[str, str], Call], expected: dict[str, Tensor]
+) -> dict[tuple[str, str], str]:
+    """Take those out of `calls` that do not compute what their network does; what is wrong."""
+    notes = {}
+    for (name, form), call in list(calls.items()):
+        own, limit = expected[name], FORMS[form][1]
+        error = float((call().float() - own).norm() / own.norm())
+        if not error <= limit:
+            del calls[name, form]
+            notes[name, form] = (
+                f"outputs that differ from those of {name} by {error:.2g} of their size, more than"
+                f" {limit:g}"
+            )
+    return notes
+
+
+def _measurement(
+    net: Deployable,
+    nets: Sequence[Deployable],
+    form: str,
+    batch_size: int,
+    threads: int,
+    timed: dict[tuple[str, str], Timing],
+    notes: dict[tuple[str, str], str],
+) -> Measurement:
+    subject = net.subject
+    (reference,) = (other for other in nets if other.subject.name == subject.reference)
+    facts = {
+        "network": subject.name,
+        "form": form,
+        "batch_size": batch_size,
+        "threads": threads,
+        "params": net.params,
+        "macs": net.macs,
+        "lossless": FORMS[form][1] == EXACT,
+        "reference": subject.reference,
+        "macs_ratio": reference.macs / net.macs,
+    }
+    own = timed.get((subject.name, form))
+    if own is None:
+        return Measurement(**facts, note=notes[subject.name, form])
+    facts |= {
+        "ms": own.median * 1e3,
+        "fastest_ms": min(own.seconds) * 1e3,
+        "slowest_ms": max(own.seconds) * 1e3,
+        "images_per_s": batch_size / own.median,
+    }
+    other = timed.get((subject.reference, form))
+    if other is None:
+        return Measurement(**facts, note=notes[subject.reference, form])
+    ratios = [a / b for a, b in zip(other.seconds, own.seconds, strict=True)]
+    speed = {"speed_ratio": other.median / own.median, "low": min(ratios), "high": max(ratios)}
+    return Measurement(**facts, **speed)

@@ -1,0 +1,124 @@
+"""Table and figure of what `scripts/benchmark.py infer` measured."""
+
+import matplotlib
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from ghostexp.results.latency_file import Measured
+from ghostexp.results.style import GREY, MARKERS, OKABE_ITO, STYLE, new_figure
+
+COLUMNS = {  # header -> whether it is of numbers
+    "form": False,
+    "network": False,
+    "ms": True,
+    "images/s": True,
+    "beside": False,
+    "its ms": True,
+    "times as fast": True,
+    "times fewer MACs": True,
+}
+
+
+def to_markdown(everything: Measured) -> str:
+    """A table a setting: each network beside its reference, medians with the rounds' extremes."""
+    lines = [
+        f"{everything['circumstances']}; fastest to slowest in brackets; {everything['measured']}",
+        "",
+        f"    {everything['command']}",
+    ]
+    for setting, members in _by_setting(everything["rows"]).items():
+        lines += ["", f"**{setting}**", "", _line(COLUMNS)]
+        lines.append(_line("---:" if is_number else "---" for is_number in COLUMNS.values()))
+        known = {(row["network"], row["form"]): row for row in members}
+        references = {row["reference"] for row in members if row["network"] != row["reference"]}
+        for row in members:
+            if row["network"] not in references:  # else it is shown beside the others
+                lines.append(_line(_cells(row, known[row["reference"], row["form"]])))
+    return "\n".join(lines) + "\n"
+
+
+def draw_ratios(rows: list[Measured]) -> Figure | None:
+    """Speed ratio of each form beside the MACs ratio, a panel a setting; None without any ratio."""
+    compared = [row for row in rows if row["network"] != row["reference"] and row["speed_ratio"]]
+    if not compared:
+        return None
+    settings = _by_setting(compared)
+    networks = list(dict.fromkeys(row["network"] for row in compared))
+    forms = list(dict.fromkeys(row["form"] for row in compared))
+    with matplotlib.rc_context(STYLE):
+        figure = new_figure(3.6 + 3.0 * len(settings), 2.4 + 0.36 * len(forms))
+        panels = figure.subplots(1, len(settings), sharey=True, sharex=True, squeeze=False)[0]
+        for axes, (setting, members) in zip(panels, settings.items(), strict=True):
+            axes.set_title(setting, fontsize=11)
+            for index, network in enumerate(networks):
+                own = [row for row in members if row["network"] == network]
+                _draw_network(axes, own, forms, index, len(networks))
+            axes.axvline(1, color=GREY, linewidth=1.2)
+            axes.set_xlim(left=0)
+        panels[0].set_yticks(range(len(forms)), forms)
+        panels[0].invert_yaxis()
+        figure.supxlabel("times as fast as the reference network", fontsize=11)
+        labels = {}  # of all panels: a network may be missing in the first
+        for axes in panels:
+            handles, texts = axes.get_legend_handles_labels()
+            labels |= dict(zip(texts, handles, strict=True))
+        figure.legend(labels.values(), labels.keys(), loc="outside upper center", ncols=2)
+    return figure
+
+
+def _draw_network(
+    axes: Axes, rows: list[Measured], forms: list[str], index: int, count: int
+) -> None:
+    """Ratio of each form with the rounds' extremes; dashed where the MACs ratio lies."""
+    if not rows:
+        return
+    color = OKABE_ITO[index % len(OKABE_ITO)]
+    offset = 0.22 * (index - (count - 1) / 2)
+    ratios = [row["speed_ratio"] for row in rows]
+    label = f"{rows[0]['network']} / {rows[0]['reference']}"
+    axes.errorbar(
+        ratios,
+        [forms.index(row["form"]) + offset for row in rows],
+        xerr=[
+            [row["speed_ratio"] - min(row["low"], row["speed_ratio"]) for row in rows],
+            [max(row["high"], row["speed_ratio"]) - row["speed_ratio"] for row in rows],
+        ],
+        fmt=MARKERS[index % len(MARKERS)],
+        color=color,
+        markersize=6,
+        capsize=3,
+        label=label,
+    )
+    macs = rows[0]["macs_ratio"]
+    name = f"MACs ratio of {rows[0]['network']}, {macs:.2f}"
+    axes.axvline(macs, color=color, linestyle="--", linewidth=1.4, label=name)
+
+
+def _by_setting(rows: list[Measured]) -> dict[str, list[Measured]]:
+    settings: dict[str, list[Measured]] = {}
+    for row in rows:
+        threads = f"{row['threads']} thread{'s' if row['threads'] > 1 else ''}"
+        settings.setdefault(f"batch {row['batch_size']}, {threads}", []).append(row)
+    return settings
+
+
+def _cells(row: Measured, reference: Measured) -> list[str]:
+    throughput = "" if row["ms"] is None else f"{row['images_per_s']:,.0f}"
+    cells = [row["form"], row["network"], _time(row), throughput]
+    if reference is row:
+        return [*cells, "", "", "", ""]
+    cells += [row["reference"], _time(reference)]
+    if row["speed_ratio"] is None:
+        return [*cells, "", f"{row['macs_ratio']:.2f}"]
+    ratio = f"{row['speed_ratio']:.2f} [{row['low']:.2f}-{row['high']:.2f}]"
+    return [*cells, ratio, f"{row['macs_ratio']:.2f}"]
+
+
+def _time(row: Measured) -> str:
+    if row["ms"] is None:
+        return row["note"].replace("|", "\\|")
+    return f"{row['ms']:.2f} [{row['fastest_ms']:.2f}-{row['slowest_ms']:.2f}]"
+
+
+def _line(cells: object) -> str:
+    return f"| {' | '.join(cells)} |"

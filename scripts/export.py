@@ -1,0 +1,67 @@
+"""Write a finished run's network as a file to deploy, and compare it with what was trained.
+
+python scripts/export.py outputs/train/RUN --format onnx
+python scripts/export.py outputs/train/RUN --format openvino --precision int8 --dynamic-batch
+
+Batch norms are folded; the file carries class names, preprocessing and the run's digest as
+metadata. It is loaded in ONNX Runtime, torch.export or OpenVINO and held against the trained
+network: exit code 1 if it differs by more than it may, and the file stays for inspection.
+"""
+
+import argparse
+import logging
+import sys
+from pathlib import Path
+
+from ghostexp.build import users_mistakes
+from ghostexp.cli import UserError
+from ghostexp.deploy.export import PRECISIONS, Form
+from ghostexp.export_run import Export, export_run
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Exit code: 1 with a sentence for what is no run, or a file that differs, else 0."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("run", type=Path, help="folder of a run")
+    parser.add_argument("--format", choices=list(PRECISIONS), required=True)
+    parser.add_argument("--precision", choices=["fp32", "fp16", "bf16", "int8"], default="fp32")
+    parser.add_argument("--dynamic-batch", action="store_true", help="any batch size, not only 1")
+    parser.add_argument("--output", type=Path, help="file to write (default: RUN/export/...)")
+    parser.add_argument("--force", action="store_true", help="replace an existing file")
+    options = parser.parse_args(arguments)
+    logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
+    try:
+        with users_mistakes("--format"):
+            form = Form(options.format, options.precision, options.dynamic_batch)
+        export = export_run(options.run, form, options.output, force=options.force)
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    report(export)
+    if export.mismatch:
+        print(f"error: {export.path} is not what was trained: {export.mismatch}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def report(e: Export) -> None:
+    """Say what was written and how it compares."""
+    print(f"wrote {e.path}, with {e.left} of {e.folded} batch norms left")
+    if e.quantized:
+        chosen = e.quantized.chosen
+        print(
+            f"int8 by {chosen.method}, {len(chosen.float_layers)} of {e.quantized.layers} layers in"
+            f" float32: {', '.join(chosen.float_layers) or 'none'}"
+        )
+    for c in e.comparisons:
+        print(
+            f"{e.engine}, {c.examples} {c.split} examples: accuracy {c.deployed_accuracy:.4f}, of"
+            f" the trained network {c.accuracy:.4f}; {c.other_class:.2%} other classes; outputs"
+            f" differ by at most {c.difference:.2g}, the largest is {c.largest:.3g}"
+        )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,139 @@
+"""Small runs as files: compared on their own examples, their facts in the metadata."""
+
+import importlib.util
+import json
+
+import onnx
+import pytest
+import torch
+from helpers import ROOT, result
+
+from ghostexp import export_run as module
+from ghostexp.cli import UserError
+from ghostexp.deploy import compare as comparison
+from ghostexp.deploy.compare import compare
+from ghostexp.deploy.engines import load_engine
+from ghostexp.deploy.export import Form
+from ghostexp.export_run import export_run
+
+GHOST = (  # Ghost-ResNet-20
+    "model=converted",
+    "model.net._target_=ghostexp.models.resnet20",
+    "+model.net.in_channels=1",
+)
+TONES = (  # a run of seconds
+    *("dataset=tones", "model=ghost_efficientnet_v2", "task=arcface"),
+    *("model.width_mult=0.25", "model.depth_mult=0.2", "trainer.max_epochs=1"),
+    *("trainer.limit_train_batches=2", "trainer.limit_test_batches=1", "name=tones"),
+    "trainer.log_every_n_steps=1",
+    *("callbacks.progress=null", "callbacks.summary=null"),
+)
+
+
+def export(*arguments: str) -> int:
+    """scripts/export.py with arguments; the exit code."""
+    spec = importlib.util.spec_from_file_location("export", ROOT / "scripts" / "export.py")
+    script = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(script)
+    return script.main([str(argument) for argument in arguments])
+
+
+def test_a_program_of_a_run_with_its_metadata_and_its_refusals(small_run, capsys, monkeypatch):
+    run = small_run(*GHOST)
+    capsys.readouterr()
+    assert export(run, "--format", "torch_export") == 0
+    said = capsys.readouterr().out
+    path = run / "export" / "torch_export_fp32.pt2"
+    assert f"wrote {path}" in said
+    assert "0 of 21 batch norms left" in said
+    assert "validation" in said
+    record = result(run)
+    metadata = load_engine(path).metadata
+    assert metadata["digest"] == record["digest"]
+    assert json.loads(metadata["class_names"]) == record["dataset"]["class_names"]
+    assert metadata["inputs"] == (
+        "float32 [N, 1, 8, 8]: grey images, pixels from 0 to 1, less mean, over std"
+    )
+    assert (metadata["mean"], metadata["std"]) == ("[0.304]", "[0.323]")
+    assert (metadata["outputs"], metadata["logit_scale"]) == ("logits", "1.0")
+    assert metadata["checkpoint"] == "best.ckpt"
+    assert "root" not in json.loads(metadata["dataset"])
+
+    written = path.stat().st_mtime_ns
+    assert export(run, "--format", "torch_export") == 1
+    assert f"error: {path} exists: --force replaces it" in capsys.readouterr().err
+    assert path.stat().st_mtime_ns == written
+
+    monkeypatch.setattr(comparison, "TOLERANCE", -1.0)
+    assert export(run, "--format", "torch_export", "--force") == 1
+    said = capsys.readouterr().err
+    assert f"error: {path} is not what was trained: an output for validation examples" in said
+    assert path.stat().st_mtime_ns > written  # it stays, for whoever wants to know why
+
+    assert export(run, "--format", "onnx", "--output", run / "net.pt2") == 1
+    assert "ends in .onnx, not as" in capsys.readouterr().err
+    assert export(run, "--format", "onnx", "--precision", "bf16") == 1
+    assert "--format: onnx is written in fp32, fp16, int8, not bf16" in capsys.readouterr().err
+    assert export(run / "none", "--format", "torch_export") == 1
+    assert "has no record with class names" in capsys.readouterr().err
+
+
+def test_int8_of_an_audio_run_with_a_cosine_head(app, tmp_path, monkeypatch):
+    monkeypatch.setattr(module, "CALIBRATED", 32)
+    assert app(*TONES) == 0
+    (run,) = (tmp_path / "outputs" / "tones").iterdir()
+    done = export_run(run, Form("onnx", "int8", dynamic_batch=True), None)
+    assert [(c.split, c.examples) for c in done.comparisons] == [("training", 480), ("test", 120)]
+    assert (done.folded, done.left) == (48, 0)
+    weights = onnx.load(done.path).graph.initializer
+    assert any(value.data_type == onnx.TensorProto.INT8 for value in weights)
+    assert all(0 < c.difference < 0.5 and c.largest <= 1 for c in done.comparisons)
+    complaints = [c.accuracy - c.deployed_accuracy > 0.005 for c in done.comparisons]
+    assert (done.mismatch is not None) == any(complaints)
+    metadata = load_engine(done.path).metadata
+    assert metadata["inputs"] == (
+        "float32 [N, 1, 64, 63]: log-mel spectrograms in decibels (see dataset), less mean, over"
+        " std"
+    )
+    assert json.loads(metadata["dataset"])["augment"]["log_mel"]["hop_length"] == 64
+    assert (metadata["outputs"], metadata["logit_scale"]) == ("cosines", "30.0")
+
+
+def test_a_comparison_counts_on_known_outputs():
+    outputs = torch.tensor([[2.0, 1.0], [0.0, 3.0], [1.0, 0.0], [4.0, 0.0]])
+    deployed = outputs + torch.tensor([[0.0, 0.5], [0.0, 0.0], [0.0, 1.5], [0.0, 0.0]])
+    batches = [(torch.arange(2), torch.tensor([0, 1])), (torch.arange(2, 4), torch.tensor([0, 1]))]
+    c = compare("test", batches, outputs.__getitem__, deployed.__getitem__)
+    assert (c.examples, c.difference, c.largest) == (4, 1.5, 4.0)
+    assert (c.other_class, c.accuracy, c.deployed_accuracy) == (0.25, 0.75, 0.5)
+    assert c.complaint("int8") == (
+        "the accuracy on test examples drops by 25.00 points, more than 0.5"
+    )
+    assert "differs by 1.5, more than 0.0001 of the largest, 4" in c.complaint("fp32")
+    same = compare("test", batches, outputs.__getitem__, outputs.__getitem__)
+    assert same.complaint("fp32") is None
+    assert same.complaint("fp16") is None
+
+
+def test_a_detector_is_refused_before_anything_loads(tmp_path):
+    (tmp_path / ".hydra").mkdir()
+    (tmp_path / ".hydra" / "config.yaml").write_text(
+        "{run_dir: x, model: {_target_: a.b}, task: {_target_: ghostexp.tasks.DetectionTask}}"
+    )
+    record = {"status": "finished", "dataset": {"class_names": ["cell"]}}
+    (tmp_path / "result.json").write_text(json.dumps(record))
+    with pytest.raises(UserError, match="is of DetectionTask: only classifiers are exported"):
+        export_run(tmp_path, Form("torch_export"), None)
+
+
+def test_a_missing_extra_is_one_sentence(monkeypatch, capsys, tmp_path):
+    monkeypatch.setattr("ghostexp.deploy.export.find_spec", lambda name: None)
+    assert export(tmp_path, "--format", "openvino") == 1
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1
+    assert "pip install 'ghostexp[export]'" in said
+
+
+def test_what_is_no_run_is_refused(tmp_path):
+    with pytest.raises(UserError, match="has no record"):
+        export_run(tmp_path, Form("torch_export"), None)

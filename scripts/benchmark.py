@@ -34,20 +34,20 @@ from rich.table import Table
 
 from ghostexp.analysis.benchmark import Batch, Timing, interleave, seconds_a_batch, seconds_a_step
 from ghostexp.analysis.layer_latency import faster_layers, fill_table, time_layers
-from ghostexp.build import Parts, build_parts, users_mistakes
-from ghostexp.callbacks import Throughput
-from ghostexp.cli import UserError, compose_config
+from ghostexp.config.build import Parts, build_parts, users_mistakes
+from ghostexp.config.cli import UserError, compose_config
 from ghostexp.deploy.forms import FORMS
 from ghostexp.deploy.latency import time_inference
-from ghostexp.experiment import describe_device
-from ghostexp.inference import (
+from ghostexp.results.latency_file import document, write_latency, write_measurements
+from ghostexp.results.latency_report import to_markdown
+from ghostexp.runs.experiment import describe_device
+from ghostexp.runs.inference import (
     circumstances,
     default_models,
     subjects_of_models,
     subjects_of_run,
 )
-from ghostexp.results.latency_file import document, write_latency, write_measurements
-from ghostexp.results.latency_report import to_markdown
+from ghostexp.training.callbacks import Throughput
 
 DEFAULTS = {
     "train": ["model=linear", "dataset=digits", "dataset.batch_size=4", "trainer.max_epochs=2"],

@@ -13,10 +13,10 @@ import logging
 import sys
 from pathlib import Path
 
-from ghostexp.build import users_mistakes
-from ghostexp.cli import UserError
+from ghostexp.config.build import users_mistakes
+from ghostexp.config.cli import UserError
 from ghostexp.deploy.export import PRECISIONS, Form
-from ghostexp.export_run import Export, export_run
+from ghostexp.runs.export_run import Export, export_run
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -13,8 +13,8 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from ghostexp.build import users_mistakes
-from ghostexp.cli import UserError
+from ghostexp.config.build import users_mistakes
+from ghostexp.config.cli import UserError
 from ghostexp.data import BatchLoader, ClassificationData
 from ghostexp.deploy.compare import Comparison, compare
 from ghostexp.deploy.engines import load_engine
@@ -29,8 +29,8 @@ from ghostexp.deploy.export import (
 from ghostexp.deploy.fuse import FoldedGhost, batch_norms, fuse
 from ghostexp.deploy.quantize import Quantized, quantize
 from ghostexp.layers.ghost import GhostModule
-from ghostexp.load import load_run, reported_checkpoint, task_name
 from ghostexp.results.record import Record, read_record
+from ghostexp.runs.load import load_run, reported_checkpoint, task_name
 
 COMPARED = 512  # examples
 CALIBRATED = 512  # a quarter of them give the ranges, the others judge what is left in float32

@@ -10,14 +10,14 @@ from pathlib import Path
 from omegaconf import DictConfig
 from torch import nn
 
-from ghostexp.audit import audit
-from ghostexp.build import build_network, input_shape
-from ghostexp.cli import CONFIG_FOLDER, UserError, compose_config
+from ghostexp.config.audit import audit
+from ghostexp.config.build import build_network, input_shape
+from ghostexp.config.cli import CONFIG_FOLDER, UserError, compose_config
 from ghostexp.deploy.forms import Subject
-from ghostexp.experiment import cpu_name
-from ghostexp.load import load_network
 from ghostexp.models.ghostnet import ghostnet
 from ghostexp.results.record import read_record
+from ghostexp.runs.experiment import cpu_name
+from ghostexp.runs.load import load_network
 
 PEERS = "peers"  # stands for the networks of `_peers` in a list of models
 PEER = "mobilenetv3_large_100"  # of timm, which the other peers are compared with

@@ -11,8 +11,8 @@ from torchvision.models import densenet121
 from torchvision.models.detection import fasterrcnn_mobilenet_v3_large_320_fpn
 from torchvision.ops import FrozenBatchNorm2d
 
-from ghostexp.build import build_network
-from ghostexp.cli import compose_config
+from ghostexp.config.build import build_network
+from ghostexp.config.cli import compose_config
 from ghostexp.deploy.fuse import FoldedGhost, batch_norms, fuse
 from ghostexp.layers import GhostModule
 from ghostexp.layers.fast_ghost import FastGhostModule

@@ -8,13 +8,13 @@ import pytest
 import torch
 from helpers import ROOT, result
 
-from ghostexp import export_run as module
-from ghostexp.cli import UserError
+from ghostexp.config.cli import UserError
 from ghostexp.deploy import compare as comparison
 from ghostexp.deploy.compare import compare
 from ghostexp.deploy.engines import load_engine
 from ghostexp.deploy.export import Form
-from ghostexp.export_run import export_run
+from ghostexp.runs import export_run as module
+from ghostexp.runs.export_run import export_run
 
 GHOST = (  # Ghost-ResNet-20
     "model=converted",

@@ -6,11 +6,11 @@ import json
 import pytest
 from helpers import ROOT
 
-from ghostexp import inference
 from ghostexp.analysis.complexity import count_params
-from ghostexp.cli import UserError
-from ghostexp.inference import default_models, subjects_of_models, subjects_of_run
+from ghostexp.config.cli import UserError
 from ghostexp.results.latency_file import read_latency
+from ghostexp.runs import inference
+from ghostexp.runs.inference import default_models, subjects_of_models, subjects_of_run
 
 
 def benchmark(monkeypatch, *arguments: str) -> int:

@@ -5,8 +5,9 @@ python scripts/complexity.py model=ghostnet dataset.image_size=224 dataset.num_c
 python scripts/complexity.py model=ghostnet dataset=fsdd             spectrograms
 python scripts/complexity.py model=faster_rcnn_ghostnet dataset=coco  by backbone, neck and heads
 python scripts/complexity.py model=converted --plan                  what is converted, and why
+python scripts/complexity.py experiment=detectors_bccd               data and sizes of an experiment
 
-Overrides are those of train.py, with dataset=cifar10 in front; no data need be there.
+Overrides are those of train.py, on CIFAR-10 unless they choose otherwise; no data need be there.
 """
 
 import argparse
@@ -52,7 +53,8 @@ def main() -> int:
     output.add_argument("--plan", action="store_true", help="replaced and kept convolutions")
     options = parser.parse_intermixed_args()
     try:
-        cfg = compose_config(["dataset=cifar10", *options.overrides])
+        chosen = any(o.startswith("experiment=") for o in options.overrides)
+        cfg = compose_config([*([] if chosen else ["dataset=cifar10"]), *options.overrides])
         audit(cfg, [CONFIG_FOLDER])
         if options.plan:
             print_plan(cfg)

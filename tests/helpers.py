@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from PIL import Image
 
 ROOT = Path(__file__).parents[1]
@@ -29,6 +28,8 @@ def result(folder: Path) -> dict[str, Any]:
 
 def assert_same_weights(one: Path, other: Path) -> None:
     """The last checkpoints of two runs hold the same bits, epoch and schedule."""
+    import torch  # not at the top: conftest.py sets its number of threads first
+
     first, second = (
         torch.load(folder / "checkpoints" / "last.ckpt", weights_only=True, map_location="cpu")
         for folder in (one, other)

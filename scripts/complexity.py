@@ -32,7 +32,7 @@ from ghostexp.analysis.complexity_report import (
 )
 from ghostexp.analysis.published_costs import find_published_costs
 from ghostexp.config.audit import audit
-from ghostexp.config.build import build_network, input_shape, users_mistakes
+from ghostexp.config.build import build_network, dense_twin, input_shape, users_mistakes
 from ghostexp.config.cli import CONFIG_FOLDER, UserError, compose_config
 from ghostexp.models import ConversionRow, plan_conversion
 
@@ -116,15 +116,6 @@ def print_backbone(console: Console, body: nn.Module, settings: dict[str, Any]) 
     published = find_published_costs(factory, settings, shape)
     if published:
         console.print(published_table(cost, published))
-
-
-def dense_twin(cfg: DictConfig) -> nn.Module | None:
-    """The same network with ratio 1; None where there is no ratio, or it is 1 already."""
-    if cfg.model.get("ratio", 1) == 1:
-        return None
-    dense = cfg.copy()
-    dense.model.ratio = 1
-    return build_network(dense)
 
 
 def print_plan(cfg: DictConfig) -> None:

@@ -22,6 +22,7 @@ def app(tmp_path, monkeypatch):
     spec.loader.exec_module(train)
 
     def call(*arguments):
+        before = logging.root.handlers[:]
         monkeypatch.setattr("sys.argv", ["train.py", *arguments])
         try:
             return cli.call(train.main)
@@ -31,10 +32,9 @@ def app(tmp_path, monkeypatch):
                 return 1
             return stop.code
         finally:
-            for handler in logging.root.handlers[:]:
-                if isinstance(handler, logging.FileHandler):
-                    logging.root.removeHandler(handler)
-                    handler.close()
+            for handler in set(logging.root.handlers) - set(before):  # Hydra's, of streams to close
+                logging.root.removeHandler(handler)
+                handler.close()
 
     return call
 

@@ -13,9 +13,9 @@ from matplotlib.patheffects import withStroke
 from pytorch_lightning.loggers import TensorBoardLogger
 from torch import Tensor
 
-# Okabe and Ito's colours, which colour-blind readers tell apart; dashes once they are used up
-COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
-DASHES = ("-", "--", ":", "-.")
+from ghostexp.analysis.palette import OKABE_ITO
+
+DASHES = ("-", "--", ":", "-.")  # once the colours are used up
 WIDTH, LEGEND = 4.0, 0.5  # inches
 DPI = 100
 HALO = [withStroke(linewidth=3.5, foreground="white")]  # seen on dark and light ground
@@ -149,4 +149,4 @@ def _legend(figure: Figure, drawn: list[Target], class_names: list[str], place: 
 def _look(label: int) -> tuple[str, str]:
     """Colour and dashes of a class, the same in every picture."""
     index = label - 1
-    return COLORS[index % len(COLORS)], DASHES[index // len(COLORS) % len(DASHES)]
+    return OKABE_ITO[index % len(OKABE_ITO)], DASHES[index // len(OKABE_ITO) % len(DASHES)]

@@ -21,9 +21,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.tensorboard import SummaryWriter
 
-# Okabe and Ito's, which colour-blind readers tell apart; with nine markers 63 classes differ
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
-MARKERS = "osD^vPX*<"
+from ghostexp.analysis.palette import OKABE_ITO
+
+MARKERS = "osD^vPX*<"  # nine, so that with seven colours 63 classes differ
 MAX_NAMES = 30  # in a legend
 PERPLEXITY = 30  # of t-SNE: about how many neighbours a point heeds; scikit-learn's default
 
@@ -123,7 +123,7 @@ def write_projector(directory: Path, embeddings: Embeddings, class_names: list[s
 
 
 def _scatter(axes: Axes, points: np.ndarray, labels: np.ndarray, class_names: list[str]) -> None:
-    styles = zip(cycle(COLOURS), cycle(MARKERS), strict=False)
+    styles = zip(cycle(OKABE_ITO), cycle(MARKERS), strict=False)
     for label, (name, (colour, marker)) in enumerate(zip(class_names, styles, strict=False)):
         x, y = points[labels == label].T
         axes.scatter(x, y, s=20, color=colour, marker=marker, alpha=0.7, lw=0, label=name)

@@ -73,6 +73,15 @@ def build_network(cfg: DictConfig) -> torch.nn.Module:
     return build(cfg.model, "model")
 
 
+def dense_twin(cfg: DictConfig) -> torch.nn.Module | None:
+    """The same network with ratio 1; None where there is no ratio, or it is 1 already."""
+    if cfg.model.get("ratio", 1) == 1:
+        return None
+    dense = cfg.copy()
+    dense.model.ratio = 1
+    return build_network(dense)
+
+
 def input_shape(cfg: DictConfig) -> tuple[int, int, int]:
     """Shape of an example as the network sees it, (C, H, W); its data need not be there.
 

@@ -14,10 +14,8 @@ from torch import Tensor
 
 from ghostexp.analysis.box_pictures import DPI, above, annotate, detect
 from ghostexp.config.build import build
-from ghostexp.config.cli import UserError
 from ghostexp.data.folder import EXTENSIONS
-from ghostexp.results.record import read_record
-from ghostexp.runs.load import load_network
+from ghostexp.runs.load import data_record, load_network
 
 Target = dict[str, Tensor]
 
@@ -40,9 +38,7 @@ class Detector:
 
     def __init__(self, directory: Path) -> None:
         cfg, net = load_network(directory)
-        known = (read_record(directory) or {}).get("dataset")
-        if known is None:
-            raise UserError(f"{directory} has no record with class names")
+        known = data_record(directory)["dataset"]
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         self.net = net.to(self.device, memory_format=torch.channels_last)
         self.load_file = build(cfg.dataset, "dataset").load_file

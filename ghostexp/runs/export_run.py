@@ -29,8 +29,8 @@ from ghostexp.deploy.export import (
 from ghostexp.deploy.fuse import FoldedGhost, batch_norms, fuse
 from ghostexp.deploy.quantize import Quantized, quantize
 from ghostexp.layers.ghost import GhostModule
-from ghostexp.results.record import Record, read_record
-from ghostexp.runs.load import load_run, reported_checkpoint, task_name
+from ghostexp.results.record import Record
+from ghostexp.runs.load import data_record, load_run, reported_checkpoint, task_name
 
 COMPARED = 512  # examples
 CALIBRATED = 512  # a quarter of them give the ranges, the others judge what is left in float32
@@ -100,9 +100,7 @@ def _check_path(path: Path, form: Form, force: bool) -> None:
 
 
 def _record(directory: Path) -> Record:
-    record = read_record(directory) or {}
-    if "dataset" not in record:
-        raise UserError(f"{directory} has no record with class names")
+    record = data_record(directory)
     if task_name(directory) != "ClassificationTask":
         raise UserError(
             f"{directory} is of {task_name(directory)}: only classifiers are exported, a detector"

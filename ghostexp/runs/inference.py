@@ -11,7 +11,7 @@ from omegaconf import DictConfig
 from torch import nn
 
 from ghostexp.config.audit import audit
-from ghostexp.config.build import build_network, input_shape
+from ghostexp.config.build import build_network, dense_twin, input_shape
 from ghostexp.config.cli import CONFIG_FOLDER, UserError, compose_config
 from ghostexp.deploy.forms import Subject
 from ghostexp.models.ghostnet import ghostnet
@@ -80,12 +80,11 @@ def _pair(name: str, twin: str, overrides: Sequence[str]) -> list[Subject]:
 
 
 def _with_twin(name: str, cfg: DictConfig, net: nn.Module, shape: tuple[int, ...]) -> list[Subject]:
-    if cfg.model.get("ratio", 1) == 1:
+    dense = dense_twin(cfg)
+    if dense is None:
         return [Subject(name, net, shape, reference=name)]
-    dense = cfg.copy()
-    dense.model.ratio = 1
     twin = f"{name}, ratio 1"
-    return [Subject(name, net, shape, twin), Subject(twin, build_network(dense), shape, twin)]
+    return [Subject(name, net, shape, twin), Subject(twin, dense, shape, twin)]
 
 
 def _peers() -> list[Subject]:

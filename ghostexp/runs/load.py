@@ -11,6 +11,7 @@ from ghostexp.config.audit import targets
 from ghostexp.config.build import Parts, build_network, build_parts
 from ghostexp.config.cli import UserError
 from ghostexp.config.directories import register_resolvers
+from ghostexp.results.record import Record, read_record
 
 
 def load_run(directory: Path) -> tuple[DictConfig, Parts]:
@@ -54,6 +55,14 @@ def saved_config(directory: Path) -> DictConfig:
             if node.get("weights"):  # the start of the training, no longer needed
                 node.weights = None
     return cfg
+
+
+def data_record(directory: Path) -> Record:
+    """Record of a run that came as far as its data, with their class names."""
+    record = read_record(directory) or {}
+    if record.get("dataset") is None:
+        raise UserError(f"{directory} has no record with class names")
+    return record
 
 
 def task_name(directory: Path) -> str:

@@ -8,10 +8,8 @@ import torch
 from torch import Tensor
 
 from ghostexp.config.build import build
-from ghostexp.config.cli import UserError
 from ghostexp.data import ClassificationData
-from ghostexp.results.record import read_record
-from ghostexp.runs.load import load_network
+from ghostexp.runs.load import data_record, load_network
 
 
 @dataclass(frozen=True)
@@ -27,9 +25,7 @@ class Predictor:
 
     def __init__(self, directory: Path) -> None:
         cfg, net = load_network(directory)
-        record = read_record(directory) or {}
-        if "dataset" not in record:
-            raise UserError(f"{directory} has no record with class names")
+        record = data_record(directory)
         self.logit_scale = cfg.task.loss.scale if cfg.task.get("cosines") else 1.0
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         self.net = net.eval().to(self.device, memory_format=torch.channels_last)

@@ -11,7 +11,6 @@ from PIL import Image
 from torch import nn
 
 from ghostexp.analysis.box_pictures import (
-    COLORS,
     DPI,
     BoxPictures,
     above,
@@ -19,6 +18,7 @@ from ghostexp.analysis.box_pictures import (
     compare,
     detect,
 )
+from ghostexp.analysis.palette import OKABE_ITO
 
 NAMES = [f"class {k}" for k in range(1, 11)]
 TRUTH = {"boxes": torch.tensor([[10.0, 20, 50, 60]]), "labels": torch.tensor([2])}
@@ -43,9 +43,9 @@ def test_truth_and_predictions_stand_side_by_side():
     )
     assert truth[0].get_bbox().extents.tolist() == [9.5, 19.5, 49.5, 59.5]
     assert [to_rgb(box.get_edgecolor()) for box in (*truth, *found)] == [
-        to_rgb(COLORS[1]),
-        to_rgb(COLORS[1]),
-        to_rgb(COLORS[1]),  # the ninth class, told from the second by its dashes
+        to_rgb(OKABE_ITO[1]),
+        to_rgb(OKABE_ITO[1]),
+        to_rgb(OKABE_ITO[1]),  # the ninth class, told from the second by its dashes
     ]
     assert found[0].get_linestyle() != found[1].get_linestyle()
     assert [text.get_text() for text in figure.axes[1].texts] == ["0.90", "0.30"]

@@ -23,14 +23,8 @@ install: .venv/installed ## make .venv with the pinned versions
 train: install ## train Ghost-ResNet-56 on handwritten digits
 	$(BIN)/python train.py model=ghost_resnet56 sched=cosine
 
-# in one process with others the engines' tests end in a corrupted heap, so they have their own
-FUSED := tests/deploy
-EXPORTED := tests/runs/test_export_run.py tests/runs/test_inference.py
-
-test: install ## run the tests, those of deployed files in processes of their own
-	$(BIN)/python -m pytest $(patsubst %,--ignore=%,$(FUSED) $(EXPORTED))
-	$(BIN)/python -m pytest $(FUSED)
-	$(BIN)/python -m pytest $(EXPORTED)
+test: install ## run the tests
+	$(BIN)/python -m pytest
 
 lint: install ## check format and style
 	$(BIN)/ruff format --check .

@@ -6,6 +6,7 @@ Every file takes and gives float32, whatever it computes in.
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -55,12 +56,23 @@ def openvino_model(
 
     bf16 computes in it; every other precision is the file's own, with the rest in float32.
     """
-    import openvino
-
-    model = openvino.Core().read_model(model)
+    model = openvino_core().read_model(model)
     if shape is not None:
         model.reshape(list(shape))
     return _openvino_call(model, precision, threads)
+
+
+@cache
+def openvino_core():
+    """OpenVINO's one Core of this process.
+
+    Its CPU plugin gives the thread a stack for signal handlers and unmaps it at its end. Two Cores
+    that end in the order they began leave the first one's address behind: the next signal with a
+    handler, such as SIGCHLD after a DataLoader with workers, then writes over whatever lies there.
+    """
+    import openvino
+
+    return openvino.Core()
 
 
 def _load_onnx(path: Path) -> Engine:
@@ -81,7 +93,7 @@ def _load_program(path: Path) -> Engine:
 def _load_openvino(path: Path) -> Engine:
     import openvino
 
-    model = openvino.Core().read_model(path)
+    model = openvino_core().read_model(path)
     metadata = json.loads(model.get_rt_info([RT_INFO, "metadata"]).value)
     name = f"OpenVINO {openvino.get_version().split('-')[0]}"
     return Engine(name, metadata, _openvino_call(model, metadata["precision"], 0))
@@ -102,9 +114,7 @@ def _onnx_call(session) -> Call:
 
 
 def _openvino_call(model, precision: str, threads: int) -> Call:
-    import openvino
-
-    compiled = openvino.Core().compile_model(
+    compiled = openvino_core().compile_model(
         model,
         "CPU",
         {

@@ -18,7 +18,14 @@ from tempfile import TemporaryDirectory
 import torch
 from torch import Tensor, nn
 
-from ghostexp.deploy.engines import ANY_BATCH, EXTRA_FILE, INPUT, OUTPUT, RT_INFO
+from ghostexp.deploy.engines import (
+    ANY_BATCH,
+    EXTRA_FILE,
+    INPUT,
+    OUTPUT,
+    RT_INFO,
+    openvino_core,
+)
 
 SUFFIXES = {"onnx": ".onnx", "torch_export": ".pt2", "openvino": ".xml"}
 PRECISIONS = {
@@ -108,7 +115,7 @@ def write_openvino(model: bytes, path: Path, metadata: dict[str, str]) -> None:
     """An ONNX model as OpenVINO's .xml and .bin, `metadata` as JSON in rt_info."""
     import openvino
 
-    converted = openvino.Core().read_model(model)
+    converted = openvino_core().read_model(model)
     converted.set_rt_info(json.dumps(metadata), [RT_INFO, "metadata"])
     fp16 = metadata["precision"] == "fp16"
     _write(path, lambda part: openvino.save_model(converted, part, compress_to_fp16=fp16))

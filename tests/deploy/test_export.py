@@ -1,6 +1,8 @@
 """Files of a tiny network in their real engines, beside the network itself in float32."""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -56,6 +58,27 @@ def test_openvino_with_a_fixed_batch_sees_one_image_after_the_other(net, tmp_pat
     write_openvino(to_onnx(fuse(net), IMAGES, form), path, form.metadata | NAMES)
     check(net, path, form, 1e-5)
     assert sorted(part.name for part in tmp_path.iterdir()) == ["net.bin", "net.xml"]
+
+
+SIGNAL_AFTER_ENGINES = """
+import os, signal, sys
+from pathlib import Path
+from ghostexp.deploy.engines import load_engine
+first, second = load_engine(Path(sys.argv[1])), load_engine(Path(sys.argv[1]))
+del first
+del second
+signal.signal(signal.SIGUSR1, lambda number, frame: print("handled"))
+os.kill(os.getpid(), signal.SIGUSR1)
+"""
+
+
+def test_signals_are_handled_after_openvinos_networks_are_gone(net, tmp_path):
+    pytest.importorskip("openvino", reason="openvino is an extra")
+    form, path = Form("openvino"), tmp_path / "net.xml"
+    write_openvino(to_onnx(fuse(net), IMAGES, form), path, form.metadata | NAMES)
+    command = [sys.executable, "-c", SIGNAL_AFTER_ENGINES, str(path)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (0, "handled\n")
 
 
 @pytest.mark.parametrize(("precision", "share"), [("fp32", 1e-6), ("bf16", 0.05)])

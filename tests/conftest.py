@@ -3,13 +3,19 @@
 import importlib.util
 import logging
 import os
+import sys
 
 import pytest
+from absl.logging import get_absl_handler
 from helpers import ROOT, SMALL
 
 from ghostexp.config import cli
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # small tensors, and processes side by side
+
+# Hydra closes every log handler; absl's (TensorBoard's and OpenVINO's) then closes its stream too,
+# unless it is the process's own: pytest's would be gone
+get_absl_handler().python_handler.stream = sys.__stderr__
 
 
 @pytest.fixture

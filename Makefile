@@ -25,7 +25,7 @@ train: install ## train Ghost-ResNet-56 on handwritten digits
 	$(BIN)/python train.py model=ghost_resnet56 sched=cosine
 
 test: install ## run the tests
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 lint: install ## check format and style
 	$(BIN)/ruff format --check .

@@ -3,6 +3,7 @@
 python scripts/benchmark.py train [overrides]   our loop with all its logging against a bare loop
 python scripts/benchmark.py data [overrides]    batches from memory: gather, crop, flip, normalise
 python scripts/benchmark.py layers [overrides]  each Ghost module against its convolution
+python scripts/benchmark.py steps [overrides]   what callbacks=fast gains in training, on the CPU
 python scripts/benchmark.py infer [overrides]   networks beside their dense twins, as deployed
 python scripts/benchmark.py infer --run RUN     the same of a run, whose report then shows it
 
@@ -14,7 +15,7 @@ train.py model=converted model.net._target_=ghostexp.models.resnet56 'model.only
 `infer` times, in turn and on the CPU, eager, fused, bf16, torch.compile, the native backend, ONNX
 Runtime, OpenVINO and int8. --models ghost_vgg16:vgg16,ghost_resnet56,peers is Ghost-VGG-16 beside
 VGG-16, Ghost-ResNet-56 beside itself at ratio 1 (overrides: model.ratio=3), and, beside each other
-at 224x224 pixels, our GhostNet and timm's two peers.
+at 224x224 pixels, our GhostNet and timm's two peers. `steps` takes --models, --batch and --threads.
 """
 
 import argparse
@@ -34,7 +35,8 @@ from rich.table import Table
 
 from ghostexp.analysis.benchmark import Batch, Timing, interleave, seconds_a_batch, seconds_a_step
 from ghostexp.analysis.layer_latency import faster_layers, fill_table, time_layers
-from ghostexp.config.build import Parts, build_parts, users_mistakes
+from ghostexp.analysis.step_latency import table_of, time_steps
+from ghostexp.config.build import Parts, build_parts, resolve_precision, users_mistakes
 from ghostexp.config.cli import UserError, compose_config
 from ghostexp.deploy.forms import FORMS
 from ghostexp.deploy.latency import time_inference
@@ -53,10 +55,11 @@ DEFAULTS = {
     "train": ["model=linear", "dataset=digits", "dataset.batch_size=4", "trainer.max_epochs=2"],
     "data": ["dataset=digits", "dataset.batch_size=128", "dataset.augment.flip=true"],
     "layers": ["model=ghost_resnet56", "dataset=cifar10"],
+    "steps": ["dataset=cifar10"],
     "infer": ["dataset=cifar10"],
 }
 WIDTH_OF_A_PIPE = 170
-BATCH_SIZES = (128, 1)  # of `layers`: training and one image
+BATCH_SIZES = (128, 1)  # training and one image
 
 
 def main() -> int:
@@ -68,7 +71,7 @@ def main() -> int:
     parser.add_argument("overrides", nargs="*", help="as for train.py")
     parser.add_argument("--rounds", type=int, default=7, help="counted rounds, after one warm-up")
     parser.add_argument("--step", action="store_true", help="layers: forward and backward")
-    infer = parser.add_argument_group("infer")
+    infer = parser.add_argument_group("infer and steps")
     infer.add_argument("--run", type=Path, help="folder of a run in the place of models")
     infer.add_argument(
         "--models",
@@ -77,14 +80,14 @@ def main() -> int:
         help="of conf/model, a:b is a beside b (default: %(default)s)",
     )
     infer.add_argument("--forms", type=_words, default=list(FORMS), help=",".join(FORMS))
-    infer.add_argument("--batch", type=_numbers, default=[1, 128], help="default: 1,128")
+    infer.add_argument("--batch", type=_numbers, help="default: 1,128; of steps 128")
     infer.add_argument("--threads", type=_numbers, help="default: 1 and one for each core")
     infer.add_argument("--out", type=Path, help="folder for inference.md, .json and .png")
     options = parser.parse_intermixed_args()
     logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
     try:
-        if options.what == "infer":
-            time_networks(options)
+        if options.what in ("infer", "steps"):
+            (time_networks if options.what == "infer" else time_training)(options)
             return 0
         cfg = compose_config([*DEFAULTS[options.what], *options.overrides])
         with tempfile.TemporaryDirectory() as folder:
@@ -172,7 +175,7 @@ def time_networks(options: argparse.Namespace) -> None:
         measurements = time_inference(
             subjects,
             options.forms,
-            batch_sizes=options.batch,
+            batch_sizes=options.batch or sorted(BATCH_SIZES),
             threads=options.threads or sorted({1, os.cpu_count() or 1}),
             rounds=options.rounds,
         )
@@ -185,6 +188,27 @@ def time_networks(options: argparse.Namespace) -> None:
             written.append(write_latency(options.run, subjects[0].name, everything))
     for path in written:
         print(f"wrote {path}")
+
+
+def time_training(options: argparse.Namespace) -> None:
+    """Training steps of networks with torch's operators and with ours, as callbacks=fast takes."""
+    overrides = [*DEFAULTS["steps"], *options.overrides]
+    subjects = subjects_of_models(options.models, overrides)
+    loop = compose_config([value for value in overrides if value.startswith("trainer")])
+    precision = resolve_precision(str(loop.trainer.precision))
+    nets = {subject.name: (subject.net, subject.input_shape) for subject in subjects}
+    references = {subject.name: subject.reference for subject in subjects}
+    for threads in options.threads or [os.cpu_count() or 1]:
+        torch.set_num_threads(threads)
+        for batch_size in options.batch or BATCH_SIZES[:1]:
+            with users_mistakes("steps"):
+                timings = time_steps(
+                    nets, batch_size=batch_size, rounds=options.rounds, bf16="bf16" in precision
+                )
+            table = table_of(timings, references)
+            table.title = f"training steps, batch {batch_size}, {threads} threads, {precision}"
+            table.caption = circumstances(options.rounds)
+            Console(width=None if sys.stdout.isatty() else WIDTH_OF_A_PIPE).print(table)
 
 
 def _words(text: str) -> list[str]:

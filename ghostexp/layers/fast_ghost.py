@@ -64,10 +64,12 @@ def use_fast_ghosts(net: nn.Module) -> nn.Module:
 
 
 def _is_bare(module: GhostModule) -> bool:
-    if module.out_channels == module.primary_conv[0].out_channels:
-        return False  # no ghost is kept
+    """Whether each half is one convolution, and the cheap one makes ghosts without a bias."""
     halves = (module.primary_conv, module.cheap_operation)
-    return all(len(half) == 1 for half in halves) and module.cheap_operation[0].bias is None
+    if any(len(half) != 1 or not isinstance(half[0], nn.Conv2d) for half in halves):
+        return False
+    primary, cheap = (half[0] for half in halves)
+    return module.out_channels > primary.out_channels and cheap.bias is None
 
 
 class _CheapConcat(torch.autograd.Function):

@@ -9,6 +9,7 @@ from torch import nn
 
 from ghostexp.layers import GhostModule
 from ghostexp.layers.fast_ghost import FastGhostModule, is_fast, use_fast_ghosts
+from ghostexp.layers.rep_ghost import rep_ghost
 
 MODULES = [  # images, in, out, height, width, ratio, cheap kernel
     (4, 8, 16, 9, 11, 2, 3),
@@ -91,8 +92,9 @@ def test_surplus_ghosts_have_no_gradient():
         GhostModule(4, 8, norm_layer=nn.BatchNorm2d),
         GhostModule(4, 8, ratio=1),
         GhostModule.from_conv(nn.Conv2d(4, 8, 3), bias=True),
+        rep_ghost(4, 8),
     ],
-    ids=["norms inside", "no ghosts", "biases"],
+    ids=["norms inside", "no ghosts", "biases", "branches"],
 )
 def test_other_modules_stay(module):
     assert type(use_fast_ghosts(module)) is GhostModule

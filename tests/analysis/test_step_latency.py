@@ -1,0 +1,52 @@
+"""Steps are of the network that is named, in both forms; the table's arithmetic."""
+
+import pytest
+import torch
+from torch import nn
+
+from ghostexp.analysis import step_latency
+from ghostexp.analysis.benchmark import Timing
+from ghostexp.analysis.step_latency import StepTiming, table_of, time_steps
+from ghostexp.layers.fast_norm import FastBatchNorm2d
+from ghostexp.models import ghost_resnet56
+
+
+@pytest.mark.parametrize("bf16", [False, True])
+def test_both_forms_take_steps_and_the_network_stays(bf16):
+    net = ghost_resnet56(in_channels=1)
+    before = {key: value.clone() for key, value in net.state_dict().items()}
+    images = {"ghost": (net, (1, 8, 8))}
+    (timing,) = time_steps(images, batch_size=3, rounds=2, bf16=bf16)
+    assert (timing.name, timing.batch_size) == ("ghost", 3)
+    assert len(timing.torch.seconds) == len(timing.own.seconds) == 2
+    assert all(torch.equal(value, before[key]) for key, value in net.state_dict().items())
+    assert not any(isinstance(module, FastBatchNorm2d) for module in net.modules())
+
+
+def test_kernels_that_compute_something_else_are_refused(monkeypatch):
+    class Wrong:
+        def __call__(self, net: nn.Module) -> nn.Module:
+            return nn.Sequential(net, nn.ReLU())
+
+    monkeypatch.setattr(step_latency, "FastLayers", Wrong)
+    net = nn.Sequential(nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4), nn.Flatten(), nn.Linear(144, 3))
+    with pytest.raises(ValueError, match="net: own kernels give the loss"):
+        time_steps({"net": (net, (1, 8, 8))}, batch_size=4, rounds=1, bf16=False)
+
+
+def test_gains_and_the_reference_come_from_medians():
+    def timing(name: str, torch_s: list[float], own_s: list[float]) -> StepTiming:
+        return StepTiming(name, 100, Timing("", torch_s), Timing("", own_s))
+
+    ghost = timing("ghost", [4.0, 2.0, 3.0], [1.0, 2.0, 2.0])
+    dense = timing("dense", [3.0, 3.0, 3.0], [3.0, 3.0, 3.0])
+    assert (ghost.gain, ghost.gains) == (1.5, (1.0, 4.0))
+    table = table_of([ghost, dense], {"ghost": "dense", "dense": "dense"})
+    columns = [list(column.cells) for column in table.columns]
+    assert columns == [
+        ["ghost", "dense"],
+        ["33", "33"],
+        ["50", "33"],
+        ["1.50 [1.00-4.00]", "1.00 [1.00-1.00]"],
+        ["1.50 dense", ""],
+    ]

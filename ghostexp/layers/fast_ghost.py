@@ -65,6 +65,8 @@ def use_fast_ghosts(net: nn.Module) -> nn.Module:
 
 def _is_bare(module: GhostModule) -> bool:
     """Whether each half is one convolution, and the cheap one makes ghosts without a bias."""
+    if module.ratio == 1:
+        return False
     halves = (module.primary_conv, module.cheap_operation)
     if any(len(half) != 1 or not isinstance(half[0], nn.Conv2d) for half in halves):
         return False

@@ -54,7 +54,8 @@ def draw_ratios(rows: list[Measured]) -> Figure | None:
                 own = [row for row in members if row["network"] == network]
                 _draw_network(axes, own, forms, index, len(networks))
             axes.axvline(1, color=GREY, linewidth=1.2)
-            axes.set_xlim(left=0)
+        right = max(max(row["high"], row["macs_ratio"]) for row in compared)
+        panels[0].set_xlim(0, 1.05 * right)
         panels[0].set_yticks(range(len(forms)), forms)
         panels[0].invert_yaxis()
         figure.supxlabel("times as fast as the reference network", fontsize=11)

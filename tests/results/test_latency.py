@@ -112,4 +112,7 @@ def test_files_table_and_figure_of_a_benchmark(tmp_path):
         "batch 1, 2 threads",
         "batch 128, 1 thread",
     ]
+    drawn = [row for row in ROWS if row["speed_ratio"] and row["network"] == "ghost"]
+    ends = [max(row["high"], row["macs_ratio"]) for row in drawn]
+    assert all(axes.get_xlim()[1] > max(ends) for axes in figure.axes)
     assert draw_ratios([row("dense")]) is None

@@ -14,23 +14,21 @@ from torch import Tensor
 
 from ghostexp.analysis.box_pictures import DPI, above, annotate, detect
 from ghostexp.config.build import build
-from ghostexp.data.folder import EXTENSIONS
+from ghostexp.data.examples import shrink
+from ghostexp.data.folder import EXTENSIONS, open_image
 from ghostexp.runs.load import data_record, load_network
 
 Target = dict[str, Tensor]
 
+PICTURE = 1280  # longest side of a picture, pixels: lines and numbers are as wide in all of them
+
 
 @dataclass(frozen=True)
 class Detections:
-    """Objects of one file, best first: boxes [n, 4] xyxy in its pixels, labels [n], scores [n].
-
-    `image` [3, H, W] is what the detector saw, `seen` its boxes there.
-    """
+    """Objects of one file, best first: boxes [n, 4] xyxy in its pixels, labels [n], scores [n]."""
 
     file: Path
     found: Target
-    image: Tensor
-    seen: Target
 
 
 class Detector:
@@ -61,10 +59,10 @@ class Detector:
             except ValueError as error:
                 complain(str(error))
                 continue
-            (seen,) = detect(self.net, [image.to(self.device)])
+            (found,) = detect(self.net, [image.to(self.device)])
             height, width = image.shape[1:]
             scale = torch.tensor([size[0] / width, size[1] / height] * 2)
-            yield Detections(path, seen | {"boxes": seen["boxes"] * scale}, image, seen)
+            yield Detections(path, found | {"boxes": found["boxes"] * scale})
 
     def describe(self, detections: Detections, min_score: float) -> dict[str, Any]:
         """{"file", "detections": [{"class", "score", "box"}, ...]}, best first; box xyxy."""
@@ -77,9 +75,14 @@ class Detector:
         return {"file": str(detections.file), "detections": listed}
 
     def draw(self, detections: Detections, min_score: float, path: Path) -> None:
-        """Write the image as the detector saw it, with its boxes, to the PNG file `path`."""
-        figure = annotate(detections.image, above(detections.seen, min_score), self.class_names)
-        figure.savefig(path, dpi=DPI)
+        """Write the photo with its boxes to the PNG file `path`, shrunk to PICTURE if larger."""
+        photo = open_image(detections.file, 3)
+        image = shrink(photo, PICTURE).float() / 255
+        found = above(detections.found, min_score)
+        scale = torch.tensor([image.shape[2] / photo.width, image.shape[1] / photo.height] * 2)
+        annotate(image, found | {"boxes": found["boxes"] * scale}, self.class_names).savefig(
+            path, dpi=DPI
+        )
 
 
 def coco_results(

@@ -16,7 +16,7 @@ from ghostexp.config.build import build_network
 from ghostexp.config.cli import compose_config
 from ghostexp.models.detection import retinanet_ghostnet
 from ghostexp.models.ghostnet import ghostnet
-from ghostexp.runs.detect import coco_results, picture_paths
+from ghostexp.runs.detect import Detections, Detector, coco_results, picture_paths
 from ghostexp.runs.load import load_run, saved_config
 
 TINY = (  # a run of seconds
@@ -129,6 +129,21 @@ def predict(run, tmp_path, capsys):
     assert (folder / "a.png").exists()
     assert script("predict")([str(run), str(broken), "--csv"]) == 1
     assert "--csv is for classes" in capsys.readouterr().err
+
+
+def test_a_picture_is_the_photo_itself_and_shrunk_where_it_is_large(tmp_path):
+    detector = Detector.__new__(Detector)
+    detector.class_names = ["cell"]
+    boxes = torch.tensor([[0.0, 0, 1000, 500]])
+    found = {"boxes": boxes, "labels": torch.tensor([1]), "scores": torch.tensor([0.9])}
+    for width, shown in ((400, 400), (2000, 1280)):
+        Image.new("RGB", (width, width // 2)).save(tmp_path / "photo.png")
+        scaled = found | {"boxes": boxes * width / 2000}
+        detector.draw(Detections(tmp_path / "photo.png", scaled), 0.5, tmp_path / "out.png")
+        with Image.open(tmp_path / "out.png") as picture:
+            assert picture.size == (shown, shown // 2 + 50)  # a legend below
+            row = [sum(picture.getpixel((x, shown // 8))[:3]) for x in range(20, shown)]
+        assert abs(row.index(max(row)) + 20 - shown // 2) <= 4  # the box ends in the middle
 
 
 @pytest.mark.parametrize("model", ["faster_rcnn_ghostnet", "retinanet_ghostnet"])

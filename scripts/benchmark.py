@@ -42,13 +42,13 @@ from ghostexp.deploy.forms import FORMS
 from ghostexp.deploy.latency import time_inference
 from ghostexp.results.latency_file import document, write_latency, write_measurements
 from ghostexp.results.latency_report import to_markdown
-from ghostexp.runs.experiment import describe_device
 from ghostexp.runs.inference import (
     circumstances,
     default_models,
     subjects_of_models,
     subjects_of_run,
 )
+from ghostexp.runs.machine import describe_device
 from ghostexp.training.callbacks import Throughput
 
 DEFAULTS = {

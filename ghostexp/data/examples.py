@@ -21,7 +21,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from ghostexp.data.boxes import Record, rescale
-from ghostexp.data.folder import open_image, to_tensor
+from ghostexp.data.folder import BadFile, open_image, to_tensor
 from ghostexp.data.in_memory import EpochOrder, epoch_generator
 
 Target = dict[str, Tensor]
@@ -172,7 +172,7 @@ def read_image(record: Record, max_size: int | None) -> Tensor:
     """Image uint8 [3, H, W] of a record's file, shrunk to `max_size`."""
     image = open_image(record.file, 3)
     if image.size != (record.width, record.height):
-        raise ValueError(
+        raise BadFile(
             f"{record.file} is {image.width}x{image.height} pixels,"
             f" its annotation says {record.width}x{record.height}"
         )

@@ -120,6 +120,10 @@ def decode(paths: list[Path], in_channels: int, image_size: int) -> Tensor:
     return pixels
 
 
+class BadFile(ValueError):
+    """A file of the data is not what it should be; often met in the middle of a training."""
+
+
 def load_image(path: str | Path, in_channels: int, image_size: int) -> Tensor:
     """Image uint8 [C, H, W] of a file: its centre square, resized; grey for one channel."""
     image = open_image(path, in_channels, draft=2 * image_size)
@@ -139,7 +143,7 @@ def open_image(path: str | Path, in_channels: int, *, draft: int | None = None) 
                 image.draft(mode, (draft, draft))
             return ImageOps.exif_transpose(image).convert(mode)
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise ValueError(f"{path} cannot be read as an image: {error}") from error
+        raise BadFile(f"{path} cannot be read as an image: {error}") from error
 
 
 def to_tensor(image: Image.Image) -> Tensor:

@@ -10,8 +10,8 @@ from torch import Tensor
 from ghostexp.config.build import Parts
 from ghostexp.config.cli import UserError
 from ghostexp.results.record import read_record
-from ghostexp.runs.experiment import describe_device
 from ghostexp.runs.load import load_checkpoint, load_run, reported_checkpoint
+from ghostexp.runs.machine import describe_device
 
 SPLITS = ("test", "val")
 COCO_ROWS = {  # metric -> what, IoU, area of the objects, detections an image

@@ -5,14 +5,13 @@ run(cfg)  decide (start, resume, skip), audit, build, fit, test, record
 """
 
 import logging
-import os
-import platform
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
-import torch
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 from pytorch_lightning.callbacks import ModelCheckpoint
@@ -22,9 +21,11 @@ from ghostexp.analysis.complexity import count_macs, count_params
 from ghostexp.config.audit import audit
 from ghostexp.config.build import Parts, build_parts, users_mistakes
 from ghostexp.config.cli import UserError
+from ghostexp.data.folder import BadFile
 from ghostexp.results import record as records
 from ghostexp.runs import ranks
 from ghostexp.runs.load import load_checkpoint, load_network, load_run
+from ghostexp.runs.machine import describe_device
 from ghostexp.sweeps.sweep import SEVERAL_DEVICES, Decision, Job, clear, decide, job_config
 from ghostexp.training.callbacks import Throughput
 
@@ -179,15 +180,26 @@ def _train(parts: Parts, record: records.Record, checkpoint: Path | None) -> Non
     """Fit, from `checkpoint` if there is one, and test."""
     trainer = parts.trainer
     data = parts.datamodule
-    try:
+    with _users_data():
         trainer.fit(parts.task, datamodule=data, ckpt_path=checkpoint, weights_only=True)
-    except FloatingPointError as error:  # a task's sentence: its loss is no longer finite
-        raise UserError(str(error)) from error
     record["device"] = describe_device(trainer)  # Lightning divided the threads among processes
     record["epochs"] = trainer.current_epoch
     record["metrics"] = _metrics(trainer)
     record["throughput"] = _throughput(trainer) or record["throughput"]  # none where fit had ended
-    _test(parts, record)
+    with _users_data():
+        _test(parts, record)
+
+
+@contextmanager
+def _users_data() -> Iterator[None]:
+    """What data or values do to a training in its midst, as one sentence."""
+    try:
+        yield
+    except FloatingPointError as error:  # a task's: its loss is no longer finite
+        raise UserError(str(error)) from error
+    except BadFile as error:  # a worker process puts its traceback before the sentence
+        sentence = str(error).strip().splitlines()[-1].rpartition(f"{BadFile.__name__}: ")[2]
+        raise UserError(f"dataset: {sentence}") from error
 
 
 def _test(parts: Parts, record: records.Record) -> None:
@@ -211,24 +223,6 @@ def _test(parts: Parts, record: records.Record) -> None:
         if isinstance(logger, TensorBoardLogger):
             logger.log_hyperparams(chosen, record["metrics"])
             logger.save()
-
-
-def describe_device(trainer: pl.Trainer) -> str:
-    """What computes: name, count, and on a CPU its threads."""
-    device = trainer.strategy.root_device
-    if device.type == "cuda":
-        return f"{trainer.num_devices} x {torch.cuda.get_device_name(device)}"
-    processes = f"{trainer.world_size} processes of " if trainer.world_size > 1 else ""
-    threads = f"{processes}{torch.get_num_threads()} threads"
-    return f"{cpu_name()}, {os.cpu_count()} cores, {threads}"
-
-
-def cpu_name() -> str:
-    """The processor, as it calls itself."""
-    cpuinfo = Path("/proc/cpuinfo")
-    lines = cpuinfo.read_text().splitlines() if cpuinfo.exists() else []
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor() or platform.machine()
 
 
 def _metrics(trainer: pl.Trainer) -> dict[str, float]:

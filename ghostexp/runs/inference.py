@@ -16,8 +16,8 @@ from ghostexp.config.cli import CONFIG_FOLDER, UserError, compose_config
 from ghostexp.deploy.forms import Subject
 from ghostexp.models.ghostnet import ghostnet
 from ghostexp.results.record import read_record
-from ghostexp.runs.experiment import cpu_name
 from ghostexp.runs.load import load_network
+from ghostexp.runs.machine import cpu_name
 
 PEERS = "peers"  # stands for the networks of `_peers` in a list of models
 PEER = "mobilenetv3_large_100"  # of timm, which the other peers are compared with

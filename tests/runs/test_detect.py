@@ -5,7 +5,7 @@ import json
 
 import pytest
 import torch
-from helpers import ROOT, assert_same_weights, result
+from helpers import ROOT, assert_same_weights, result, write_coco
 from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
@@ -164,6 +164,30 @@ def test_a_loss_that_explodes_gives_one_sentence(app, capsys):
     said = capsys.readouterr()
     assert "is not finite" in said.out + said.err
     assert "Traceback" not in said.out + said.err
+
+
+@pytest.mark.parametrize("num_workers", [0, 1])
+def test_a_file_that_breaks_in_training_gives_one_sentence(app, tmp_path, capsys, num_workers):
+    content = {
+        "images": [{"id": 1, "file_name": "a.png", "width": 64, "height": 64}],
+        "annotations": [
+            {"id": 1, "image_id": 1, "category_id": 1, "iscrowd": 0, "bbox": [8, 8, 20, 20]}
+        ],
+        "categories": [{"id": 1, "name": "cell"}],
+    }
+    for split in ("train", "test"):
+        write_coco(tmp_path / "annotations" / f"{split}.json", tmp_path / "images", content)
+    (tmp_path / "images" / "a.png").write_bytes(b"no image")
+    files = [f"dataset.root={tmp_path}", "dataset.num_classes=1", "dataset.files.val=null"]
+    tiny = [each for each in TINY if each != "dataset=shapes"]
+    workers = f"dataset.reading.num_workers={num_workers}"
+    capsys.readouterr()
+    assert app("dataset=coco_json", *tiny, *files, workers) == 1
+    said = "".join(capsys.readouterr())
+    assert f"dataset: {tmp_path}/images/a.png cannot be read as an image" in said
+    assert "Traceback" not in said
+    (run,) = tmp_path.glob("outputs/train/*")
+    assert result(run)["status"] == "failed"
 
 
 @pytest.mark.parametrize(

@@ -225,7 +225,7 @@ def _circumstances(run: Run) -> dict[str, Any]:
     return {
         "device": record.get("device"),
         "precision": record.get("precision"),
-        "data": data + (f", {num_train} training images" if num_train else ""),
+        "data": data + (f", {num_train} training examples" if num_train else ""),
         "epochs": show(record.get("max_epochs")),
         "versions": ", ".join(f"{name} {number}" for name, number in record["versions"].items()),
         "git": revision + (" with uncommitted changes" if record["git"].get("dirty") else ""),

@@ -65,7 +65,7 @@ def test_the_worst_layers_stay_float(model, images, monkeypatch):
     best = quantized.chosen
     assert best.float_layers in [trial.float_layers for trial in quantized.trials]
     plain = module.quantize_plainly(model, images[:16])
-    assert len(int8_weights(plain)) == 4  # primary, cheap, conv, linear
+    assert len(int8_weights(plain)) == 5  # primary, norm, cheap, conv, linear
     weights = {"0": 2, "3": 1, "8": 1}
     spared = sum(weights[name] for name in best.float_layers)
     assert len(int8_weights(quantized.model)) == 4 - spared

@@ -35,10 +35,10 @@ from rich.table import Table
 
 from ghostexp.analysis.benchmark import Batch, Timing, interleave, seconds_a_batch, seconds_a_step
 from ghostexp.analysis.layer_latency import faster_layers, fill_table, time_layers
-from ghostexp.analysis.step_latency import table_of, time_steps
+from ghostexp.analysis.step_latency import steps_table, time_steps
 from ghostexp.config.build import Parts, build_parts, resolve_precision, users_mistakes
 from ghostexp.config.cli import UserError, compose_config
-from ghostexp.deploy.forms import FORMS
+from ghostexp.deploy.forms import FORMS, Subject
 from ghostexp.deploy.latency import time_inference
 from ghostexp.results.latency_file import document, write_latency, write_measurements
 from ghostexp.results.latency_report import to_markdown
@@ -79,15 +79,20 @@ def main() -> int:
         default=default_models(),
         help="of conf/model, a:b is a beside b (default: %(default)s)",
     )
-    infer.add_argument("--forms", type=_words, default=list(FORMS), help=",".join(FORMS))
+    infer.add_argument(
+        "--forms", type=_words, default=list(FORMS), help="infer: " + ",".join(FORMS)
+    )
     infer.add_argument("--batch", type=_numbers, help="default: 1,128; of steps 128")
     infer.add_argument("--threads", type=_numbers, help="default: 1 and one for each core")
-    infer.add_argument("--out", type=Path, help="folder for inference.md, .json and .png")
+    infer.add_argument("--out", type=Path, help="infer: folder for inference.md, .json, .png")
     options = parser.parse_intermixed_args()
     logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
     try:
-        if options.what in ("infer", "steps"):
-            (time_networks if options.what == "infer" else time_training)(options)
+        if options.what == "infer":
+            time_networks(options)
+            return 0
+        if options.what == "steps":
+            time_training(options)
             return 0
         cfg = compose_config([*DEFAULTS[options.what], *options.overrides])
         with tempfile.TemporaryDirectory() as folder:
@@ -166,11 +171,7 @@ def time_ghosts(cfg: DictConfig, rounds: int, step: bool) -> None:
 
 def time_networks(options: argparse.Namespace) -> None:
     """Networks, or a run's, and their dense twins in every form of deployment."""
-    if options.run is not None:
-        subjects = subjects_of_run(options.run)
-    else:
-        overrides = [*DEFAULTS["infer"], *options.overrides]
-        subjects = subjects_of_models(options.models, overrides)
+    subjects = _subjects(options)
     with users_mistakes("infer"):
         measurements = time_inference(
             subjects,
@@ -192,9 +193,8 @@ def time_networks(options: argparse.Namespace) -> None:
 
 def time_training(options: argparse.Namespace) -> None:
     """Training steps of networks with torch's operators and with ours, as callbacks=fast takes."""
-    overrides = [*DEFAULTS["steps"], *options.overrides]
-    subjects = subjects_of_models(options.models, overrides)
-    loop = compose_config([value for value in overrides if value.startswith("trainer")])
+    subjects = _subjects(options)
+    loop = compose_config([value for value in options.overrides if value.startswith("trainer")])
     precision = resolve_precision(str(loop.trainer.precision))
     nets = {subject.name: (subject.net, subject.input_shape) for subject in subjects}
     references = {subject.name: subject.reference for subject in subjects}
@@ -205,10 +205,16 @@ def time_training(options: argparse.Namespace) -> None:
                 timings = time_steps(
                     nets, batch_size=batch_size, rounds=options.rounds, bf16="bf16" in precision
                 )
-            table = table_of(timings, references)
+            table = steps_table(timings, references)
             table.title = f"training steps, batch {batch_size}, {threads} threads, {precision}"
             table.caption = circumstances(options.rounds)
             Console(width=None if sys.stdout.isatty() else WIDTH_OF_A_PIPE).print(table)
+
+
+def _subjects(options: argparse.Namespace) -> list[Subject]:
+    if options.run is not None:
+        return subjects_of_run(options.run)
+    return subjects_of_models(options.models, [*DEFAULTS[options.what], *options.overrides])
 
 
 def _words(text: str) -> list[str]:

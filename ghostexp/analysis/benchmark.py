@@ -30,6 +30,10 @@ class Timing:
     def median(self) -> float:
         return median(self.seconds)
 
+    def ratios(self, other: "Timing") -> list[float]:
+        """Seconds over those of `other`, round by round: rounds of both lie side by side."""
+        return [own / its for own, its in zip(self.seconds, other.seconds, strict=True)]
+
     @property
     def spread(self) -> str:
         """Fastest to slowest round, in ms."""

@@ -37,8 +37,7 @@ class StepTiming:
     @property
     def gains(self) -> tuple[float, float]:
         """Smallest and largest gain of a round."""
-        pairs = zip(self.torch.seconds, self.own.seconds, strict=True)
-        ratios = [torch / own for torch, own in pairs]
+        ratios = self.torch.ratios(self.own)
         return min(ratios), max(ratios)
 
 
@@ -64,7 +63,7 @@ def time_steps(
     return [StepTiming(name, batch_size, timed[name, TORCH], timed[name, OWN]) for name in nets]
 
 
-def table_of(timings: list[StepTiming], references: Mapping[str, str]) -> Table:
+def steps_table(timings: list[StepTiming], references: Mapping[str, str]) -> Table:
     """A row a network; `references` name the one that its steps with our kernels stand beside."""
     table = Table(
         "network", TORCH + ", images/s", OWN + ", images/s", "gain [lowest-highest round]"

@@ -161,6 +161,6 @@ def _measurement(
     other = timed.get((subject.reference, form))
     if other is None:
         return Measurement(**facts, note=notes[subject.reference, form])
-    ratios = [a / b for a, b in zip(other.seconds, own.seconds, strict=True)]
+    ratios = other.ratios(own)
     speed = {"speed_ratio": other.median / own.median, "low": min(ratios), "high": max(ratios)}
     return Measurement(**facts, **speed)

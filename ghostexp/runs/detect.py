@@ -14,6 +14,7 @@ from torch import Tensor
 
 from ghostexp.analysis.box_pictures import DPI, above, annotate, detect
 from ghostexp.config.build import build
+from ghostexp.data.boxes import rescale
 from ghostexp.data.examples import shrink
 from ghostexp.data.folder import EXTENSIONS, open_image
 from ghostexp.runs.load import data_record, load_network
@@ -60,9 +61,7 @@ class Detector:
                 complain(str(error))
                 continue
             (found,) = detect(self.net, [image.to(self.device)])
-            height, width = image.shape[1:]
-            scale = torch.tensor([size[0] / width, size[1] / height] * 2)
-            yield Detections(path, found | {"boxes": found["boxes"] * scale})
+            yield Detections(path, _resized(found, _size(image), size))
 
     def describe(self, detections: Detections, min_score: float) -> dict[str, Any]:
         """{"file", "detections": [{"class", "score", "box"}, ...]}, best first; box xyxy."""
@@ -78,11 +77,18 @@ class Detector:
         """Write the photo with its boxes to the PNG file `path`, shrunk to PICTURE if larger."""
         photo = open_image(detections.file, 3)
         image = shrink(photo, PICTURE).float() / 255
-        found = above(detections.found, min_score)
-        scale = torch.tensor([image.shape[2] / photo.width, image.shape[1] / photo.height] * 2)
-        annotate(image, found | {"boxes": found["boxes"] * scale}, self.class_names).savefig(
-            path, dpi=DPI
-        )
+        found = _resized(above(detections.found, min_score), photo.size, _size(image))
+        annotate(image, found, self.class_names).savefig(path, dpi=DPI)
+
+
+def _size(image: Tensor) -> tuple[int, int]:
+    """(width, height) of an image [3, H, W]."""
+    return image.shape[2], image.shape[1]
+
+
+def _resized(found: Target, old: tuple[int, int], new: tuple[int, int]) -> Target:
+    """Objects of an image of size `old`, (width, height), after it is resized to `new`."""
+    return found | {"boxes": torch.from_numpy(rescale(found["boxes"].numpy(), old, new))}
 
 
 def coco_results(

@@ -176,20 +176,6 @@ def _prepare(cfg: DictConfig, record: records.Record) -> Parts:
     return parts
 
 
-def _train(parts: Parts, record: records.Record, checkpoint: Path | None) -> None:
-    """Fit, from `checkpoint` if there is one, and test."""
-    trainer = parts.trainer
-    data = parts.datamodule
-    with _users_data():
-        trainer.fit(parts.task, datamodule=data, ckpt_path=checkpoint, weights_only=True)
-    record["device"] = describe_device(trainer)  # Lightning divided the threads among processes
-    record["epochs"] = trainer.current_epoch
-    record["metrics"] = _metrics(trainer)
-    record["throughput"] = _throughput(trainer) or record["throughput"]  # none where fit had ended
-    with _users_data():
-        _test(parts, record)
-
-
 @contextmanager
 def _users_data() -> Iterator[None]:
     """What data or values do to a training in its midst, as one sentence."""
@@ -200,6 +186,19 @@ def _users_data() -> Iterator[None]:
     except BadFile as error:  # a worker process puts its traceback before the sentence
         sentence = str(error).strip().splitlines()[-1].rpartition(f"{BadFile.__name__}: ")[2]
         raise UserError(f"dataset: {sentence}") from error
+
+
+@_users_data()
+def _train(parts: Parts, record: records.Record, checkpoint: Path | None) -> None:
+    """Fit, from `checkpoint` if there is one, and test."""
+    trainer = parts.trainer
+    data = parts.datamodule
+    trainer.fit(parts.task, datamodule=data, ckpt_path=checkpoint, weights_only=True)
+    record["device"] = describe_device(trainer)  # Lightning divided the threads among processes
+    record["epochs"] = trainer.current_epoch
+    record["metrics"] = _metrics(trainer)
+    record["throughput"] = _throughput(trainer) or record["throughput"]  # none where fit had ended
+    _test(parts, record)
 
 
 def _test(parts: Parts, record: records.Record) -> None:

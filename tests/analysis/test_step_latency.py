@@ -6,7 +6,7 @@ from torch import nn
 
 from ghostexp.analysis import step_latency
 from ghostexp.analysis.benchmark import Timing
-from ghostexp.analysis.step_latency import StepTiming, table_of, time_steps
+from ghostexp.analysis.step_latency import StepTiming, steps_table, time_steps
 from ghostexp.layers.fast_norm import FastBatchNorm2d
 from ghostexp.models import ghost_resnet56
 
@@ -41,7 +41,7 @@ def test_gains_and_the_reference_come_from_medians():
     ghost = timing("ghost", [4.0, 2.0, 3.0], [1.0, 2.0, 2.0])
     dense = timing("dense", [3.0, 3.0, 3.0], [3.0, 3.0, 3.0])
     assert (ghost.gain, ghost.gains) == (1.5, (1.0, 4.0))
-    table = table_of([ghost, dense], {"ghost": "dense", "dense": "dense"})
+    table = steps_table([ghost, dense], {"ghost": "dense", "dense": "dense"})
     columns = [list(column.cells) for column in table.columns]
     assert columns == [
         ["ghost", "dense"],

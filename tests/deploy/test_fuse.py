@@ -77,7 +77,7 @@ def randomize(net: nn.Module, *image_shape: int) -> nn.Module:
 def check_equal(net: nn.Module, fused: nn.Module, images: torch.Tensor, share: float) -> None:
     """No further from the network in float64 than a share of the largest output.
 
-    Where rounding takes the network itself further, ten times as far: other orders of sums.
+    Where rounding takes the network itself further, twice as far.
     """
     exact = levels(deepcopy(net).double()(images.double()))
     own, found = levels(net(images)), levels(fused(images))
@@ -85,7 +85,7 @@ def check_equal(net: nn.Module, fused: nn.Module, images: torch.Tensor, share: f
         assert expected.std() > 0
         largest = expected.abs().max()
         errors = [float((maps[level] - expected).abs().max() / largest) for maps in (own, found)]
-        assert errors[1] <= max(share, 10 * errors[0])
+        assert errors[1] <= max(share, 2 * errors[0])
 
 
 def levels(outputs: torch.Tensor | dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
@@ -121,10 +121,8 @@ def test_every_network_is_equal_without_a_batch_norm(name, settings, count):
     assert all(torch.equal(before[key], after[key]) for key in before)
     images = torch.randn(2, 3, side, side)
     check_equal(net, fused, images, 1e-5)
-    exact = deepcopy(net).double()
-    check_equal(
-        exact, fuse(exact), images.double(), 1e-9
-    )  # the algebra, whatever rounding makes of it
+    exact = deepcopy(net).double()  # the algebra, whatever rounding makes of it
+    check_equal(exact, fuse(exact), images.double(), 1e-9)
 
 
 @pytest.mark.parametrize("ratio", [1, 2, 3, 4, 6, 7])

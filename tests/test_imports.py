@@ -8,19 +8,20 @@ import pytest
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "ghostexp"
 MAY_IMPORT = {  # first name below ghostexp -> what of ghostexp it may import besides itself
+    "files": set(),
     "layers": set(),
     "download": set(),
     "data": {"download"},
     "tasks": set(),
-    "results": set(),
+    "results": {"files"},
     "models": {"download", "layers"},
     "analysis": {"layers"},
     "deploy": {"analysis", "layers"},
-    "training": {"analysis"},
+    "training": {"analysis", "files"},
     "config": {"training"},
-    "sweeps": {"analysis", "config", "results"},
+    "sweeps": {"analysis", "config", "files", "results"},
     "runs": {
-        *("analysis", "config", "data", "deploy", "layers", "models", "results", "sweeps"),
+        *("analysis", "config", "data", "deploy", "files", "layers", "models", "results", "sweeps"),
         "training",
     },
 }

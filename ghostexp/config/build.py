@@ -16,7 +16,8 @@ from omegaconf import DictConfig
 from pytorch_lightning.callbacks import ModelCheckpoint
 
 from ghostexp.config.cli import UserError, did_you_mean
-from ghostexp.training.callbacks import AtomicCheckpointIO, Checks
+from ghostexp.training.callbacks import Checks
+from ghostexp.training.checkpoint_io import AtomicCheckpointIO
 
 log = logging.getLogger(__name__)
 

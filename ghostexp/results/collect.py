@@ -21,11 +21,11 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
+from ghostexp.results.identity import flatten
 from ghostexp.results.latency_file import read_latency
-from ghostexp.results.record import FILE_NAME, SCHEMA, Record, flatten, is_alive
+from ghostexp.results.record import FILE_NAME, FROZEN, SCHEMA, Record, is_alive
 
 STATUSES = ("finished", "running", "interrupted", "failed")
-FROZEN = ".sweep"  # a sweep's folder of composed configs, one file a job
 
 _MAPPINGS = (
     *("swept", "choices", "dataset", "network", "metrics", "selected"),

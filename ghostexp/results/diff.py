@@ -7,7 +7,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ghostexp.results.collect import Run, as_number
-from ghostexp.results.record import flatten
+from ghostexp.results.identity import flatten
 from ghostexp.results.rows import show
 
 

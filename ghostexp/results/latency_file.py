@@ -8,7 +8,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-from ghostexp.results.record import now, write_text_atomically
+from ghostexp.files.atomic import write_text
+from ghostexp.results.record import now
 
 FILE_NAME = "latency.json"
 SCHEMA = 1
@@ -48,7 +49,7 @@ def write_latency(directory: Path, network: str, everything: Measured) -> Path:
         "latency_of": f"one image, one thread, {best['form']}, {everything['circumstances']}",
     }
     path = directory / FILE_NAME
-    write_text_atomically(path, json.dumps(latency | everything, indent=2) + "\n")
+    write_text(path, json.dumps(latency | everything, indent=2) + "\n")
     return path
 
 
@@ -59,8 +60,8 @@ def write_measurements(everything: Measured, folder: Path) -> list[Path]:
 
     folder.mkdir(parents=True, exist_ok=True)
     paths = [folder / "inference.json", folder / "inference.md"]
-    write_text_atomically(paths[0], json.dumps(everything, indent=2) + "\n")
-    write_text_atomically(paths[1], to_markdown(everything))
+    write_text(paths[0], json.dumps(everything, indent=2) + "\n")
+    write_text(paths[1], to_markdown(everything))
     figure = draw_ratios(everything["rows"])
     if figure is not None:
         paths.append(folder / "inference.png")

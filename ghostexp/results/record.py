@@ -5,7 +5,6 @@ ours or not, needs `json` alone. While a run lives its status is `running`, besi
 runs it; a `running` record whose process is gone was interrupted without a chance to say so.
 """
 
-import hashlib
 import json
 import os
 import platform
@@ -20,8 +19,11 @@ from typing import Any
 
 import psutil
 
+from ghostexp.files.atomic import write_text
+
 SCHEMA = 1
 FILE_NAME = "result.json"
+FROZEN = ".sweep"  # a sweep's folder of composed configs, one file per job
 PACKAGES = ("torch", "torchvision", "pytorch-lightning", "torchmetrics", "hydra-core")
 
 Record = dict[str, Any]
@@ -48,7 +50,7 @@ def new_record(**facts: Any) -> Record:
 
 def write_record(directory: Path, record: Record) -> None:
     """Write `result.json` so that a reader, or a crash, never sees half of it."""
-    write_text_atomically(directory / FILE_NAME, json.dumps(record, indent=2) + "\n")
+    write_text(directory / FILE_NAME, json.dumps(record, indent=2) + "\n")
 
 
 def read_record(directory: Path) -> Record | None:
@@ -99,19 +101,6 @@ def git_state(folder: Path) -> dict[str, Any] | None:
     return {"revision": revision, "dirty": dirty}
 
 
-def write_text_atomically(path: Path, text: str) -> None:
-    """Replace `path` by `text` in one step: the old content survives whatever goes wrong."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        with temporary.open("w") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
 def now() -> str:
     """Time in UTC, ISO 8601, to the second."""
     return datetime.now(UTC).isoformat(timespec="seconds")
@@ -130,28 +119,3 @@ def _process_started(pid: int) -> float | None:
         return psutil.Process(pid).create_time()
     except psutil.NoSuchProcess:
         return None
-
-
-def digest(config: dict[str, Any]) -> str:
-    """SHA-256 of a plain config."""
-    return hashlib.sha256(json.dumps(config, sort_keys=True, default=str).encode()).hexdigest()
-
-
-def differences(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
-    """`key: old -> new` for every dotted key in which two configs differ."""
-    before, after = flatten(old), flatten(new)
-    return [
-        f"{key}: {before.get(key)} -> {after.get(key)}"
-        for key in sorted(before.keys() | after.keys())
-        if before.get(key) != after.get(key)
-    ]
-
-
-def flatten(config: Any, prefix: str = "") -> dict[str, Any]:
-    """Dotted keys of a nested config; lists are values."""
-    if not isinstance(config, dict):
-        return {prefix: config}
-    flat: dict[str, Any] = {}
-    for key, value in config.items():
-        flat |= flatten(value, f"{prefix}.{key}" if prefix else str(key))
-    return flat

@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
+from ghostexp.files.atomic import write_text
 from ghostexp.results.collect import collect
 from ghostexp.results.formats import to_csv, to_markdown
 from ghostexp.results.html import to_html
-from ghostexp.results.record import write_text_atomically
 from ghostexp.results.table import Report, build_report
 
 TITLES = {
@@ -41,6 +41,6 @@ def write_report(report: Report, out: Path, *, png: bool = False) -> list[Path]:
         "report.html": to_html(report, vectors),
     }
     for name, text in texts.items():
-        write_text_atomically(out / name, text)
+        write_text(out / name, text)
         written.append(out / name)
     return written

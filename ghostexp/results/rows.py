@@ -8,8 +8,7 @@ from statistics import fmean, stdev
 from typing import Any
 
 from ghostexp.results.collect import STATUSES, Run, as_number, natural
-
-_NOT_THE_RESULT = {"seed", "name", "run_dir", "resume", "rerun", "on_error"}
+from ghostexp.results.identity import NOT_THE_RESULT
 
 
 @dataclass(frozen=True)
@@ -176,7 +175,7 @@ def _differing(mappings: list[dict[str, Any]]) -> list[str]:
 
 def _is_incidental(key: str) -> bool:
     """Seeds (rows are over seeds) and what does not change the result."""
-    return key in _NOT_THE_RESULT or short(key) == "seed"
+    return key in NOT_THE_RESULT or short(key) == "seed"
 
 
 def _order(value: Any) -> tuple[int, float, Any]:

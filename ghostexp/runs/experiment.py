@@ -22,7 +22,9 @@ from ghostexp.config.audit import audit
 from ghostexp.config.build import Parts, build_parts, users_mistakes
 from ghostexp.config.cli import UserError
 from ghostexp.data.folder import BadFile
+from ghostexp.files.atomic import write_text
 from ghostexp.results import record as records
+from ghostexp.results.identity import digest, result_part
 from ghostexp.runs import ranks
 from ghostexp.runs.load import load_checkpoint, load_network, load_run
 from ghostexp.runs.machine import describe_device
@@ -32,8 +34,6 @@ from ghostexp.training.callbacks import Throughput
 __all__ = ["load_network", "load_run", "run"]
 
 log = logging.getLogger(__name__)
-
-_NOT_THE_RESULT = {"run_dir", "resume", "rerun", "on_error"}
 
 
 def run(cfg: DictConfig) -> float | None:
@@ -103,7 +103,7 @@ def digest_config(cfg: DictConfig) -> dict[str, Any]:
     config = OmegaConf.to_container(cfg, resolve=False)
     config["run_dir"] = "RUN_DIR"
     config = OmegaConf.to_container(OmegaConf.create(config), resolve=True)
-    return {key: config[key] for key in config if key not in _NOT_THE_RESULT}
+    return result_part(config)
 
 
 def _new_record(cfg: DictConfig, job: Job, decision: Decision) -> records.Record:
@@ -115,7 +115,7 @@ def _new_record(cfg: DictConfig, job: Job, decision: Decision) -> records.Record
         begun=False,
         name=cfg.name,
         run=job.directory.name,
-        digest=records.digest(config),
+        digest=digest(config),
         swept=earlier.get("swept", job.swept),
         choices=earlier.get("choices", job.choices),
         seed=cfg.seed,
@@ -141,10 +141,10 @@ def _begin(cfg: DictConfig, job: Job, record: records.Record, decision: Decision
 def _save_config(cfg: DictConfig, job: Job) -> None:
     folder = job.directory / ".hydra"
     folder.mkdir(exist_ok=True)
-    records.write_text_atomically(folder / "config.yaml", OmegaConf.to_yaml(cfg))
+    write_text(folder / "config.yaml", OmegaConf.to_yaml(cfg))
     if not job.resumes:
         overrides = OmegaConf.to_yaml(OmegaConf.create(job.overrides))
-        records.write_text_atomically(folder / "overrides.yaml", overrides)
+        write_text(folder / "overrides.yaml", overrides)
 
 
 def _write(directory: Path, record: records.Record) -> None:

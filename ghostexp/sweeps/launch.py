@@ -12,9 +12,9 @@ from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra._internal.config_repository import CachingConfigRepository, ConfigResult
 
 from ghostexp.config.cli import UserError
-from ghostexp.results.record import is_alive, process_identity, write_text_atomically
+from ghostexp.files.atomic import write_text
+from ghostexp.results.record import FROZEN, is_alive, process_identity
 
-FROZEN = ".sweep"  # beside the jobs: their composed configs, and who does them
 ANY = "*"
 
 
@@ -49,7 +49,7 @@ def _claim(folder: Path, names: set[str]) -> Path:
     launch = {**process_identity(), "jobs": sorted(names)}
     note = folder / FROZEN / f"launch-{launch['host']}-{launch['pid']}.json"
     note.parent.mkdir(parents=True, exist_ok=True)
-    write_text_atomically(note, json.dumps(launch) + "\n")
+    write_text(note, json.dumps(launch) + "\n")
     for path in set(note.parent.glob("launch-*.json")) - {note}:
         other = json.loads(path.read_text())
         if not is_alive(other):

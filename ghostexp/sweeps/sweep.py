@@ -20,8 +20,10 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
 from ghostexp.config.cli import UserError
-from ghostexp.results.record import Record, differences, read_record, write_text_atomically
-from ghostexp.sweeps.launch import FROZEN, claim, read_once
+from ghostexp.files.atomic import write_text
+from ghostexp.results.identity import differences
+from ghostexp.results.record import FROZEN, Record, read_record
+from ghostexp.sweeps.launch import claim, read_once
 
 log = logging.getLogger(__name__)
 
@@ -153,7 +155,7 @@ class FrozenJob:
         """Write the config, so that later edits of YAML change nothing."""
         folder = self.directory.parent / FROZEN
         folder.mkdir(parents=True, exist_ok=True)
-        write_text_atomically(folder / f"{self.name}.yaml", OmegaConf.to_yaml(self.config))
+        write_text(folder / f"{self.name}.yaml", OmegaConf.to_yaml(self.config))
 
 
 def check_devices(trainer: DictConfig) -> None:

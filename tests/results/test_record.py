@@ -7,6 +7,7 @@ import sys
 
 import pytest
 
+from ghostexp.results import identity
 from ghostexp.results import record as records
 
 
@@ -69,12 +70,12 @@ def test_a_corrupt_record_is_named(tmp_path):
 def test_differences_name_keys_and_values():
     old = {"a": 1, "b": {"c": [1, 2], "d": 3}}
     new = {"a": 1, "b": {"c": [1, 3]}, "e": None}
-    assert records.differences(old, new) == ["b.c: [1, 2] -> [1, 3]", "b.d: 3 -> None"]
+    assert identity.differences(old, new) == ["b.c: [1, 2] -> [1, 3]", "b.d: 3 -> None"]
 
 
 def test_digest_depends_on_values_and_not_on_order():
-    assert records.digest({"a": 1, "b": 2}) == records.digest({"b": 2, "a": 1})
-    assert records.digest({"a": 1}) != records.digest({"a": 2})
+    assert identity.digest({"a": 1, "b": 2}) == identity.digest({"b": 2, "a": 1})
+    assert identity.digest({"a": 1}) != identity.digest({"a": 2})
 
 
 def test_errors_are_described_with_their_traceback():

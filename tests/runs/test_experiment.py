@@ -13,7 +13,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from ghostexp.config.build import build_network
 from ghostexp.runs.experiment import load_run
-from ghostexp.training.callbacks import AtomicCheckpointIO
+from ghostexp.training.checkpoint_io import AtomicCheckpointIO
 
 
 def test_a_run_leaves_its_record(small_run):

@@ -11,7 +11,7 @@ from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
 from ghostexp.tasks import ClassificationTask
-from ghostexp.training.finetune import Freeze, describe
+from ghostexp.training.callbacks.finetune import Freeze, describe
 from ghostexp.training.optim import constant, parameter_groups
 
 STAGED = {0: -1, 1: 0, 2: 1}  # all, the head, the head and the last block
@@ -145,9 +145,11 @@ def test_what_the_network_keeps_from_training_stays_so(tmp_path, task, loader):
 
 
 def test_each_change_is_a_line(tmp_path, task, loader, caplog):
-    with caplog.at_level(logging.INFO, "ghostexp.training.finetune"):
+    with caplog.at_level(logging.INFO, "ghostexp.training.callbacks.finetune"):
         fit(tmp_path, task, loader, Freeze({0: 0, 2: 1, 7: -1}))
-    lines = [r.getMessage() for r in caplog.records if r.name == "ghostexp.training.finetune"]
+    lines = [
+        r.getMessage() for r in caplog.records if r.name == "ghostexp.training.callbacks.finetune"
+    ]
     assert lines == [
         "epoch 7 is past the last of 3 epochs",
         "epoch 0: 1 of 3 blocks train, 15 of 291 parameters",

@@ -16,8 +16,8 @@ from ghostexp.data import Augment, digits
 from ghostexp.models import vgg16
 from ghostexp.models.ghostnet_v2 import ghostnet_v2
 from ghostexp.tasks import ClassificationTask
+from ghostexp.training.callbacks.progressive import ProgressiveLearning
 from ghostexp.training.optim import constant, parameter_groups
-from ghostexp.training.progressive import ProgressiveLearning
 
 SPANS = {
     "image_size": [4, 8],
@@ -98,7 +98,7 @@ def test_a_training_grows_images_and_regularisation(tmp_path, caplog):
         callbacks=[progressive, watch],
     )
     data = make_data(mix=v2.MixUp(num_classes=10, alpha=0.5))
-    with caplog.at_level(logging.INFO, "ghostexp.training.progressive"):
+    with caplog.at_level(logging.INFO, "ghostexp.training.callbacks.progressive"):
         trainer.fit(make_task(Net()), datamodule=data)
     expected = [  # shape, dropout, stochastic depth in the proportion 0.1 to 0.4, cutout, alpha
         ((1, 4, 4), 0.1, 0.0, 0.0, 0, 0.0),
@@ -110,7 +110,11 @@ def test_a_training_grows_images_and_regularisation(tmp_path, caplog):
         assert shape == expected[epoch // 2][0]
         assert numbers == pytest.approx(expected[epoch // 2][1:])
     assert watch.val_sizes == {(1, 8, 8)}
-    lines = [r.getMessage() for r in caplog.records if r.name == "ghostexp.training.progressive"]
+    lines = [
+        r.getMessage()
+        for r in caplog.records
+        if r.name == "ghostexp.training.callbacks.progressive"
+    ]
     assert len(lines) == 3
     assert lines[1].startswith("epoch 2: stage 1 of 3, image_size 6, dropout 0.2")
 

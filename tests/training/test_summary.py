@@ -1,7 +1,7 @@
 """The table's integers are FIGURES.md's, and what does not train is told apart."""
 
 from ghostexp.models import ghost_resnet56
-from ghostexp.training.summary import summarize
+from ghostexp.training.callbacks.summary import summarize
 
 
 def test_parts_and_sums_of_the_table():
@@ -17,7 +17,7 @@ def test_parts_and_sums_of_the_table():
 
 
 def test_a_run_prints_it_once_before_it_trains(small_run, capsys):
-    small_run("callbacks.summary={_target_:ghostexp.training.summary.NetworkSummary}")
+    small_run("callbacks.summary={_target_:ghostexp.training.callbacks.summary.NetworkSummary}")
     said = capsys.readouterr().out
     assert said.count("trainable") == 1
     assert "FLOPs" not in said

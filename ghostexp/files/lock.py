@@ -1,0 +1,110 @@
+"""A folder that one process owns, by a lock of the operating system.
+
+The system gives the lock back when the process ends, however it ends. Process numbers, host names
+and clocks, which a container, a requeued job or a clock step changes, play no part. The lock is
+`flock`, which local file systems and NFS (from Linux 2.6.12) know.
+"""
+
+import fcntl
+import json
+import os
+import socket
+import time
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+POLL_SECONDS = 0.05  # a reader holds the lock for microseconds to see whether it is free
+
+
+class Busy(Exception):
+    """Another living process holds the lock; `owner` is what it wrote of itself."""
+
+    def __init__(self, path: Path, owner: dict[str, Any]) -> None:
+        super().__init__(f"{path} is locked by {describe(owner)}")
+        self.owner = owner
+
+
+class Lock:
+    """An exclusive lock on the file `path`, held by this process alone and not by its children.
+
+    The file stays when the lock is given back: removing it would let two processes lock two files
+    of the same name.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.descriptor: int | None = None
+        os.register_at_fork(after_in_child=self._forget)  # a child must not keep the lock alive
+
+    def acquire(self, patience: float = 0.5) -> None:
+        """Take the lock; `Busy` when another process still holds it after `patience` seconds."""
+        descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT, 0o644)
+        deadline = time.monotonic() + patience
+        while not _try_lock(descriptor, fcntl.LOCK_EX):
+            if time.monotonic() > deadline:
+                os.close(descriptor)
+                raise Busy(self.path, read_owner(self.path))
+            time.sleep(POLL_SECONDS)
+        owner = {"pid": os.getpid(), "host": socket.gethostname()}
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, json.dumps(owner).encode(), 0)
+        self.descriptor = descriptor
+
+    def release(self) -> None:
+        """Give the lock back; nothing happens where it is not held."""
+        self._forget()  # closing the file gives it back
+
+    def __enter__(self) -> "Lock":
+        if self.descriptor is None:
+            self.acquire()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.release()
+
+    def _forget(self) -> None:
+        if self.descriptor is not None:
+            os.close(self.descriptor)
+            self.descriptor = None
+
+
+def is_locked(path: Path) -> bool:
+    """Whether a living process holds the lock at `path`; no file is made or changed."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY)
+    except FileNotFoundError:
+        return False
+    try:
+        return not _try_lock(descriptor, fcntl.LOCK_SH)
+    finally:
+        os.close(descriptor)
+
+
+def read_owner(path: Path) -> dict[str, Any]:
+    """What the last owner of the lock wrote of itself; empty where nothing can be read."""
+    try:
+        owner = json.loads(path.read_text())
+    except (OSError, ValueError):
+        return {}
+    return owner if isinstance(owner, dict) else {}
+
+
+def describe(owner: dict[str, Any]) -> str:
+    """`process 12 of host` for the owner of a lock."""
+    if not owner:
+        return "another process"
+    return f"process {owner.get('pid')} of {owner.get('host')}"
+
+
+def _try_lock(descriptor: int, kind: int) -> bool:
+    try:
+        fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True

@@ -1,0 +1,21 @@
+"""A margin that grows from zero."""
+
+import pytorch_lightning as pl
+
+
+class MarginWarmup(pl.Callback):
+    """Raises the margin of the task's loss linearly from 0, to be `margin` from epoch `epochs` on.
+
+    It depends on the epoch alone, so a resumed run has that of an undisturbed one.
+    """
+
+    def __init__(self, *, margin: float, epochs: int) -> None:
+        if not isinstance(epochs, int) or epochs < 1:
+            raise ValueError(
+                f"epochs, in which the margin rises, is a whole number of at least 1, not {epochs}"
+            )
+        self.margin = margin
+        self.epochs = epochs
+
+    def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        pl_module.loss.margin = self.margin * min(1.0, trainer.current_epoch / self.epochs)

@@ -3,7 +3,7 @@
 import inspect
 import logging
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -21,6 +21,9 @@ from ghostexp.training.checkpoint_io import AtomicCheckpointIO
 
 log = logging.getLogger(__name__)
 
+# which device it found, tips, advertisements
+logging.getLogger("pytorch_lightning.utilities.rank_zero").setLevel(logging.WARNING)
+
 # Lightning 2.6 beside torch 2.15, of which users can change nothing
 warnings.filterwarnings("ignore", ".*LeafSpec", FutureWarning)
 warnings.filterwarnings("ignore", "Checkpoint directory .* exists and is not empty")  # resuming
@@ -36,8 +39,11 @@ class Parts:
     trainer: pl.Trainer
 
 
-def build_parts(cfg: DictConfig) -> Parts:
-    """Everything a training needs, checked against each other before any data loads."""
+def build_parts(cfg: DictConfig, *, extra: Sequence[pl.Callback] = ()) -> Parts:
+    """Everything a training needs, checked against each other before any data loads.
+
+    `extra` are callbacks that no config names; they come before the config's.
+    """
     pl.seed_everything(cfg.seed, workers=True, verbose=False)
     datamodule = build(cfg.dataset, "dataset")
     task = build(
@@ -51,7 +57,7 @@ def build_parts(cfg: DictConfig) -> Parts:
     if "param_groups" in cfg.task:
         with users_mistakes("task.param_groups"):
             task.param_groups(task.net)  # what the optimizer would say after the data has loaded
-    callbacks = _build_callbacks(cfg, datamodule, task)
+    callbacks = [*extra, *_build_callbacks(cfg, datamodule, task)]
     trainer = build(
         cfg.trainer,
         "trainer",

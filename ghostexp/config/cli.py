@@ -40,8 +40,10 @@ def call(main: Callable[[], None]) -> int:
 def prepare_process() -> None:
     """What has to be in place before Hydra composes, here and in the workers of a sweep."""
     register_resolvers()
-    # our launcher presets bear the plugins' names, and Hydra 1.3 holds them against their schemas
-    warnings.filterwarnings("ignore", r"\s*'hydra/launcher/\w+' is validated against ConfigStore")
+    # our presets bear the names of plugins, and Hydra 1.3 holds them against their schemas
+    warnings.filterwarnings(
+        "ignore", r"\s*'hydra/(launcher|sweeper)/\w+' is validated against ConfigStore"
+    )
 
 
 def compose_config(overrides: list[str]) -> DictConfig:

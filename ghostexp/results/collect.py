@@ -21,11 +21,10 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
+from ghostexp.files.lock import is_locked
 from ghostexp.results.identity import flatten
 from ghostexp.results.latency_file import read_latency
-from ghostexp.results.record import FILE_NAME, FROZEN, SCHEMA, Record, is_alive
-
-STATUSES = ("finished", "running", "interrupted", "failed")
+from ghostexp.results.record import FILE_NAME, FROZEN, LOCK, SCHEMA, STATUSES, Record
 
 _MAPPINGS = (
     *("swept", "choices", "dataset", "network", "metrics", "selected"),
@@ -107,7 +106,7 @@ def read_run(directory: Path, root: Path | None = None) -> Run:
         record |= read_latency(directory)
     except (OSError, ValueError) as error:
         raise ValueError(f"{path} cannot be read ({' '.join(str(error).split())})") from error
-    if record["status"] == "running" and _is_gone(record):
+    if record["status"] == "running" and not is_locked(directory / LOCK):
         record["status"] = "interrupted"
     label = str(directory.relative_to(root)) if root else str(directory)
     return Run(directory, directory.name if label == "." else label, record, _portable(config))
@@ -164,11 +163,6 @@ def _checked(record: Any) -> Record:
     if not (names is None or isinstance(names, list)):
         raise ValueError(f"class_names is no list but {names!r}")
     return record
-
-
-def _is_gone(record: Record) -> bool:
-    """Whether the process of a running record is known and has ended."""
-    return "process_started" in record and not is_alive(record)
 
 
 def _read_config(path: Path) -> dict[str, Any]:

@@ -66,6 +66,13 @@ class DetectionTask(pl.LightningModule):
     def forward(self, images: list[Tensor]) -> list[Target]:
         return self.net(images)
 
+    def trial_loss(self, images: Tensor) -> Tensor:
+        """Training loss of images [N, 3, H, W] that hold a made-up box each."""
+        height, width = images.shape[-2:]
+        box = torch.tensor([[0.0, 0.0, width / 2, height / 2]], device=images.device)
+        label = torch.ones(1, dtype=torch.int64, device=images.device)
+        return sum(self.net(list(images), [{"boxes": box, "labels": label}] * len(images)).values())
+
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         images, targets = batch
         losses = self.net(images, targets)

@@ -3,6 +3,7 @@
 from ghostexp.training.callbacks.change_network import ChangeNetwork
 from ghostexp.training.callbacks.checks import Checks
 from ghostexp.training.callbacks.epoch_log import EpochLog
+from ghostexp.training.callbacks.keep_record import KeepRecord
 from ghostexp.training.callbacks.margin_warmup import MarginWarmup
 from ghostexp.training.callbacks.pictures import Pictures
 from ghostexp.training.callbacks.progress import Progress
@@ -14,6 +15,7 @@ __all__ = [
     "ChangeNetwork",
     "Checks",
     "EpochLog",
+    "KeepRecord",
     "MarginWarmup",
     "Pictures",
     "Progress",

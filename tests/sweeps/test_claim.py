@@ -6,7 +6,6 @@ import socket
 
 import psutil
 import pytest
-
 from ghostexp.sweeps.launch import claim
 
 

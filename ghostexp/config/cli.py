@@ -24,6 +24,7 @@ class UserError(ValueError):
 def call(main: Callable[[], None]) -> int:
     """Run a Hydra application; return the exit code."""
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # errors come here instead of Hydra's printer
+    sys.argv[1:] = map(quote_path, sys.argv[1:])
     prepare_process()
     try:
         main()
@@ -35,6 +36,14 @@ def call(main: Callable[[], None]) -> int:
         print("interrupted", file=sys.stderr)
         return 130
     return 0
+
+
+def quote_path(argument: str) -> str:
+    """`resume=PATH` as Hydra's grammar takes it, whose words end at `=`, `,` and brackets."""
+    key, _, path = argument.partition("=")
+    if key != "resume" or path == "null" or path[:1] in "'\"":
+        return argument
+    return "{}='{}'".format(key, path.replace("\\", "\\\\").replace("'", "\\'"))
 
 
 def prepare_process() -> None:

@@ -25,6 +25,18 @@ class Busy(Exception):
         self.owner = owner
 
 
+_held: "set[Lock]" = set()
+
+
+def _forget_all() -> None:
+    """In a forked child: close the files, so that the child does not keep the locks alive."""
+    for lock in list(_held):
+        lock.release()
+
+
+os.register_at_fork(after_in_child=_forget_all)
+
+
 class Lock:
     """An exclusive lock on the file `path`, held by this process alone and not by its children.
 
@@ -34,7 +46,6 @@ class Lock:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.descriptor: int | None = None
-        os.register_at_fork(after_in_child=self._forget)  # a child must not keep the lock alive
 
     def acquire(self, patience: float = 0.5) -> None:
         """Take the lock; `Busy` when another process still holds it after `patience` seconds."""
@@ -44,6 +55,7 @@ class Lock:
                 raise Busy(self.path, read_owner(self.path))
             time.sleep(POLL_SECONDS)
         self.descriptor = descriptor
+        _held.add(self)
         self.write({})
 
     def write(self, facts: dict[str, Any]) -> None:
@@ -59,7 +71,10 @@ class Lock:
 
     def release(self) -> None:
         """Give the lock back; nothing happens where it is not held."""
-        self._forget()  # closing the file gives it back
+        if self.descriptor is not None:
+            _held.discard(self)
+            os.close(self.descriptor)
+            self.descriptor = None
 
     def __enter__(self) -> "Lock":
         if self.descriptor is None:
@@ -81,11 +96,6 @@ class Lock:
             return descriptor
         os.close(descriptor)
         return None
-
-    def _forget(self) -> None:
-        if self.descriptor is not None:
-            os.close(self.descriptor)
-            self.descriptor = None
 
 
 def is_locked(path: Path) -> bool:

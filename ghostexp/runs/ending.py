@@ -33,9 +33,10 @@ def say_skipped(job: Job, record: records.Record) -> None:
 
 def say_finished(job: Job, record: records.Record) -> None:
     """What came out, how long it took, and for a single run the next commands."""
-    log.info("%s: %s", job.title, summary(record))
     if job.multirun:
+        log.info("%s: %s", job.title, summary(record))
         return
+    log.info(summary(record))
     folder = shlex.quote(_shown(job.directory))
     parent = shlex.quote(_shown(job.directory.parent))
     log.info("folder: %s", folder)

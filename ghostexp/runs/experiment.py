@@ -7,9 +7,12 @@
 """
 
 import logging
+from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
 from ghostexp.analysis.complexity import count_macs, count_params
@@ -36,15 +39,17 @@ def run(cfg: DictConfig) -> float | None:
     """Do the job that Hydra composed; return its objective, for a sweeper that searches."""
     register_resolvers()  # the worker processes of a parallel sweep begin here
     hydra = HydraConfig.get()
-    job = job_of_hydra(cfg, hydra)
+    directory = Path(hydra.runtime.output_dir)
     with read_write(hydra):
-        hydra.run.dir = str(job.directory)  # Lightning gives it to the ranks that it starts
+        hydra.run.dir = str(directory)  # Lightning gives it to the ranks that it starts
     if ranks.is_further():
-        return ranks.join(job.directory, fit_and_test)
+        return ranks.join(directory, fit_and_test)
     try:
-        return run_job(job)
+        return run_job(job_of_hydra(cfg, hydra))
     except UserError as error:
-        if job.multirun:
+        with suppress(OSError):  # Hydra made the folder; it stays where anything lies in it
+            directory.rmdir()
+        if hydra.mode == RunMode.MULTIRUN:
             raise  # the sweeper goes on with the other jobs
         raise SystemExit(f"error: {error}") from None  # Hydra would print the overrides as well
 
@@ -88,7 +93,7 @@ def _do(run: Run, job: Job, decision: Decision) -> records.Record:
             run.refuse(record, error)
         raise
     if decision.checkpoint is not None:
-        load_checkpoint(decision.checkpoint)
+        _check_checkpoint(cfg, parts, decision)
         log.info("going on from %s", decision.checkpoint)
     elif decision.earlier is not None:
         run.clear()
@@ -96,6 +101,25 @@ def _do(run: Run, job: Job, decision: Decision) -> records.Record:
     with run.recorded(record), ranks.ending_together(parts.trainer, run.directory):
         fit_and_test(parts, record, decision.checkpoint)
     return record
+
+
+def _check_checkpoint(cfg: DictConfig, parts: Parts, decision: Decision) -> None:
+    """Refuse to go on with a checkpoint that is broken, too far or another network's."""
+    checkpoint = load_checkpoint(decision.checkpoint)
+    done = decision.earlier.get("epochs") or 0
+    if cfg.trainer.max_epochs < done:
+        raise UserError(
+            f"trainer.max_epochs={cfg.trainer.max_epochs}, but the run has done {done} epochs"
+            " already: give as many or more"
+        )
+    wanted = {key: value.shape for key, value in parts.task.state_dict().items()}
+    saved = {key: value.shape for key, value in checkpoint["state_dict"].items()}
+    if wanted != saved:
+        raise UserError(
+            f"{decision.checkpoint} holds the weights of another network"
+            f" ({'; '.join(decision.changed) or 'its code has changed'}): leave these values as"
+            " they were, or train the other network in a new run"
+        )
 
 
 def objective(record: records.Record) -> float | None:

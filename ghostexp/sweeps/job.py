@@ -3,6 +3,7 @@
 A single run is a job as well: the only one of its launch.
 """
 
+from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -85,6 +86,7 @@ def job_of_hydra(cfg: DictConfig, hydra: DictConfig) -> Job:
     if multirun and is_grid(hydra):
         return _thawed(directory)
     parsed = parse(list(hydra.overrides.task))
+    check_repeats(parsed)
     values = {override.key_or_group: override.value() for override in parsed}
     choices = chosen(hydra)
     if not multirun and values.get("resume") is not None:
@@ -110,6 +112,13 @@ def is_grid(hydra: DictConfig) -> bool:
 def parse(arguments: list[str]) -> list[Override]:
     """Overrides of a command line as Hydra reads them."""
     return OverridesParser.create().parse_overrides(arguments)
+
+
+def check_repeats(parsed: list[Override]) -> None:
+    """Refuse a key that is given twice: Hydra would take the last value without a word."""
+    for key, count in Counter(override.key_or_group for override in parsed).items():
+        if count > 1:
+            raise UserError(f"{key} is given {count} times: one value is needed, or {key}=A,B")
 
 
 def chosen(hydra: DictConfig) -> dict[str, str]:

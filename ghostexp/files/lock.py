@@ -91,6 +91,7 @@ class Lock:
 
     def _open_locked(self) -> int | None:
         """The file, locked; None where somebody holds it, or removed it in the meantime."""
+        self.path.parent.mkdir(parents=True, exist_ok=True)
         descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT, 0o644)
         if _try_lock(descriptor, fcntl.LOCK_EX) and _is_file_at(descriptor, self.path):
             return descriptor

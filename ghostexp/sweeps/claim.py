@@ -33,7 +33,6 @@ def claimed(jobs: list[Path]) -> Iterator[None]:
 @contextmanager
 def _claimed(folder: Path, names: set[str]) -> Iterator[None]:
     notes = folder / FROZEN
-    notes.mkdir(parents=True, exist_ok=True)
     note = Lock(notes / NOTE.format(uuid.uuid4().hex[:12]))
     door = Lock(notes / DOOR)
     try:

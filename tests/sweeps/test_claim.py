@@ -59,12 +59,12 @@ def test_launches_of_other_jobs_share_a_folder(tmp_path, launch):
 
 
 def test_a_killed_launch_holds_nothing(tmp_path, launch):
-    killed = launch(tmp_path / "seed=0")
+    killed = launch(tmp_path / "a" / "seed=0")
     killed.kill()
     killed.wait()
-    assert list((tmp_path / ".sweep").glob("launch-*"))
-    with claimed([tmp_path / "seed=0"]):
-        assert len(list((tmp_path / ".sweep").glob("launch-*"))) == 1
+    assert list((tmp_path / "a" / ".sweep").glob("launch-*"))
+    with claimed([tmp_path / "a" / "seed=0"]):
+        assert len(list((tmp_path / "a" / ".sweep").glob("launch-*"))) == 1
     assert not list(tmp_path.iterdir())
 
 

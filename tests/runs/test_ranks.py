@@ -88,10 +88,15 @@ def test_rank_0_ends_the_others_and_names_the_first_to_fail(run, interrupted, ra
     launcher = SimpleNamespace(kill=killed.append)
     trainer = SimpleNamespace(strategy=SimpleNamespace(launcher=launcher))
     error = {"message": "rank 1: broken", "traceback": "Traceback\n", "interrupted": interrupted}
-    with pytest.raises(raised, match=message), ranks.ending_together(trainer, run):
-        if interrupted is not None:
-            (run / ranks.FAILURE).write_text(json.dumps(error))
-        raise RuntimeError("connection closed")
+
+    def fails():
+        with ranks.ending_together(trainer, run):
+            if interrupted is not None:
+                (run / ranks.FAILURE).write_text(json.dumps(error))
+            raise RuntimeError("connection closed")
+
+    with pytest.raises(raised, match=message):
+        fails()
     assert note(run) is None
     assert len(killed) == 1
 

@@ -8,6 +8,7 @@ import logging
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -26,10 +27,12 @@ from ghostexp.files.atomic import write_text
 from ghostexp.results import record as records
 from ghostexp.results.identity import digest, result_part
 from ghostexp.runs import ranks
+from ghostexp.runs.furthest import furthest_checkpoint
 from ghostexp.runs.load import load_checkpoint, load_network, load_run
 from ghostexp.runs.machine import describe_device
 from ghostexp.sweeps.sweep import SEVERAL_DEVICES, Decision, Job, clear, decide, job_config
 from ghostexp.training.callbacks import Throughput
+from ghostexp.training.stopping import Stopped, Stopping
 
 __all__ = ["load_network", "load_run", "run"]
 
@@ -44,7 +47,8 @@ def run(cfg: DictConfig) -> float | None:
         hydra.run.dir = str(job.directory)  # Lightning gives it to the ranks that it starts
     try:
         if ranks.is_further():
-            return ranks.join(job.directory, _train)
+            with Stopping(lambda signum: None, silent=True):
+                return ranks.join(job.directory, _train)
         return run_job(job_config(cfg, job), job)
     except UserError as error:
         if job.multirun:
@@ -57,23 +61,36 @@ def run_job(cfg: DictConfig, job: Job) -> float | None:
     with open_dict(cfg):
         cfg.run_dir = str(job.directory)
     decision = decide(job.directory, digest_config(cfg), rerun=cfg.rerun, resume=job.resumes)
+    if decision.goes_on:
+        furthest = furthest_checkpoint(job.directory / "checkpoints")
+        decision = replace(decision, checkpoint=furthest)
     if decision.finished is not None:
         log.info("%s finished already: skipped", job.directory)
         return objective(decision.finished)
     started = time.monotonic()
     record = _new_record(cfg, job, decision)
+
+    def killed(signum: int) -> None:
+        record["status"] = "interrupted"
+        if record["begun"]:
+            _write(job.directory, record)
+
     try:
-        audit(cfg, job.config_folders)
-        if decision.checkpoint is not None:
-            load_checkpoint(decision.checkpoint)  # refused before anything is overwritten
-        parts = _prepare(cfg, record)
-        if job.multirun and ranks.repeats_command(parts.trainer):  # devices=auto, on this machine
-            raise UserError(SEVERAL_DEVICES)
-        _begin(cfg, job, record, decision)
-        with ranks.ending_together(parts.trainer, job.directory):
-            _train(parts, record, decision.checkpoint)
+        with Stopping(killed):
+            audit(cfg, job.config_folders)
+            if decision.checkpoint is not None:
+                load_checkpoint(decision.checkpoint)  # refused before anything is overwritten
+            parts = _prepare(cfg, record)
+            if job.multirun and ranks.repeats_command(parts.trainer):  # devices=auto, here
+                raise UserError(SEVERAL_DEVICES)
+            _begin(cfg, job, record, decision)
+            with ranks.ending_together(parts.trainer, job.directory):
+                _train(parts, record, decision.checkpoint)
         record["status"] = "finished"
-    except (KeyboardInterrupt, SystemExit):  # Lightning turns Ctrl-C and SIGTERM into SystemExit
+    except Stopped:
+        record["status"] = "interrupted"
+        raise
+    except (KeyboardInterrupt, SystemExit):  # Lightning turns KeyboardInterrupt into SystemExit
         record["status"] = "interrupted"
         raise KeyboardInterrupt from None
     except Exception as error:

@@ -77,6 +77,7 @@ class Decision:
     finished: Record | None = None
     checkpoint: Path | None = None
     earlier: Record | None = None
+    goes_on: bool = False  # from the furthest checkpoint, if there is one
 
 
 def job_config(cfg: DictConfig, job: Job) -> DictConfig:
@@ -110,10 +111,7 @@ def decide(directory: Path, config: dict[str, Any], *, rerun: bool, resume: bool
             )
     if finished:
         return Decision(finished=record)
-    checkpoint = directory / "checkpoints" / "last.ckpt"
-    if not checkpoint.exists() or (differing and not resume):
-        return Decision(earlier=record)
-    return Decision(checkpoint=checkpoint, earlier=record)
+    return Decision(earlier=record, goes_on=resume or not differing)
 
 
 class SweepCallback(Callback):

@@ -1,32 +1,58 @@
-"""A run cut anywhere goes on at its last epoch's end and ends with an undisturbed run's weights."""
+"""A run cut anywhere goes on at that batch and ends with an undisturbed run's weights."""
 
 import os
 import signal
 import subprocess
 import sys
-import time
 
 import pytest
 import torch
 from helpers import ROOT, SMALL, assert_same_weights, result
 
-from ghostexp.training.callbacks import SeedEpochs
+from ghostexp.training.callbacks import Throughput
 
 EPOCHS = "trainer.max_epochs=4"
+BATCHES = "trainer.limit_train_batches=5"
+CUT = (2, 1)  # epoch and batch
 
 
-def cut_in_epoch(monkeypatch, epoch, stop):
-    """Let the training stop by `stop` at the start of an epoch's second batch."""
+@pytest.fixture(autouse=True)
+def ctrl_c():
+    """A shell starts a background job with SIGINT ignored, which a run then ignores too."""
+    earlier = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, earlier)
 
-    def on_train_batch_start(self, trainer, pl_module, batch, batch_idx):
-        if trainer.current_epoch == epoch and batch_idx == 1:
+
+def cut(monkeypatch, stop, *, hook="on_train_batch_start", at=CUT):
+    """Let a run meet `stop` once, in the midst of a batch; returns the batches that it trained."""
+    trained = []
+
+    def in_batch(self, trainer, pl_module, batch, batch_idx, *rest):
+        place = (trainer.current_epoch, batch_idx)
+        if hook == "on_train_batch_start":
+            trained.append(place)
+        if place == at:
             stop()
 
-    monkeypatch.setattr(SeedEpochs, "on_train_batch_start", on_train_batch_start, raising=False)
+    monkeypatch.setattr(Throughput, hook, in_batch, raising=False)
+    return trained
 
 
-def press_ctrl_c():
-    raise KeyboardInterrupt
+def send(signum):
+    return lambda: os.kill(os.getpid(), signum)
+
+
+def assert_same_run(one, other):
+    """Weights, metrics and chosen epoch are the same to the last bit."""
+    assert_same_weights(one, other)
+    first, second = result(one), result(other)
+    assert (first["status"], second["status"]) == ("finished", "finished")
+    times = {"train/images_per_s"}
+    assert {k: v for k, v in first["metrics"].items() if k not in times} == {
+        k: v for k, v in second["metrics"].items() if k not in times
+    }
+    assert first["selected"] == second["selected"]
 
 
 @pytest.mark.parametrize(
@@ -47,47 +73,19 @@ def press_ctrl_c():
 def test_a_cut_run_ends_like_an_undisturbed_one(small_run, app, tmp_path, monkeypatch, overrides):
     if "sched=multistep" in overrides:
         overrides = [*overrides, "sched.scheduler.milestones=[1,3]"]
-    undisturbed = small_run(EPOCHS, *overrides)
+    overrides = [EPOCHS, BATCHES, *overrides]
+    undisturbed = small_run(*overrides)
     with monkeypatch.context() as patch:
-        cut_in_epoch(patch, 2, press_ctrl_c)
-        assert app(*SMALL, EPOCHS, "name=cut", *overrides) == 130
-    (cut,) = tmp_path.glob("outputs/cut/*")
-    assert result(cut)["status"] == "interrupted"
-    assert app(f"resume={cut}") == 0
-    assert result(cut)["status"] == "finished"
-    assert_same_weights(undisturbed, cut)
-    first, second = result(undisturbed), result(cut)
-    times = {"train/images_per_s"}
-    assert {k: v for k, v in first["metrics"].items() if k not in times} == {
-        k: v for k, v in second["metrics"].items() if k not in times
-    }
-    assert first["selected"] == second["selected"]
-
-
-def test_a_killed_run_is_interrupted_and_goes_on(small_run, app, tmp_path):
-    undisturbed = small_run(EPOCHS)
-    command = [str(ROOT / "train.py"), *SMALL, EPOCHS, "name=killed"]
-    code = (
-        "import os, signal, sys; from ghostexp.training.callbacks import SeedEpochs\n"
-        "def stop(self, trainer, module, batch, index):\n"
-        "    if trainer.current_epoch == 2: os.kill(os.getpid(), signal.SIGKILL)\n"
-        "SeedEpochs.on_train_batch_start = stop\n"
-        f"import runpy; sys.argv = {command!r}\n"
-        "runpy.run_path(sys.argv[0], run_name='__main__')"
-    )
-    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True)
-    assert done.returncode == -signal.SIGKILL
-    (killed,) = tmp_path.glob("outputs/killed/*")
-    assert app(f"resume={killed}") == 0
-    assert_same_weights(undisturbed, killed)
-
-
-def test_sigterm_writes_a_record_and_the_weights_first(app, tmp_path, monkeypatch):
-    cut_in_epoch(monkeypatch, 1, lambda: os.kill(os.getpid(), signal.SIGTERM) or time.sleep(0.1))
-    assert app(*SMALL, EPOCHS) == 130
-    (folder,) = tmp_path.glob("outputs/train/*")
+        cut(patch, send(signal.SIGINT))
+        assert app(*SMALL, "name=cut", *overrides) == 130
+    (folder,) = tmp_path.glob("outputs/cut/*")
     assert result(folder)["status"] == "interrupted"
-    assert (folder / "checkpoints" / "interrupted.ckpt").exists()
+    with monkeypatch.context() as patch:
+        trained = cut(patch, lambda: None)
+        assert app(f"resume={folder}") == 0
+    assert trained[0] == (CUT[0], CUT[1] + 1)
+    assert_same_run(undisturbed, folder)
+    assert not (folder / "checkpoints" / "partial.ckpt").exists()
 
 
 def test_more_epochs_extend_a_finished_run(small_run, app):
@@ -116,8 +114,8 @@ def test_resume_refuses_what_is_no_value_of_the_run(small_run, app, capfd):
 
 def test_metrics_of_a_cut_epoch_are_replaced(app, tmp_path, monkeypatch):
     with monkeypatch.context() as patch:
-        cut_in_epoch(patch, 2, press_ctrl_c)
-        app(*SMALL, EPOCHS)
+        cut(patch, send(signal.SIGINT))
+        app(*SMALL, EPOCHS, BATCHES)
     (folder,) = tmp_path.glob("outputs/train/*")
     app(f"resume={folder}")
     lines = (folder / "metrics.csv").read_text().splitlines()

@@ -56,7 +56,7 @@ def build_parts(cfg: DictConfig) -> Parts:
         cfg.trainer,
         "trainer",
         precision=resolve_precision(cfg.trainer.precision),
-        callbacks=[*callbacks, StopAfterBatch()],
+        callbacks=[StopAfterBatch(), *callbacks],
         logger=[build(node, f"logger.{name}") for name, node in _nodes(cfg.get("logger"))],
         default_root_dir=str(cfg.run_dir),
         plugins=[AtomicCheckpointIO()],

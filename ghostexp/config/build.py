@@ -16,7 +16,7 @@ from omegaconf import DictConfig
 from pytorch_lightning.callbacks import ModelCheckpoint
 
 from ghostexp.config.cli import UserError, did_you_mean
-from ghostexp.training.callbacks import Checks
+from ghostexp.training.callbacks import Checks, StopAfterBatch
 from ghostexp.training.checkpoint_io import AtomicCheckpointIO
 
 log = logging.getLogger(__name__)
@@ -62,7 +62,7 @@ def build_parts(cfg: DictConfig, *, extra: Sequence[pl.Callback] = ()) -> Parts:
         cfg.trainer,
         "trainer",
         precision=resolve_precision(cfg.trainer.precision),
-        callbacks=callbacks,
+        callbacks=[StopAfterBatch(), *callbacks],
         logger=[build(node, f"logger.{name}") for name, node in _nodes(cfg.get("logger"))],
         default_root_dir=str(cfg.run_dir),
         plugins=[AtomicCheckpointIO()],

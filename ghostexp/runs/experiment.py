@@ -64,9 +64,8 @@ def run_job(cfg: DictConfig, job: Job) -> float | None:
     record = _new_record(cfg, job, decision)
     try:
         audit(cfg, job.config_folders)
-        if decision.checkpoint is not None:
-            load_checkpoint(decision.checkpoint)  # refused before anything is overwritten
-        parts = _prepare(cfg, record)
+        checkpoint = decision.checkpoint and load_checkpoint(decision.checkpoint)
+        parts = _prepare(cfg, record, checkpoint)  # refused before anything is overwritten
         if job.multirun and ranks.repeats_command(parts.trainer):  # devices=auto, on this machine
             raise UserError(SEVERAL_DEVICES)
         _begin(cfg, job, record, decision)
@@ -151,9 +150,12 @@ def _write(directory: Path, record: records.Record) -> None:
     records.write_record(directory, record)
 
 
-def _prepare(cfg: DictConfig, record: records.Record) -> Parts:
+def _prepare(cfg: DictConfig, record: records.Record, checkpoint: dict[str, Any] | None) -> Parts:
     """Build everything and load the data; what is known goes into `record` at once."""
     parts = build_parts(cfg)
+    if checkpoint is not None:
+        with users_mistakes("resume"):
+            parts.task.check_resume(checkpoint)
     datamodule = parts.datamodule
     with users_mistakes("dataset"):
         datamodule.prepare_data()

@@ -71,6 +71,14 @@ def test_metrics_are_means_over_images_whatever_the_batches(tmp_path, batches):
             assert confusion[true, predicted] == expected
 
 
+def test_a_loss_with_nan_in_it_is_nan(tmp_path, batches):
+    images, labels = batches
+    images[0] = torch.nan
+    loader = DataLoader(TensorDataset(images, labels), batch_size=4)
+    (found,) = trainer(tmp_path).test(make_task(Fixed()), loader, verbose=False)
+    assert found["test/loss"] != found["test/loss"]
+
+
 def test_top5_is_counted_where_it_means_something(tmp_path):
     logits = torch.eye(7)[:, :, None, None] + torch.arange(7.0)[None, :, None, None] / 10
     labels = torch.arange(7)

@@ -47,18 +47,11 @@ def test_warmup_outside_its_range_is_refused(warmup):
         cosine(optimizer, 10, warmup=warmup)
 
 
-def test_a_longer_schedule_takes_over_a_shorter_ones_state():
-    optimizer = torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=0.1)
-    short = cosine(optimizer, 4)
-    for _ in range(4):
-        optimizer.step()
-        short.step()
-    longer = cosine(torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=0.1), 8)
-    longer.load_state_dict(short.state_dict())
-    longer.optimizer.step()
-    longer.step()
-    undisturbed = rates(lambda optimizer: cosine(optimizer, 8), 6)[5]
-    assert longer.get_last_lr() == pytest.approx([undisturbed])
+@pytest.mark.parametrize("steps", [1, 10])
+def test_a_warmup_that_rounds_to_the_whole_training_reaches_the_full_rate(steps):
+    found = rates(lambda optimizer: cosine(optimizer, steps, warmup=0.96), steps + 1)
+    assert found[steps - 1] == pytest.approx(0.1)
+    assert found[steps] == pytest.approx(0)
 
 
 def test_constant_is_constant():

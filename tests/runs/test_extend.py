@@ -4,7 +4,7 @@ from math import cos, pi
 
 import pytest
 import torch
-from helpers import assert_same_weights, result
+from helpers import SMALL, assert_same_weights, result
 from torch import nn
 from torch.optim.lr_scheduler import OneCycleLR
 from torch.optim.optimizer import register_optimizer_step_pre_hook
@@ -159,3 +159,16 @@ def test_what_cannot_be_applied_is_refused(small_run, app, capfd, overrides, sen
     assert app(f"resume={folder}", "trainer.max_epochs=4", *overrides) == 1
     assert sentence in "".join(capfd.readouterr())
     assert result(folder) == before
+
+
+def test_a_lost_loss_ends_a_run_with_one_sentence(app, tmp_path, capfd):
+    assert app(*SMALL, "optimizer.lr=1e30", "trainer.max_epochs=2") == 1
+    said = "".join(capfd.readouterr())
+    assert (
+        "error: the loss of epoch 1, batch 2 is not finite (loss nan): a smaller optimizer.lr"
+        in said
+    )
+    assert "Traceback" not in said
+    (folder,) = tmp_path.glob("outputs/train/*")
+    assert result(folder)["status"] == "failed"
+    assert not list(folder.glob("checkpoints/last.ckpt"))

@@ -108,6 +108,18 @@ def test_training_metrics_of_an_epoch(tmp_path, batches):
     )
 
 
+def test_a_gpu_is_asked_for_its_loss_only_where_the_step_waits(tmp_path, batches, monkeypatch):
+    images, labels = batches
+    task = make_task(Fixed())
+    task.trainer = trainer(tmp_path, log_every_n_steps=20)
+    monkeypatch.setattr(ClassificationTask, "device", torch.device("cuda"))
+    task.training_step((torch.full_like(images, torch.nan), labels), batch_idx=1)
+    task.training_step((images, labels), batch_idx=2)
+    sentence = r"the loss of epoch 1, batch 21 or one before it is not finite \(loss \d"
+    with pytest.raises(FloatingPointError, match=sentence):
+        task.training_step((images, labels), batch_idx=20)
+
+
 def test_mixed_targets_train(batches):
     images, labels = batches
     task = make_task(Fixed())

@@ -7,6 +7,7 @@ import pytest
 import pytorch_lightning as pl
 import timm.optim
 import torch
+from pytorch_lightning.callbacks import Checkpoint
 from torch import nn
 from torch.optim import lr_scheduler
 from torch.utils.data import DataLoader, TensorDataset
@@ -36,7 +37,7 @@ def make_trainer(folder, max_epochs, callbacks=()):
         accelerator="cpu",
         logger=False,
         callbacks=list(callbacks),
-        enable_checkpointing=False,
+        enable_checkpointing=bool(callbacks),
         enable_progress_bar=False,
         enable_model_summary=False,
         log_every_n_steps=1,
@@ -50,8 +51,8 @@ def loader():
     return DataLoader(TensorDataset(images, torch.arange(12) % 3), batch_size=4)
 
 
-class KeepCheckpoint(pl.Callback):
-    """Keeps the checkpoint of an epoch's end, as a file would hold it."""
+class KeepCheckpoint(Checkpoint):  # Lightning calls these after the task's own hooks
+    """Saves a checkpoint of each epoch's end beside `path`."""
 
     def __init__(self, path):
         self.path = path
@@ -221,6 +222,24 @@ def test_schedules_count_their_own_interval(tmp_path, loader):
     trainer = make_trainer(tmp_path, 2)
     trainer.fit(per_step, loader, loader)
     assert trainer.optimizers[0].param_groups[0]["lr"] == pytest.approx(0.001)
+
+
+def test_only_a_checkpoint_of_an_epochs_end_is_older_than_a_plateaus_step(tmp_path, loader):
+    class KeepMore(KeepCheckpoint):
+        def on_train_batch_end(self, trainer, pl_module, outputs, batch, batch_idx):
+            trainer.save_checkpoint(self.path.with_name(f"within_{trainer.current_epoch}.ckpt"))
+
+        def on_train_end(self, trainer, pl_module):
+            trainer.save_checkpoint(self.path.with_name("end.ckpt"))
+
+    task = make_task(scheduler=PLATEAU, monitor="train/loss")
+    make_trainer(tmp_path, 2, [KeepMore(tmp_path / "any.ckpt")]).fit(task, loader, loader)
+    missed = {
+        path.stem: torch.load(path, weights_only=True)["optimisation"]["missed"]
+        for path in tmp_path.glob("*.ckpt")
+    }
+    assert {name for name, metric in missed.items() if metric is not None} == {"0", "1"}
+    assert missed.keys() == {"0", "1", "within_0", "within_1", "end"}
 
 
 def test_a_loss_that_is_not_finite_stops_before_its_step(tmp_path, loader):

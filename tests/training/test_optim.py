@@ -111,12 +111,30 @@ def test_layer_decay_outside_its_range_is_refused(layer_decay):
 
 
 @pytest.mark.parametrize(
-    ("override", "sentence"),
+    ("overrides", "sentence"),
     [
-        ("sched=onecycle", "max_lr is one learning rate for all layers"),
-        ("task.param_groups.layer_decay=2", "task.param_groups: layer_decay is the factor"),
+        ("task=layerwise sched=onecycle", "max_lr is one learning rate for all layers"),
+        ("task=layerwise task.param_groups.layer_decay=2", "task.param_groups: layer_decay is the"),
+        ("optimizer.lr=-1", "optimizer: Invalid learning rate: -1"),
+        ("optimizer.lr=abc", "optimizer.lr must be a finite number, not abc"),
+        ("optimizer.lr=null", "optimizer.lr must be a finite number, not null"),
+        ("optimizer.lr=nan", "optimizer.lr must be a finite number, not nan"),
+        ("optimizer.momentum=true", "optimizer.momentum must be a finite number, not true"),
+        (
+            "optimizer.weight_decay=[1,2]",
+            "optimizer.weight_decay must be a finite number, not [1, 2]",
+        ),
+        (
+            "optimizer=adamw optimizer.betas=0.5",
+            "optimizer.betas must be a list of 2, each a finite",
+        ),
+        ("+optimizer.dampening=1 optimizer.nesterov=true", "optimizer: Nesterov momentum requires"),
+        ("sched=multistep sched.scheduler.milestones=5", "milestones must be a list, each a whole"),
+        ("sched=multistep sched.scheduler.milestones=[a]", "must be a list, each a whole number"),
+        ("sched=warmup_cosine sched.scheduler.warmup=2", "sched.scheduler: warmup is the share"),
+        ("sched=onecycle sched.scheduler.pct_start=30", "sched.scheduler: Expected float between"),
     ],
 )
-def test_layerwise_mistakes_end_before_the_data(app, capfd, override, sentence):
-    assert app("task=layerwise", "model=resnet20", "dataset=cifar10", override) == 1
+def test_mistakes_end_before_the_data(app, capfd, overrides, sentence):
+    assert app("model=resnet20", "dataset=cifar10", *overrides.split()) == 1
     assert sentence in "".join(capfd.readouterr())

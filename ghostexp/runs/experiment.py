@@ -137,6 +137,8 @@ def _check_checkpoint(
             f" ({'; '.join(decision.changed) or 'its code has changed'}): leave these values as"
             " they were, or train the other network in a new run"
         )
+    with users_mistakes("resume"):
+        parts.task.check_resume(state)
 
 
 def objective(record: records.Record) -> float | None:

@@ -12,6 +12,7 @@ from ghostexp.data.audio_source import audio_source, recordings_source, waveform
 from ghostexp.data.datamodule import ClassificationData
 from ghostexp.data.recordings import list_esc50, list_folder, list_fsdd, list_speech_commands
 from ghostexp.data.tones import CLASS_NAMES, load_tones
+from ghostexp.data.tree import has_val_folder
 
 
 def audio_folder(
@@ -35,7 +36,7 @@ def audio_folder(
     """
     if root is None:
         raise ValueError("audio_folder needs the folder of the files: give dataset.root=FOLDER")
-    has_val = (Path(root) / "val").is_dir()
+    has_val = has_val_folder(Path(root))
     if has_val and val_split > 0:
         raise ValueError(f"{root} has a val folder, so val_split must be 0, not {val_split}")
     return ClassificationData(

@@ -5,9 +5,9 @@ from functools import partial
 
 from ghostexp.data.audio_augment import AudioAugment
 from ghostexp.data.datamodule import Source
+from ghostexp.data.formats import audio_endings
 from ghostexp.data.in_memory import LabelledSet
 from ghostexp.data.waveforms import (
-    EXTENSIONS,
     Recordings,
     WaveformForm,
     load_recordings,
@@ -41,7 +41,7 @@ def audio_source(
     return Source(
         load,
         load_file=partial(load_waveform, form=form),
-        extensions=EXTENSIONS,
+        extensions=audio_endings(),
         input_shape=(1, augment.log_mel.n_mels, augment.log_mel.frames(form.num_samples)),
         has_val=has_val,
     )

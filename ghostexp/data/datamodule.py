@@ -176,10 +176,10 @@ class ClassificationData(pl.LightningDataModule):
     def _hold_out(self, data: LabelledSet) -> tuple[Tensor, Tensor]:
         share = {"share": self.val_split, "seed": self.seed}
         if not self.keep_groups:
-            return stratified_split(data.train, data.labels, **share)
+            return stratified_split(data.train, data.labels, data.class_names, **share)
         if data.groups is None:
             raise ValueError("keep_groups needs a data set that knows its groups")
-        return grouped_split(data.train, data.labels, data.groups, **share)
+        return grouped_split(data.train, data.labels, data.groups, data.class_names, **share)
 
     def _loader(self, indices: Tensor, *, shuffle: bool) -> BatchLoader:
         order = EpochOrder(

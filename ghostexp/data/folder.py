@@ -11,7 +11,8 @@ import torch
 from PIL import Image, ImageOps
 from torch import Tensor
 
-from ghostexp.data.files import Tree, cache_path, cached, in_threads, scan
+from ghostexp.data.files import cache_path, cached, in_threads
+from ghostexp.data.formats import image_endings
 from ghostexp.data.in_memory import (
     SPLIT_SEED,
     TEST_SHARE,
@@ -19,10 +20,11 @@ from ghostexp.data.in_memory import (
     LabelledSet,
     stratified_split,
 )
+from ghostexp.data.tree import Tree, scan
 
 log = logging.getLogger(__name__)
 
-EXTENSIONS = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".ppm"})
+EXTENSIONS = image_endings()
 MAX_BYTES_IN_MEMORY = 2 * 2**30
 CACHE_FORMAT = 1
 IMAGES_WORTH_A_BAR = 5000
@@ -76,7 +78,7 @@ def load_folder(root: Path, *, in_channels: int, image_size: int) -> LabelledSet
     splits = dict(zip(tree.counts, ranges, strict=True))
     if "test" not in splits:
         splits["train"], splits["test"] = stratified_split(
-            splits["train"], labels, share=TEST_SHARE, seed=SPLIT_SEED
+            splits["train"], labels, tree.class_names, share=TEST_SHARE, seed=SPLIT_SEED
         )
         log.info(
             f"{root} has no test folder: {len(splits['test'])} of {len(labels)} images,"

@@ -7,9 +7,10 @@ from pathlib import Path
 import torch
 
 from ghostexp.data.archives import Archive, provide
-from ghostexp.data.files import check_root, files_below, scan
+from ghostexp.data.formats import audio_endings
 from ghostexp.data.in_memory import SPLIT_SEED, TEST_SHARE, grouped_split, stratified_split
-from ghostexp.data.waveforms import EXTENSIONS, Recordings
+from ghostexp.data.tree import check_root, files_below, is_system, scan
+from ghostexp.data.waveforms import Recordings
 
 FSDD = Archive(
     "FSDD",
@@ -39,7 +40,7 @@ def list_folder(root: Path, group_pattern: str | None) -> Recordings:
     Without a test folder a fifth of each class is the test split, the same for every seed; by whole
     groups where `group_pattern` names them.
     """
-    tree = scan(root, EXTENSIONS)
+    tree = scan(root, audio_endings())
     splits = [split for split, count in tree.counts.items() for _ in range(count)]
     groups = None
     if group_pattern is not None:
@@ -47,12 +48,13 @@ def list_folder(root: Path, group_pattern: str | None) -> Recordings:
     if "test" not in tree.counts:
         train = torch.tensor([i for i, split in enumerate(splits) if split == "train"])
         labels = torch.tensor(tree.labels)
+        share = {"share": TEST_SHARE, "seed": SPLIT_SEED}
         if groups is None:
-            _, test = stratified_split(train, labels, share=TEST_SHARE, seed=SPLIT_SEED)
+            _, test = stratified_split(train, labels, tree.class_names, **share)
         else:
             names = sorted(set(groups))
             numbers = torch.tensor([names.index(group) for group in groups])
-            _, test = grouped_split(train, labels, numbers, share=TEST_SHARE, seed=SPLIT_SEED)
+            _, test = grouped_split(train, labels, numbers, tree.class_names, **share)
         for index in test.tolist():
             splits[index] = "test"
     return Recordings(root, tree.paths, tree.labels, tree.class_names, splits, groups)
@@ -119,7 +121,9 @@ def list_speech_commands(root: Path) -> Recordings:
     provide(SPEECH_COMMANDS, root)
     check_root(root)
     words = sorted(
-        path.name for path in root.iterdir() if path.is_dir() and path.name[0] not in "._"
+        path.name
+        for path in root.iterdir()
+        if path.is_dir() and path.name[0] != "_" and not is_system(path.name)
     )
     paths = [path for word in words for path in files_below(root / word, {".wav"})]
     listed = {

@@ -15,7 +15,6 @@ from torch import Tensor
 
 from ghostexp.data.augment import Augment
 from ghostexp.data.datamodule import ClassificationData, Source
-from ghostexp.data.files import check_root, scan
 from ghostexp.data.folder import (
     EXTENSIONS,
     ImageFiles,
@@ -24,6 +23,7 @@ from ghostexp.data.folder import (
     to_tensor,
 )
 from ghostexp.data.in_memory import LabelledSet
+from ghostexp.data.tree import check_root, scan
 
 Transform = Callable[[Image.Image], Image.Image]
 

@@ -13,6 +13,7 @@ from ghostexp.data.datamodule import ClassificationData, Source
 from ghostexp.data.folder import EXTENSIONS, check_folder, load_folder, load_image
 from ghostexp.data.in_memory import LabelledSet
 from ghostexp.data.public_sets import check_facts, load_cifar, load_digits
+from ghostexp.data.tree import has_val_folder
 
 
 def image_source(
@@ -118,7 +119,7 @@ def image_folder(
     Without a test folder a fifth of each class is held out as test, the same one for every seed.
     """
     check_folder(root, in_channels, image_size)
-    val_folder = (Path(root) / "val").is_dir()
+    val_folder = has_val_folder(Path(root))
     if val_folder and val_split > 0:
         raise ValueError(f"{root} has a val folder, so val_split must be 0, not {val_split}")
     return ClassificationData(

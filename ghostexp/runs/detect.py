@@ -17,6 +17,7 @@ from ghostexp.config.build import build
 from ghostexp.data.boxes import rescale
 from ghostexp.data.examples import shrink
 from ghostexp.data.folder import EXTENSIONS, open_image
+from ghostexp.data.tree import files_below
 from ghostexp.runs.load import data_record, load_network
 
 Target = dict[str, Tensor]
@@ -48,8 +49,7 @@ class Detector:
         """Files as they are given, folders as the images below them; an empty folder stays."""
         found = []
         for path in paths:
-            below = [p for p in sorted(path.rglob("*")) if p.suffix.lower() in EXTENSIONS]
-            found += below or [path]
+            found += files_below(path, EXTENSIONS) or [path]
         return found
 
     def detect(self, paths: list[Path], *, complain: Callable[[str], None]) -> Iterator[Detections]:

@@ -36,7 +36,8 @@ class Source:
     `load` reads the set; its first call may download or decode. `load_file` reads one file, whose
     name ends as one of `extensions`, to a raw example as the loaders hold it; it raises ValueError
     for what it cannot read. `input_shape` is that of an example as the network sees it, (C, H, W).
-    `has_val` says that the set brings its own validation split.
+    `has_val` says that the set brings its own validation split. `list_classes` gives the names of
+    the classes without reading an example, where a set's classes are not fixed.
     """
 
     load: Callable[[], LabelledSet]
@@ -44,6 +45,7 @@ class Source:
     extensions: frozenset[str]
     input_shape: tuple[int, int, int]
     has_val: bool = False
+    list_classes: Callable[[], list[str]] | None = None
 
 
 class BatchAugment(Protocol):
@@ -65,16 +67,17 @@ class BatchAugment(Protocol):
 class ClassificationData(pl.LightningDataModule):
     """Loaders over a `LabelledSet`, augmented after the transfer to the training device.
 
-    `batch_size` is per process. `val_split` is the share of each class's training examples held out
-    for validation, drawn from `seed`; without it, and without a split of the set's own, no
-    validation runs. With `keep_groups` whole groups are held out, such as speakers.
+    `num_classes` None is as many as the data have. `batch_size` is per process. `val_split` is the
+    share of each class's training examples held out for validation, drawn from `seed`; without it,
+    and without a split of the set's own, no validation runs. With `keep_groups` whole groups are
+    held out, such as speakers.
     """
 
     def __init__(
         self,
         source: Source,
         *,
-        num_classes: int,
+        num_classes: int | None,
         batch_size: int,
         val_split: float,
         augment: BatchAugment,
@@ -103,6 +106,12 @@ class ClassificationData(pl.LightningDataModule):
         self.labelled_set: LabelledSet | None = None
         self.generator = torch.Generator()
         self.augmented_epoch: int | None = None
+
+    def list_classes(self) -> list[str]:
+        """Names of the classes before `setup`, for data sets whose classes are not fixed."""
+        if self.source.list_classes is None:
+            raise ValueError("num_classes is fixed for this data set: null cannot be counted")
+        return self.source.list_classes()
 
     def prepare_data(self) -> None:
         """Download or decode, in one process."""
@@ -162,6 +171,8 @@ class ClassificationData(pl.LightningDataModule):
         if self.labelled_set is not None:
             return
         data = self.source.load()
+        if self.num_classes is None:
+            self.num_classes = len(data.class_names)
         if len(data.class_names) != self.num_classes:
             raise ValueError(
                 f"num_classes is {self.num_classes}, the data has {len(data.class_names)} classes"

@@ -25,6 +25,8 @@ from ghostexp.data.tree import Tree, scan
 log = logging.getLogger(__name__)
 
 EXTENSIONS = image_endings()
+INTERPOLATIONS = {method.name.lower(): method for method in Image.Resampling}
+DEFAULT = "bilinear"
 MAX_BYTES_IN_MEMORY = 2 * 2**30
 CACHE_FORMAT = 1
 IMAGES_WORTH_A_BAR = 5000
@@ -58,6 +60,14 @@ class ImageFiles:
         return pixels.permute(0, 3, 1, 2)
 
 
+def check_interpolation(interpolation: str | None) -> None:
+    """Refuse a name that Pillow does not know."""
+    if interpolation is not None and interpolation not in INTERPOLATIONS:
+        raise ValueError(
+            f"interpolation is {', '.join(INTERPOLATIONS)} or null, not {interpolation}"
+        )
+
+
 def check_folder(root: str | None, in_channels: int, image_size: int) -> None:
     """Refuse what is wrong before any image is looked at; the folder itself is needed later."""
     if root is None:
@@ -70,7 +80,9 @@ def check_folder(root: str | None, in_channels: int, image_size: int) -> None:
         raise ValueError(f"image_size is a whole number of pixels, not {image_size}")
 
 
-def load_folder(root: Path, *, in_channels: int, image_size: int) -> LabelledSet:
+def load_folder(
+    root: Path, *, in_channels: int, image_size: int, interpolation: str | None = None
+) -> LabelledSet:
     """Images below `root`, in memory if they fit; without a test folder a fifth is held out."""
     tree = scan(root, EXTENSIONS)
     labels = torch.tensor(tree.labels)
@@ -85,38 +97,48 @@ def load_folder(root: Path, *, in_channels: int, image_size: int) -> LabelledSet
             f" {TEST_SHARE:.0%} of each class, are held out as test"
         )
     if len(labels) * image_size**2 * in_channels > MAX_BYTES_IN_MEMORY:
-        read = partial(load_image, in_channels=in_channels, image_size=image_size)
+        read = partial(
+            load_image,
+            in_channels=in_channels,
+            image_size=image_size,
+            interpolation=interpolation,
+        )
         images = ImageFiles(tree.paths, read=read)
     else:
-        images = InMemory(decode_cached(tree, in_channels, image_size))
+        images = InMemory(decode_cached(tree, in_channels, image_size, interpolation))
     none = torch.arange(0)
     return LabelledSet(
         images, labels, tree.class_names, splits["train"], splits.get("val", none), splits["test"]
     )
 
 
-def decode_cached(tree: Tree, in_channels: int, image_size: int) -> Tensor:
+def decode_cached(
+    tree: Tree, in_channels: int, image_size: int, interpolation: str | None
+) -> Tensor:
     """Pixels uint8 [N, H, W, C] of a tree, from the cache file of its present content."""
     shape = (len(tree.paths), image_size, image_size, in_channels)
     path = cache_path(
         tree.root,
         tree.paths,
-        settings=f"{CACHE_FORMAT} {in_channels} {image_size}",
+        settings=f"{CACHE_FORMAT} {in_channels} {image_size} {interpolation or DEFAULT}",
         name=f"{in_channels}x{image_size}x{image_size}",
     )
     return cached(
         path,
-        lambda: decode(tree.paths, in_channels, image_size),
+        lambda: decode(tree.paths, in_channels, image_size, interpolation),
         lambda pixels: pixels.shape == shape and pixels.dtype == torch.uint8,
     )
 
 
-def decode(paths: list[Path], in_channels: int, image_size: int) -> Tensor:
+def decode(
+    paths: list[Path], in_channels: int, image_size: int, interpolation: str | None = None
+) -> Tensor:
     """Pixels uint8 [N, H, W, C] of image files, decoded by a thread a core."""
     pixels = torch.empty(len(paths), image_size, image_size, in_channels, dtype=torch.uint8)
 
     def decode_one(index: int) -> None:
-        pixels[index] = load_image(paths[index], in_channels, image_size).permute(1, 2, 0)
+        image = load_image(paths[index], in_channels, image_size, interpolation)
+        pixels[index] = image.permute(1, 2, 0)
 
     in_threads(decode_one, len(paths), bar_from=IMAGES_WORTH_A_BAR, what="images")
     return pixels
@@ -126,11 +148,14 @@ class BadFile(ValueError):
     """A file of the data is not what it should be; often met in the middle of a training."""
 
 
-def load_image(path: str | Path, in_channels: int, image_size: int) -> Tensor:
+def load_image(
+    path: str | Path, in_channels: int, image_size: int, interpolation: str | None = None
+) -> Tensor:
     """Image uint8 [C, H, W] of a file: its centre square, resized; grey for one channel."""
+    method = INTERPOLATIONS[interpolation or DEFAULT]
     image = open_image(path, in_channels, draft=2 * image_size)
     if image.size != (image_size, image_size):
-        image = ImageOps.fit(image, (image_size, image_size), Image.Resampling.BILINEAR)
+        image = ImageOps.fit(image, (image_size, image_size), method)
     return to_tensor(image)
 
 

@@ -21,6 +21,7 @@ from ghostexp.analysis.complexity import count_macs, count_params
 from ghostexp.config.audit import audit
 from ghostexp.config.build import Parts, build_parts, users_mistakes
 from ghostexp.config.cli import UserError
+from ghostexp.config.facts import complete_facts
 from ghostexp.data.folder import BadFile
 from ghostexp.files.atomic import write_text
 from ghostexp.results import record as records
@@ -64,6 +65,7 @@ def run_job(cfg: DictConfig, job: Job) -> float | None:
     record = _new_record(cfg, job, decision)
     try:
         audit(cfg, job.config_folders)
+        complete_facts(cfg)
         if decision.checkpoint is not None:
             load_checkpoint(decision.checkpoint)  # refused before anything is overwritten
         parts = _prepare(cfg, record)

@@ -16,6 +16,7 @@ from ghostexp.analysis.estimate import StepCost, step_cost
 from ghostexp.config.audit import audit
 from ghostexp.config.build import build, build_network, resolve_precision, users_mistakes
 from ghostexp.config.cli import UserError
+from ghostexp.config.facts import complete_facts
 from ghostexp.sweeps.sweep import FrozenJob, check_devices, is_finished
 
 log = logging.getLogger(__name__)
@@ -58,6 +59,7 @@ def _plan(job: FrozenJob, known: dict[str, Facts]) -> Plan:
     with open_dict(cfg):
         cfg.run_dir = str(job.directory)
     audit(cfg, job.config_folders)
+    complete_facts(cfg)
     check_devices(cfg.trainer)
     net = build_network(cfg)
     num_train, shape = _facts(cfg, known)

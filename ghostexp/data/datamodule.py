@@ -14,6 +14,7 @@ import pytorch_lightning as pl
 import torch
 from torch import Tensor
 
+from ghostexp.data.fingerprint import fingerprint
 from ghostexp.data.in_memory import (
     Batch,
     BatchLoader,
@@ -134,6 +135,13 @@ class ClassificationData(pl.LightningDataModule):
     @property
     def has_val(self) -> bool:
         return len(self.val) > 0
+
+    @property
+    def fingerprint(self) -> str:
+        """16 digits that change with any example, any label and the split; known after `setup`."""
+        data = self.labelled_set
+        split = (data.labels, self.train, self.val, data.test)
+        return fingerprint([*data.class_names, *split, *data.examples.content()])
 
     def train_dataloader(self) -> BatchLoader:
         self.augmented_epoch = None

@@ -2,7 +2,7 @@
 
 import logging
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
 
@@ -12,6 +12,7 @@ from PIL import Image, ImageOps
 from torch import Tensor
 
 from ghostexp.data.files import cache_path, cached, in_threads
+from ghostexp.data.fingerprint import file_facts
 from ghostexp.data.formats import image_endings
 from ghostexp.data.in_memory import (
     SPLIT_SEED,
@@ -58,6 +59,9 @@ class ImageFiles:
         paths = map(os.fsdecode, self.paths[indices.numpy()])
         pixels = torch.stack([self.read(path).permute(1, 2, 0) for path in paths])
         return pixels.permute(0, 3, 1, 2)
+
+    def content(self) -> Iterable[str]:
+        return file_facts([Path(os.fsdecode(path)) for path in self.paths])
 
 
 def check_interpolation(interpolation: str | None) -> None:
@@ -159,8 +163,13 @@ def load_image(
     return to_tensor(image)
 
 
-def open_image(path: str | Path, in_channels: int, *, draft: int | None = None) -> Image.Image:
-    """Image of a file, upright, grey or RGB; a JPEG decoded smaller, but not below `draft`."""
+def open_image(
+    path: str | Path, in_channels: int, *, draft: int | None = None, upright: bool = True
+) -> Image.Image:
+    """Image of a file, grey or RGB; a JPEG decoded smaller, but not below `draft`.
+
+    `upright` applies the orientation that EXIF says.
+    """
     mode = "L" if in_channels == 1 else "RGB"
     try:
         with Image.open(path) as image:
@@ -168,7 +177,8 @@ def open_image(path: str | Path, in_channels: int, *, draft: int | None = None) 
                 raise ValueError(f"mode {image.mode} has more than 8 bits a channel")
             if draft is not None:
                 image.draft(mode, (draft, draft))
-            return ImageOps.exif_transpose(image).convert(mode)
+            image = ImageOps.exif_transpose(image) if upright else image
+            return image.convert(mode)
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise BadFile(f"{path} cannot be read as an image: {error}") from error
 

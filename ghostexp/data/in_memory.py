@@ -5,7 +5,7 @@ The order follows from (seed, epoch) alone, whatever the global generators did b
 """
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from math import ceil
 from typing import Protocol
@@ -33,6 +33,10 @@ class Examples(Protocol):
 
     def __getitem__(self, indices: Tensor) -> Tensor: ...
 
+    def content(self) -> Iterable[str | Tensor]:
+        """What the examples are made of, for their fingerprint."""
+        ...
+
 
 class InMemory:
     """Images from `pixels` uint8 [N, H, W, C]."""
@@ -48,6 +52,9 @@ class InMemory:
 
     def __getitem__(self, indices: Tensor) -> Tensor:
         return self.pixels.index_select(0, indices).permute(0, 3, 1, 2)
+
+    def content(self) -> Iterable[Tensor]:
+        return [self.pixels]
 
 
 @dataclass(frozen=True)

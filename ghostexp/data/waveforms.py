@@ -4,6 +4,7 @@ A waveform is int16 [T], mono. What cannot be used is said in one sentence a fil
 """
 
 import logging
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -62,6 +63,9 @@ class Waveforms:
 
     def __getitem__(self, indices: Tensor) -> Tensor:
         return self.waveforms.index_select(0, indices)
+
+    def content(self) -> Iterable[Tensor]:
+        return [self.waveforms]
 
 
 def load_recordings(files: Recordings, form: WaveformForm, *, on_bad_file: str) -> LabelledSet:

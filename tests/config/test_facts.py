@@ -130,8 +130,8 @@ def test_a_difference_from_the_weights_is_said(caplog):
     completed("dataset=cifar10", "model=ghostnet", "model.weights=ghostnet_1.0")
     assert caplog.messages == [
         "the images are not prepared as those of weights=ghostnet_1.0 were: dataset.augment.mean="
-        "[0.4914, 0.4822, 0.4465] instead of [0.485, 0.456, 0.406], dataset.augment.std=[0.247, 0.2435, 0.2616]"
-        " instead of [0.229, 0.224, 0.225]"
+        "[0.4914, 0.4822, 0.4465] instead of [0.485, 0.456, 0.406], dataset.augment.std="
+        "[0.247, 0.2435, 0.2616] instead of [0.229, 0.224, 0.225]"
     ]
     caplog.clear()
     caplog.set_level(logging.WARNING)

@@ -14,15 +14,20 @@ from ghostexp.data.waveforms import Recordings
 
 FSDD = Archive(
     "FSDD",
-    "https://github.com/Jakobovski/free-spoken-digit-dataset/archive/refs/tags/v1.0.10.tar.gz",
+    "https://github.com/Jakobovski/free-spoken-digit-dataset/archive/"
+    "d6938f9bf1545aa66d8489fc9f1385a7abd64282.tar.gz",  # tag v1.0.10
     "free-spoken-digit-dataset-1.0.10.tar.gz",
     "recordings",
+    # of a copy of v1.0.10 with its 3,000 recordings of 21,128,848 bytes
+    content="a2e8a660492f28d9eed6270b290d26cbc5c81d6077ce87d3c0ad5adf4d4ee696",
 )
 ESC50 = Archive(
     "ESC-50",
-    "https://github.com/karolpiczak/ESC-50/archive/refs/heads/master.tar.gz",
-    "ESC-50-master.tar.gz",
+    "https://github.com/karolpiczak/ESC-50/archive/33c8ce9eb2cf0b1c2f8bcf322eb349b6be34dbb6.zip",
+    "ESC-50-33c8ce9e.zip",
     "meta",
+    # of 645,832,161 bytes, as several projects publish it that pin this commit; not fetched by us
+    sha256="661183a6f53ef04f12c9bd618fed0ddc1713280d6c94a5a5431e844ba6f6a21f",
 )
 SPEECH_COMMANDS = Archive(
     "Speech Commands",

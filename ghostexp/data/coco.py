@@ -40,7 +40,7 @@ FIELDS = {
 
 
 def load_coco(
-    splits: dict[str, tuple[Path, Path]], *, on_bad_box: str, exif: str = "apply"
+    splits: dict[str, tuple[Path, Path]], *, on_bad_box: str, exif: str | None = None
 ) -> DetectionSet:
     """Records of the splits train and maybe val and test.
 
@@ -71,7 +71,7 @@ def read_coco(
     images: Path,
     *,
     on_bad_box: str,
-    exif: str = "apply",
+    exif: str | None = None,
     known: dict[Key, str] | None = None,
 ) -> tuple[list[Record], dict[Key, str]]:
     """Records of an annotation file, whose images are in a folder, and the names by category id.

@@ -127,7 +127,7 @@ class DetectionData(pl.LightningDataModule):
 
         `rescale` takes boxes from the size of the one to that of the other.
         """
-        image = open_image(path, 3, upright=self.reading.exif == "apply")
+        image = open_image(path, 3, upright=self.reading.exif != "ignore")
         return shrink(image, self.reading.max_size).float() / 255, image.size
 
     def train_dataloader(self) -> DetectionLoader:

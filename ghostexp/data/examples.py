@@ -38,7 +38,8 @@ class Reading:
     draw from torch's generator. Images whose longer side exceeds `max_size` pixels are shrunk to
     it, and their boxes with them. `in_memory` decodes all images once. `on_bad_box` is what happens
     to a box without an area inside of its image: drop or error. `exif` is what happens to a photo's
-    EXIF orientation where its annotated size does not tell: apply or ignore. `num_workers` are the
+    EXIF orientation where its annotated size does not tell: apply or ignore, None for what the
+    other photos agree on. `num_workers` are the
     processes that read ahead on this machine; None is one for each core.
     """
 
@@ -46,7 +47,7 @@ class Reading:
     max_size: int | None = None
     in_memory: bool = False
     on_bad_box: str = "error"
-    exif: str = "apply"
+    exif: str | None = None
     num_workers: int | None = None
 
     def __post_init__(self) -> None:
@@ -57,8 +58,8 @@ class Reading:
             raise ValueError(f"num_workers is a whole number of at least 0, or null, not {workers}")
         if self.on_bad_box not in ("drop", "error"):
             raise ValueError(f"on_bad_box is drop or error, not {self.on_bad_box}")
-        if self.exif not in ("apply", "ignore"):
-            raise ValueError(f"exif is apply or ignore, not {self.exif}")
+        if self.exif not in ("apply", "ignore", None):
+            raise ValueError(f"exif is apply, ignore or null, not {self.exif}")
 
 
 class Examples(Dataset[tuple[list[Tensor], list[Arrays]]]):

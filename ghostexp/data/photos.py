@@ -8,6 +8,7 @@ import logging
 import os
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import NoReturn
 
 import torch
 from PIL import ExifTags, Image
@@ -42,34 +43,48 @@ class Photo:
         return self.stored[::-1] if self.orientation in QUARTER_TURNS else self.stored
 
 
-def settle(records: list[Record], *, where: str | Path, exif: str) -> list[Record]:
+def settle(records: list[Record], *, where: str | Path, exif: str | None) -> list[Record]:
     """Records with the size of their files, and whether EXIF's orientation is applied to them.
 
     A record's size 0 x 0 is any size. Where the annotated size fits the file only one way, stored
-    or turned, it decides; where it fits both ways `exif` does, which is apply or ignore. A size
-    that fits neither way is refused.
+    or turned, it decides. Where it fits both ways `exif` does, which is apply or ignore; None is
+    what the sizes of the other photos agree on, else apply. A size that fits neither is refused.
     """
     photos = read_photos([record.file for record in records])
-    settled, misfits, by_size, by_choice = [], [], [], []
-    for record, photo in zip(records, photos, strict=True):
-        annotated = (record.width, record.height)
-        ways = [
-            upright
-            for upright, size in ((True, photo.upright), (False, photo.stored))
-            if annotated in ((0, 0), size)
-        ]
-        if not ways:
-            misfits.append((record, photo))
-            continue
-        if photo.is_turned:
-            (by_size if len(ways) == 1 else by_choice).append((record, ways[0]))
-        upright = ways[0] if len(ways) == 1 else exif == "apply"
-        width, height = photo.upright if upright else photo.stored
-        settled.append(replace(record, width=width, height=height, upright=upright))
+    ways = [_ways(record, photo) for record, photo in zip(records, photos, strict=True)]
+    misfits = [index for index, fitting in enumerate(ways) if not fitting]
     if misfits:
-        _refuse(misfits, len(records), where)
-    _report(by_size, by_choice, where, exif)
-    return settled
+        _refuse(records[misfits[0]], photos[misfits[0]], len(misfits), len(records), where)
+    by_size = {
+        way: [r.file for r, p, fits in zip(records, photos, ways, strict=True)
+              if p.is_turned and fits == [way]]
+        for way in (True, False)
+    }  # fmt: skip
+    agreed = [way for way, files in by_size.items() if files]
+    upright = exif == "apply"
+    if exif is None:
+        upright = agreed[0] if len(agreed) == 1 else True
+    either = [
+        r.file for r, p, fits in zip(records, photos, ways, strict=True)
+        if p.is_turned and len(fits) == 2
+    ]  # fmt: skip
+    _report(by_size, either, upright, where)
+    return [
+        _settled(record, photo, fits[0] if len(fits) == 1 else upright)
+        for record, photo, fits in zip(records, photos, ways, strict=True)
+    ]
+
+
+def _ways(record: Record, photo: Photo) -> list[bool]:
+    """Whether the annotated size fits the turned photo (True), the stored one (False), or both."""
+    annotated = (record.width, record.height)
+    sizes = {True: photo.upright, False: photo.stored}
+    return [way for way, size in sizes.items() if annotated in ((0, 0), size)]
+
+
+def _settled(record: Record, photo: Photo, upright: bool) -> Record:
+    width, height = photo.upright if upright else photo.stored
+    return replace(record, width=width, height=height, upright=upright)
 
 
 def read_photos(files: list[Path]) -> list[Photo]:
@@ -106,41 +121,38 @@ def _read_headers(files: list[Path]) -> Tensor:
     return headers
 
 
-def _refuse(misfits: list[tuple[Record, Photo]], count: int, where: str | Path) -> None:
-    record, photo = misfits[0]
+def _refuse(record: Record, photo: Photo, misfits: int, count: int, where: str | Path) -> NoReturn:
     turned = ""
     if photo.is_turned:
         turned = f" ({photo.upright[0]}x{photo.upright[1]} by its EXIF orientation)"
     raise ValueError(
-        f"{len(misfits)} of {count} images of {where} have another size than their annotation says,"
+        f"{misfits} of {count} images of {where} have another size than their annotation says,"
         f" the first is {record.file}: {photo.stored[0]}x{photo.stored[1]} pixels{turned},"
         f" annotated as {record.width}x{record.height}"
     )
 
 
 def _report(
-    by_size: list[tuple[Record, bool]],
-    by_choice: list[tuple[Record, bool]],
-    where: str | Path,
-    exif: str,
+    by_size: dict[bool, list[Path]], either: list[Path], upright: bool, where: str | Path
 ) -> None:
     """Say in a line each which way photos with an EXIF orientation are read."""
-    for upright, sentence in (
+    for way, sentence in (
         (True, "are turned by their EXIF orientation, as their annotated sizes say"),
         (False, "stay as they are stored, as their annotated sizes say, despite their EXIF"),
     ):
-        files = [record.file for record, way in by_size if way == upright]
-        if files:
+        if by_size[way]:
+            files = by_size[way]
             log.info("%d images of %s %s: %s", len(files), where, sentence, _some(files))
-    if by_choice:
+    if either:
         log.warning(
             "%d images of %s have an EXIF orientation, and their annotated sizes do not say whether"
-            " boxes were drawn before or after it: reading.exif=%s takes the %s image: %s",
-            len(by_choice),
+            " boxes were drawn before or after it: the %s image is taken, and reading.exif=%s takes"
+            " the other one: %s",
+            len(either),
             where,
-            exif,
-            "turned" if exif == "apply" else "stored",
-            _some([record.file for record, _ in by_choice]),
+            "turned" if upright else "stored",
+            "ignore" if upright else "apply",
+            _some(either),
         )
 
 

@@ -38,7 +38,7 @@ class VocImage:
 
 
 def load_voc(
-    root: Path, splits: VocSplits, *, on_bad_box: str, exif: str = "apply"
+    root: Path, splits: VocSplits, *, on_bad_box: str, exif: str | None = None
 ) -> DetectionSet:
     """Records of the splits; the classes are the names found in them, in alphabetical order.
 

@@ -76,7 +76,7 @@ class Detector:
 
     def draw(self, detections: Detections, min_score: float, path: Path) -> None:
         """Write the photo with its boxes to the PNG file `path`, shrunk to PICTURE if larger."""
-        photo = open_image(detections.file, 3, upright=self.data.reading.exif == "apply")
+        photo = open_image(detections.file, 3, upright=self.data.reading.exif != "ignore")
         image = shrink(photo, PICTURE).float() / 255
         found = _resized(above(detections.found, min_score), photo.size, _size(image))
         annotate(image, found, self.class_names).savefig(path, dpi=DPI)

@@ -336,7 +336,7 @@ def test_official_layout_and_validation_images_out_of_train(tmp_path):
         ("dataset.batch_size=0", "batch_size must be a whole number of at least 1, not 0"),
         ("dataset.files.test=a.json", "there is no annotation file .*a.json"),
         ("dataset.reading.on_bad_box=skip", "on_bad_box is drop or error, not skip"),
-        ("dataset.reading.exif=turn", "exif is apply or ignore, not turn"),
+        ("dataset.reading.exif=turn", "exif is apply, ignore or null, not turn"),
         ("dataset.reading.max_size=0", "max_size is a whole number of pixels, or null, not 0"),
         ("dataset.reading.num_workers=-1", "num_workers is a whole number of at least 0"),
     ],

@@ -102,8 +102,34 @@ def test_where_the_size_does_not_tell_the_option_decides(tmp_path, caplog, exif,
     assert_boxes_on_their_objects(loaded(tmp_path, exif=exif))
     (message,) = [record.message for record in caplog.records if record.levelname == "WARNING"]
     assert message.startswith("5 images of")
-    way = "turned" if exif == "apply" else "stored"
-    assert f"reading.exif={exif} takes the {way} image: {tmp_path / '0.png'}, " in message
+    way, other = ("turned", "ignore") if exif == "apply" else ("stored", "apply")
+    assert f"the {way} image is taken, and reading.exif={other} takes the other" in message
+    assert f"{tmp_path / '0.png'}, " in message
+
+
+@pytest.mark.parametrize("turned", [True, False])
+def test_other_photos_tell_where_a_size_does_not(tmp_path, caplog, turned):
+    """Whoever drew boxes on stored photos did so on square ones, too."""
+    boxes, sizes = [], []
+    for number in range(5):
+        stored = (50, 50) if number == 2 else STORED
+        image, tags = write_photo(tmp_path / f"{number}.png", 8, stored)
+        boxes.append(turned_box(image, tags) if turned else BOX)
+        sizes.append(stored[::-1] if turned else stored)
+    write_set(tmp_path, {}, BOX)
+    content = json.loads((tmp_path / "all.json").read_text())
+    for entry, note, box, size in zip(
+        content["images"], content["annotations"], boxes, sizes, strict=True
+    ):
+        entry |= {"width": size[0], "height": size[1]}
+        note["bbox"] = box
+    (tmp_path / "all.json").write_text(json.dumps(content))
+    data = loaded(tmp_path)
+    assert_boxes_on_their_objects(data)
+    assert {r.upright for r in (*data.train, *data.records("test").values())} == {turned}
+    (message,) = [record.message for record in caplog.records if record.levelname == "WARNING"]
+    assert message.startswith("1 images of")
+    assert f"the {'turned' if turned else 'stored'} image is taken" in message
 
 
 def test_any_file_is_read_the_same_way(tmp_path):
@@ -126,7 +152,7 @@ def test_a_size_that_fits_neither_way_names_exif(tmp_path):
     )
     with pytest.raises(ValueError, match=sentence):
         loaded(tmp_path)
-    with pytest.raises(ValueError, match="exif is apply or ignore, not turn"):
+    with pytest.raises(ValueError, match="exif is apply, ignore or null, not turn"):
         Reading(exif="turn")
 
 

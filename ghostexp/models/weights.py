@@ -102,7 +102,9 @@ class LoadReport:
         text = f"{self.loaded} entries of weights={self.source} loaded"
         if self.by_order:
             text += f", {self.by_order} of them by their order because their names differ"
-        return text + (f"; {', '.join(self.new)} are new: other classes" if self.new else "")
+        if self.new:
+            text += f"; {', '.join(self.new)} are new, because the file has other classes or none"
+        return text
 
 
 def load_weights(net: nn.Module, source: str) -> LoadReport:

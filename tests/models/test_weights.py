@@ -269,7 +269,7 @@ def test_other_classes_keep_the_backbone_and_say_that_the_head_is_new(tmp_path, 
     head = {"classifier.weight", "classifier.bias"}
     for name, value in loaded.items():
         assert torch.equal(value, fresh[name] if name in head else state[name]), name
-    assert "classifier.weight, classifier.bias are new: other classes" in caplog.text
+    assert "classifier.weight, classifier.bias are new, because the file has other" in caplog.text
     assert f"{len(state) - 2} entries" in caplog.text
 
 

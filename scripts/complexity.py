@@ -34,6 +34,7 @@ from ghostexp.analysis.published_costs import find_published_costs
 from ghostexp.config.audit import audit
 from ghostexp.config.build import build_network, dense_twin, input_shape, users_mistakes
 from ghostexp.config.cli import CONFIG_FOLDER, UserError, compose_config
+from ghostexp.config.facts import complete_facts
 from ghostexp.models import ConversionRow, plan_conversion
 
 PLAN_ARGUMENTS = ("ratio", "cheap_kernel_size", "skip", "only", "inner_norm")
@@ -56,6 +57,7 @@ def main() -> int:
         chosen = any(o.startswith("experiment=") for o in options.overrides)
         cfg = compose_config([*([] if chosen else ["dataset=cifar10"]), *options.overrides])
         audit(cfg, [CONFIG_FOLDER])
+        complete_facts(cfg)
         if options.plan:
             print_plan(cfg)
         else:

@@ -19,7 +19,7 @@ MAY_IMPORT = {  # first name below ghostexp -> what of ghostexp it may import be
     "analysis": {"layers"},
     "deploy": {"analysis", "layers"},
     "training": {"analysis", "files"},
-    "config": {"training"},
+    "config": {"models", "training"},
     "sweeps": {"analysis", "config", "files", "results", "training"},
     "runs": {
         *("analysis", "config", "data", "deploy", "files", "layers", "models", "results", "sweeps"),

@@ -61,7 +61,7 @@ def prepare_process() -> None:
 
 def compose_config(overrides: list[str]) -> DictConfig:
     """The config that train.py would get with `overrides`, for scripts and tests."""
-    register_resolvers()
+    prepare_process()
     try:
         with initialize_config_dir(str(CONFIG_FOLDER), version_base="1.3"):
             cfg = compose("train", overrides)

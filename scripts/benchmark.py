@@ -40,8 +40,8 @@ from ghostexp.config.build import Parts, build_parts, resolve_precision, users_m
 from ghostexp.config.cli import UserError, compose_config
 from ghostexp.deploy.forms import FORMS, Subject
 from ghostexp.deploy.latency import time_inference
-from ghostexp.results.latency_file import document, write_latency, write_measurements
-from ghostexp.results.latency_report import to_markdown
+from ghostexp.results.latency_file import document, write_latency
+from ghostexp.results.latency_report import to_markdown, write_measurements
 from ghostexp.runs.inference import (
     circumstances,
     default_models,

@@ -10,7 +10,8 @@ from matplotlib.ticker import MaxNLocator
 
 from ghostexp.results.circumstances import caption
 from ghostexp.results.names import is_share, metric_name
-from ghostexp.results.rows import Row, count_statuses, missing
+from ghostexp.results.rows import Row
+from ghostexp.results.standing import count_statuses, missing
 from ghostexp.results.style import (
     LONGEST_LABEL,
     MARKERS,

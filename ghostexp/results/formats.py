@@ -7,7 +7,8 @@ import re
 from ghostexp.results.circumstances import circumstances
 from ghostexp.results.collect import Run
 from ghostexp.results.rows import Row
-from ghostexp.results.table import Report, no_difference, published, summary, unfinished
+from ghostexp.results.standing import summary, unfinished
+from ghostexp.results.table import Report, no_difference, published
 from ghostexp.results.text import one_line
 
 
@@ -16,13 +17,15 @@ def to_markdown(report: Report, pictures: dict[str, str]) -> str:
     headers = [_cell(column.header) for column in report.columns]
     rules = ["---:" if column.is_number else "---" for column in report.columns]
     cells = zip(*(column.cells for column in report.columns), strict=True)
-    lines = [f"## {_cell(report.title)}", "", _cell(summary(report)), ""]
+    lines = [f"## {_cell(report.title)}", "", _cell(summary(report.tree)), ""]
     lines += [_line(headers), _line(rules), *(_line(map(_cell, row)) for row in cells)]
     for number, note in enumerate(report.notes, 1):
         lines += ["", f"[{number}] {_cell(note)}"]
     lines += _section("Recipes", ["run", "folder", "what tells it apart"], report.legend)
     lines += _section(
-        "Without a result", ["run", "status", "progress", "error"], unfinished(report)
+        "Without a result",
+        ["run", "status", "progress", "error"],
+        unfinished(report.tree, report.rows),
     )
     if report.tree.unreadable:
         lines += ["", "### Unreadable files", ""]

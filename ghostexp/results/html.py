@@ -4,8 +4,8 @@ from base64 import b64encode
 from html import escape
 
 from ghostexp.results.circumstances import circumstances
-from ghostexp.results.rows import count_statuses
-from ghostexp.results.table import Report, summary, unfinished
+from ghostexp.results.standing import count_statuses, summary, unfinished
+from ghostexp.results.table import Report
 
 CSS = """
 :root { --ink: #1d2329; --soft: #5f6b76; --line: #dde2e7; --good: #00724f; --bad: #b03a00; }
@@ -57,7 +57,7 @@ def to_html(report: Report, figures: dict[str, bytes]) -> str:
     body = [
         f"<h1>{escape(report.title)}</h1>",
         _bar(report),
-        f'<p class="summary">{escape(summary(report))}</p>',
+        f'<p class="summary">{escape(summary(report.tree))}</p>',
         _table(report),
         _notes(report),
         _legend(report),
@@ -108,7 +108,7 @@ def _legend(report: Report) -> str:
 
 
 def _unfinished(report: Report) -> str:
-    entries = unfinished(report)
+    entries = unfinished(report.tree, report.rows)
     parts = []
     if entries:
         head = _cells("th", ["run", "status", "progress", "error"], ["word"] * 3 + ["text"])

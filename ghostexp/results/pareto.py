@@ -7,7 +7,8 @@ from matplotlib.lines import Line2D
 
 from ghostexp.results.circumstances import caption
 from ghostexp.results.names import is_share, metric_name
-from ghostexp.results.rows import Row, missing
+from ghostexp.results.rows import Row
+from ghostexp.results.standing import missing
 from ghostexp.results.style import (
     LONGEST_LABEL,
     OKABE_ITO,

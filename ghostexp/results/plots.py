@@ -12,7 +12,8 @@ from ghostexp.results.circumstances import caption
 from ghostexp.results.curves import draw_curves
 from ghostexp.results.names import key_name, metric_name
 from ghostexp.results.pareto import MACS, draw_pareto
-from ghostexp.results.rows import Row, missing
+from ghostexp.results.rows import Row
+from ghostexp.results.standing import missing
 from ghostexp.results.style import (
     GREY,
     LONGEST_LABEL,

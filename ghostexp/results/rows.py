@@ -1,12 +1,12 @@
 """Runs -> rows of a table: which runs differ in nothing but the seed, their mean and spread."""
 
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from statistics import fmean, stdev
 from typing import Any
 
-from ghostexp.results.collect import STATUSES, Run
+from ghostexp.results.collect import Run
 from ghostexp.results.keys import is_incidental, telling_keys
 from ghostexp.results.names import is_share
 from ghostexp.results.text import as_number, describe, natural
@@ -81,23 +81,6 @@ def make_rows(runs: list[Run]) -> tuple[list[str], list[Row]]:
     rows = [Row({key: part[0].value(key) for key in keys}, part) for part in parts]
     rows.sort(key=lambda row: (*map(_order, row.values.values()), natural(row.runs[0].label)))
     return keys, _named(rows, keys)
-
-
-def count_statuses(runs: Iterable[Run]) -> dict[str, int]:
-    """How many runs have each status, without the statuses that none has."""
-    statuses = [run.status for run in runs]
-    return {status: statuses.count(status) for status in STATUSES if status in statuses}
-
-
-def missing(rows: list[Row], is_shown: Callable[[Run], bool], not_started: int) -> str:
-    """Sentence on the runs that a figure does not show; empty if it shows all."""
-    runs = [run for row in rows for run in row.runs]
-    absent = [run for run in runs if not is_shown(run)]
-    counts = count_statuses(absent) | ({"not started": not_started} if not_started else {})
-    if not counts:
-        return ""
-    parts = ", ".join(f"{count} {status}" for status, count in counts.items())
-    return f"{sum(counts.values())} of {len(runs) + not_started} runs missing here: {parts}"
 
 
 def _recipe(run: Run) -> str:

@@ -7,7 +7,8 @@ from typing import Any
 from ghostexp.results.collect import Run, Tree
 from ghostexp.results.names import metric_name, primary_metric
 from ghostexp.results.paper import Published, caveats, find_published, other_budget
-from ghostexp.results.rows import MOST_KEYS, Estimate, Row, count_statuses, make_rows
+from ghostexp.results.rows import MOST_KEYS, Estimate, Row, make_rows
+from ghostexp.results.standing import status
 from ghostexp.results.text import as_number, short, show
 
 
@@ -92,48 +93,6 @@ def no_difference(row: Row, paper: Published) -> str | None:
     epochs = row.known(lambda run: run.record.get("max_epochs"))
     num_train = row.known(lambda run: run.record["dataset"].get("num_train"))
     return other_budget(paper, epochs, num_train)
-
-
-def summary(report: Report) -> str:
-    """`20 runs: 18 finished, 1 running, 1 failed; 2 jobs not started; 1 file unreadable`."""
-    counts = count_statuses(report.tree.runs)
-    total = len(report.tree.runs)
-    text = f"{total} run{'s' if total > 1 else ''}: "
-    text += ", ".join(f"{count} {name}" for name, count in counts.items())
-    if waiting := len(report.tree.not_started):
-        text += f"; {waiting} job{'s' if waiting > 1 else ''} not started"
-    if bad := len(report.tree.unreadable):
-        text += f"; {bad} file{'s' if bad > 1 else ''} unreadable"
-    return text
-
-
-def unfinished(report: Report) -> list[tuple[str, str, str, str]]:
-    """(run, status, how far it came, last line of the error) of all that gave no result."""
-    lines = [
-        (run.label, run.status, progress(run), run.last_line_of_error)
-        for row in report.rows
-        for run in row.runs
-        if not run.finished
-    ]
-    lines += [(job, "not started", "", "") for job in report.tree.not_started]
-    return lines
-
-
-def progress(run: Run) -> str:
-    """`3 of 15 epochs`, from the record or, before its end, from the logged metrics."""
-    logged = [epoch for curve in run.curves.values() for epoch in curve]
-    done = run.record.get("epochs") or max(logged, default=0)
-    total = run.record.get("max_epochs")
-    return f"{done:g} of {total:g} epochs" if total else f"{done:g} epochs"
-
-
-def status(row: Row) -> str:
-    """One run's status, or how many of a row's runs have which."""
-    counts = count_statuses(row.runs)
-    if len(row.runs) > 1:
-        return ", ".join(f"{count} {name}" for name, count in counts.items())
-    (run,) = row.runs
-    return f"running, {progress(run)}" if run.status == "running" else run.status
 
 
 def duration(seconds: Estimate | None) -> str:

@@ -7,25 +7,28 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from ghostexp.results.table import Column, Report, label_column, summary, unfinished
+from ghostexp.results.standing import summary, unfinished
+from ghostexp.results.table import Column, Report, label_column
 from ghostexp.results.text import cut_apart
 
 STATUS_STYLES = {"failed": "bold red", "interrupted": "yellow", "running": "cyan"}
-SHORTEST_NAME = 30  # characters, or a third of the width, for a cell that names a row
+USUAL_NAME = 30  # characters, or a third of the width, for a cell that names a row
+SHORTEST_NAME = 8
 FRAME = 3  # a column's share of the lines and blanks between columns, in characters
 MOST_RECIPES = 20  # more of them are only in the files
 
 
 def to_terminal(report: Report, width: int) -> RenderableType:
     """Table for rich, `width` characters wide; texts from records are never read as markup."""
-    named = [*_names(report, width), *(column for column in report.columns if column.rank)]
+    others = [column for column in report.columns if column.rank]
+    named = [*_names(report, width, _least(others[0])), *others]
     shown = _that_fit(named, width)
     parts: list[RenderableType] = [_table(report, shown, width)]
     if left_out := [column.header for column in named if column not in shown]:
         parts.append(Text(f"No room here for: {'; '.join(left_out)}. report.html has all columns."))
     parts += [Text(f"[{number}] {note}") for number, note in enumerate(report.notes, 1)]
     parts += _legend(report, named[0].cells)
-    for run, status, progress, error in unfinished(report):
+    for run, status, progress, error in unfinished(report.tree, report.rows):
         details = ", ".join(part for part in (status, progress) if part)
         line = f"{run}: {details}" + (f": {error}" if error else "")
         parts.append(Text(line, STATUS_STYLES.get(status, "")))
@@ -33,12 +36,15 @@ def to_terminal(report: Report, width: int) -> RenderableType:
     return Group(*parts)
 
 
-def _names(report: Report, width: int) -> list[Column]:
-    """The columns that name a row; one column of cut labels where they take half of the width."""
+def _names(report: Report, width: int, result: int) -> list[Column]:
+    """The columns that name a row; one column of cut labels where they take half of the width.
+
+    Beside them there must be room for the `result`, whose column needs so many characters.
+    """
     columns = [column for column in report.columns if column.rank == 0]
     if sum(map(_least, columns)) > width // 2:
         columns = [label_column(report.rows)]
-    room = max(SHORTEST_NAME, width // 3)
+    room = max(SHORTEST_NAME, min(max(USUAL_NAME, width // 3), width - 1 - result - FRAME))
     return [replace(column, cells=cut_apart(column.cells, room)) for column in columns]
 
 
@@ -51,7 +57,7 @@ def _that_fit(columns: list[Column], width: int) -> list[Column]:
 
 
 def _table(report: Report, columns: list[Column], width: int) -> Table:
-    table = Table(title=Text(f"{report.title}: {summary(report)}"), title_justify="left")
+    table = Table(title=Text(f"{report.title}: {summary(report.tree)}"), title_justify="left")
     spare = width - 1 - sum(map(_least, columns))
     for column in columns:
         more = max(0, min(spare, _most(column) - _least(column)))

@@ -48,7 +48,7 @@ def show(parts: list[RenderableType], width: int) -> int:
     """Print the parts; a reader that has gone, as `head` does, ends it quietly."""
     if sys.stdout is None:  # closed by the caller
         return 0
-    sys.stdout.reconfigure(errors="backslashreplace")  # of a terminal without UTF-8
+    sys.stdout.reconfigure(errors="replace")  # a terminal may know less than UTF-8
     console = Console(width=width)
     try:
         for part in parts:

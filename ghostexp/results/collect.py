@@ -7,7 +7,8 @@ A run is a folder with a `result.json` (record.py). Beside it may lie `latency.j
 (latency_file.py) and, anywhere below, `metrics.csv` (metrics_file.py): where one of those is
 broken, the run is shown without it. Of a record only schema and status are certain: a run may fail
 early.
-Runs are compared by the config in their records, which is resolved in every record.
+Runs are compared by the config in their records, which is resolved in every record, and by what of
+it decides the result (identity.py).
 """
 
 import json
@@ -16,7 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ghostexp.results.identity import flatten
+from ghostexp.results.identity import flatten, result_part
 from ghostexp.results.latency_file import read_latency
 from ghostexp.results.metrics_file import Curves, read_curves
 from ghostexp.results.record import FILE_NAME, FROZEN, SCHEMA, Record, read_record
@@ -124,7 +125,8 @@ def read_run(directory: Path, root: Path | None = None) -> Run:
     curves = _unless_broken(read_curves, directory, problems)
     label = str(directory.relative_to(root)) if root else str(directory)
     label = printable(directory.name if label == "." else label)
-    return Run(directory, label, record, flatten(record["config"]), curves, problems)
+    config = flatten(result_part(record["config"])) if record["config"] else {}
+    return Run(directory, label, record, config, curves, problems)
 
 
 def _unless_broken(
@@ -150,6 +152,8 @@ def _checked(record: Any) -> Record:
     for key in _MAPPINGS:
         if not isinstance(record[key], dict):
             raise ValueError(f"{key} is no mapping")
+    if not isinstance(record["config"].get("callbacks") or {}, dict):
+        raise ValueError("config.callbacks is no mapping")
     for part, keys in _NUMBERS.items():
         _check_numbers(record[part] if part else record, keys)
     _check_numbers(record["metrics"], tuple(record["metrics"]))

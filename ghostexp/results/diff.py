@@ -8,7 +8,10 @@ from rich.text import Text
 
 from ghostexp.results.collect import Run
 from ghostexp.results.identity import flatten
-from ghostexp.results.text import as_number, printable, quoted, show
+from ghostexp.results.text import as_number, cut_apart, printable, quoted, show
+
+LONGEST_NAME = 40  # characters of a run's name above its column
+LONGEST_NUMBER = 9  # characters of a metric
 
 
 def diff_runs(left: Run, right: Run) -> RenderableType:
@@ -41,8 +44,8 @@ def differing(left: dict[str, Any], right: dict[str, Any]) -> dict[str, tuple[An
 def _metrics(left: Run, right: Run) -> Table:
     table = _new_table("metrics", left, right)
     for column in table.columns[1:]:
-        column.justify, column.no_wrap = "right", True
-    table.add_column("difference", justify="right", no_wrap=True)
+        column.justify, column.min_width = "right", LONGEST_NUMBER
+    table.add_column("difference", justify="right", no_wrap=True, min_width=LONGEST_NUMBER)
     ours, theirs = left.record["metrics"], right.record["metrics"]
     for name in sorted(ours.keys() | theirs.keys()):
         first, second = as_number(ours.get(name)), as_number(theirs.get(name))
@@ -62,9 +65,9 @@ def _new_table(title: str, left: Run, right: Run) -> Table:
     table = Table(title=Text(title), title_justify="left", min_width=60)
     table.add_column("key", no_wrap=True)
     is_enough = left.directory.name != right.directory.name
-    for run in (left, right):
-        name = run.directory.name if is_enough else str(run.directory)
-        table.add_column(Text(printable(name)), overflow="fold")
+    names = [run.directory.name if is_enough else str(run.directory) for run in (left, right)]
+    for name in cut_apart(list(map(printable, names)), LONGEST_NAME):
+        table.add_column(Text(name), overflow="fold")
     return table
 
 
@@ -87,4 +90,6 @@ def _circumstances(run: Run) -> dict[str, Any]:
 
 
 def _number(value: float | None) -> str:
-    return "" if value is None else f"{value:.4f}"
+    if value is None:
+        return ""
+    return f"{value:.1e}" if 0 < abs(value) < 1e-3 else f"{value:.4f}"

@@ -9,7 +9,7 @@ from ghostexp.results.names import metric_name, primary_metric
 from ghostexp.results.paper import Published, caveats, find_published, other_budget
 from ghostexp.results.rows import MOST_KEYS, Estimate, Row, make_rows
 from ghostexp.results.standing import status
-from ghostexp.results.text import as_number, short, show
+from ghostexp.results.text import as_number, show
 
 
 @dataclass(frozen=True)
@@ -176,15 +176,15 @@ def _paper_columns(rows: list[Row], metric: str, notes: Notes) -> list[Column]:
 def _unequal_columns(keys: list[str], rows: list[Row], metric: str) -> list[Column]:
     """Data set and epochs where results differ in them: such results are no comparison."""
     facts = {
-        "dataset": lambda run: run.value("dataset"),
-        "trainer.max_epochs": lambda run: run.record.get("max_epochs"),
+        "dataset": ("dataset", lambda run: run.value("dataset")),
+        "trainer.max_epochs": ("epochs", lambda run: run.record.get("max_epochs")),
     }
     columns = []
-    for key, fact in facts.items():
+    for key, (name, fact) in facts.items():
         counted = {show(row.known(fact)) for row in rows if row.metric(metric)}
         if len(counted) > 1 and (len(keys) > MOST_KEYS or key not in keys):
             cells = [show(row.known(fact)) for row in rows]
-            columns.append(Column(short(key), cells, rank=4, is_number=key != "dataset"))
+            columns.append(Column(name, cells, rank=4, is_number=name == "epochs"))
     return columns
 
 

@@ -1,5 +1,6 @@
 """What results depend on besides what was swept: data, epochs, device, versions, code, commands."""
 
+from pathlib import PurePath
 from typing import Any
 
 from ghostexp.results.collect import Run
@@ -23,13 +24,20 @@ def circumstances(runs: list[Run]) -> dict[str, list[str]]:
 def caption(rows: list[Row]) -> str:
     """`fsdd; 8 epochs; n = 3 runs each`: what a figure of these rows has to say about them."""
     runs = [run for row in rows for run in row.runs]
-    data = [show(run.value("dataset")) for run in runs]
+    data = [_data_name(run) for run in runs]
     epochs = [show(run.record.get("max_epochs")) for run in runs]
     counts = sorted({len(row.runs) for row in rows})
     parts = [_listed(data, "data sets"), _listed(epochs, "budgets of epochs", " epochs")]
     number = " to ".join(str(count) for count in dict.fromkeys((counts[0], counts[-1])))
     parts.append(f"n = {number} run{'' if counts[-1] == 1 else 's'} each")
     return "; ".join(filter(None, parts))
+
+
+def _data_name(run: Run) -> str:
+    """`image_folder cifar10`: the choice, and the last part of its folder if that says more."""
+    choice = show(run.value("dataset"))
+    folder = PurePath(show(run.record["dataset"].get("root"))).name
+    return choice if folder in choice else f"{choice} {folder}".strip()
 
 
 def _listed(texts: list[str], what: str, unit: str = "") -> str:

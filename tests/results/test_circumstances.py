@@ -47,6 +47,14 @@ def test_caption_names_data_epochs_and_n(make_run, runs_of):
     _, rows = make_rows(runs_of())
     assert caption(rows) == "image_folder; 2 epochs; n = 1 to 3 runs each"
     assert caption(rows[1:]) == "image_folder; 2 epochs; n = 1 run each"
-    make_run("x", ratio=9, choices={"dataset": "digits"}, max_epochs=4)
+    data = {"root": "/somewhere/flowers"}
+    make_run("x", ratio=9, choices={"dataset": "image_folder"}, dataset=data, max_epochs=4)
+    make_run("y", ratio=9, choices={"dataset": "fsdd_digits"}, dataset={"root": "data/fsdd"})
     _, rows = make_rows(runs_of())
-    assert caption(rows) == "image_folder, digits; 2, 4 epochs; n = 1 to 3 runs each"
+    assert caption(rows) == (
+        "image_folder, image_folder flowers, fsdd_digits; 2, 4 epochs; n = 1 to 3 runs each"
+    )
+    for number in range(4):
+        make_run(f"z{number}", ratio=20, choices={"dataset": f"d{number}"}, max_epochs=number + 5)
+    _, rows = make_rows(runs_of())
+    assert caption(rows) == "7 data sets; 6 budgets of epochs; n = 1 to 3 runs each"

@@ -21,6 +21,7 @@ at 224x224 pixels, our GhostNet and timm's two peers. `steps` takes --models, --
 import argparse
 import logging
 import os
+import shlex
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -181,7 +182,7 @@ def time_networks(options: argparse.Namespace) -> None:
             rounds=options.rounds,
         )
     rows = [asdict(measurement) for measurement in measurements]
-    everything = document(rows, circumstances(options.rounds), " ".join(sys.argv))
+    everything = document(rows, circumstances(options.rounds), shlex.join(sys.argv))
     print(to_markdown(everything))
     written = write_measurements(everything, options.out) if options.out is not None else []
     if options.run is not None:

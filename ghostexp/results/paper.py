@@ -135,7 +135,7 @@ def other_budget(published: Published, epochs: Any, num_train: int | None) -> st
 def caveats(published: Published, value: Callable[[str], Any]) -> list[str]:
     """What else sets a run apart from the printed figure's, as far as its config tells."""
     reasons = []
-    if value("dataset") not in DATASETS:
+    if str(value("dataset")) not in DATASETS:
         reasons.append("another copy of CIFAR-10 than the paper's")
     if value("model.weights"):
         reasons.append("started from trained weights, which the paper did not")

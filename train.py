@@ -6,6 +6,9 @@ import hydra
 from omegaconf import DictConfig
 
 from ghostexp.config import cli
+from ghostexp.sweeps import sweeper
+
+sweeper.register()
 
 
 @hydra.main(version_base="1.3", config_path=str(cli.CONFIG_FOLDER), config_name="train")

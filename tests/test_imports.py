@@ -1,6 +1,7 @@
 """Imports point one way (the table in README's "Architecture")."""
 
 import ast
+import re
 from pathlib import Path
 
 import pytest
@@ -19,13 +20,13 @@ MAY_IMPORT = {  # first name below ghostexp -> what of ghostexp it may import be
     "deploy": {"analysis", "layers"},
     "training": {"analysis", "files"},
     "config": {"training"},
-    "sweeps": {"analysis", "config", "files", "results"},
+    "sweeps": {"analysis", "config", "files", "results", "training"},
     "runs": {
         *("analysis", "config", "data", "deploy", "files", "layers", "models", "results", "sweeps"),
         "training",
     },
 }
-EXPECTED_CYCLES = [["ghostexp.sweeps.preflight", "ghostexp.sweeps.sweep"]]  # to be emptied
+EXPECTED_CYCLES: list[list[str]] = []
 FILES = sorted(
     path for path in PACKAGE.rglob("*.py") if path.parent != PACKAGE or path.stem[0] != "_"
 )
@@ -49,7 +50,8 @@ def test_package_imports_only_what_it_may(path):
 
 @pytest.mark.parametrize("path", sorted(ROOT.glob("scripts/*.py")), ids=lambda path: path.name)
 def test_nobody_imports_scripts(path):
-    assert not any(f"import {path.stem}" in other.read_text() for other in FILES)
+    words = re.compile(rf"^\s*(import|from) {path.stem}\b", re.MULTILINE)
+    assert not any(words.search(other.read_text()) for other in FILES)
 
 
 def modules_of(package: Path) -> dict[str, Path]:

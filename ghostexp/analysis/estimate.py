@@ -1,12 +1,11 @@
-"""What a training step of a network costs on this machine, measured on one batch of noise."""
+"""What a training step costs on this machine, measured on one batch of noise."""
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
-
-from ghostexp.analysis.complexity import training_outputs
 
 
 @dataclass(frozen=True)
@@ -18,17 +17,26 @@ class StepCost:
 
 
 def step_cost(
-    net: nn.Module, input_shape: tuple[int, int, int], *, batch_size: int, bf16: bool
+    net: nn.Module,
+    loss: Callable[[Tensor], Tensor],
+    input_shape: tuple[int, int, int],
+    *,
+    batch_size: int,
+    bf16: bool,
 ) -> StepCost:
-    """Measure the second of two steps on `batch_size` random images; `net` is used up by it."""
+    """Measure the second of two steps on `batch_size` random images; `net` is used up by it.
+
+    `loss` gives the training loss of images [N, C, H, W] through `net`, with made-up targets.
+    FloatingPointError if the loss of the noise is not finite.
+    """
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    net = net.train().to(device, memory_format=torch.channels_last)
+    net.train().to(device, memory_format=torch.channels_last)
     images = torch.randn(batch_size, *input_shape, device=device)
     images = images.to(memory_format=torch.channels_last)
     kept: dict[int, int] = {}
     with torch.autograd.graph.saved_tensors_hooks(lambda t: _note(t, kept), lambda t: t):
-        _step(net, images, bf16)
-    return StepCost(_step(net, images, bf16), sum(kept.values()))
+        _step(loss, images, bf16)
+    return StepCost(_step(loss, images, bf16), sum(kept.values()))
 
 
 def _note(tensor: Tensor, kept: dict[int, int]) -> Tensor:
@@ -37,11 +45,13 @@ def _note(tensor: Tensor, kept: dict[int, int]) -> Tensor:
     return tensor
 
 
-def _step(net: nn.Module, images: Tensor, bf16: bool) -> float:
+def _step(loss: Callable[[Tensor], Tensor], images: Tensor, bf16: bool) -> float:
     started = time.perf_counter()
     with torch.autocast(images.device.type, torch.bfloat16, enabled=bf16):
-        loss = training_outputs(net, images).float().square().mean()
-    loss.backward()
+        value = loss(images)
+    if not torch.isfinite(value):
+        raise FloatingPointError(f"the loss of a batch of noise is {value.item()}")
+    value.backward()
     if images.is_cuda:
         torch.cuda.synchronize()
     return time.perf_counter() - started

@@ -3,7 +3,7 @@
 import inspect
 import logging
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -16,10 +16,13 @@ from omegaconf import DictConfig
 from pytorch_lightning.callbacks import ModelCheckpoint
 
 from ghostexp.config.cli import UserError, did_you_mean
-from ghostexp.training.callbacks import Checks
+from ghostexp.training.callbacks import Checks, StopAfterBatch
 from ghostexp.training.checkpoint_io import AtomicCheckpointIO
 
 log = logging.getLogger(__name__)
+
+# which device it found, tips, advertisements
+logging.getLogger("pytorch_lightning.utilities.rank_zero").setLevel(logging.WARNING)
 
 # Lightning 2.6 beside torch 2.15, of which users can change nothing
 warnings.filterwarnings("ignore", ".*LeafSpec", FutureWarning)
@@ -36,8 +39,11 @@ class Parts:
     trainer: pl.Trainer
 
 
-def build_parts(cfg: DictConfig) -> Parts:
-    """Everything a training needs, checked against each other before any data loads."""
+def build_parts(cfg: DictConfig, *, extra: Sequence[pl.Callback] = ()) -> Parts:
+    """Everything a training needs, checked against each other before any data loads.
+
+    `extra` are callbacks that no config names; they come before the config's.
+    """
     pl.seed_everything(cfg.seed, workers=True, verbose=False)
     datamodule = build(cfg.dataset, "dataset")
     task = build(
@@ -51,12 +57,12 @@ def build_parts(cfg: DictConfig) -> Parts:
     if "param_groups" in cfg.task:
         with users_mistakes("task.param_groups"):
             task.param_groups(task.net)  # what the optimizer would say after the data has loaded
-    callbacks = _build_callbacks(cfg, datamodule, task)
+    callbacks = [*extra, *_build_callbacks(cfg, datamodule, task)]
     trainer = build(
         cfg.trainer,
         "trainer",
         precision=resolve_precision(cfg.trainer.precision),
-        callbacks=callbacks,
+        callbacks=[StopAfterBatch(), *callbacks],
         logger=[build(node, f"logger.{name}") for name, node in _nodes(cfg.get("logger"))],
         default_root_dir=str(cfg.run_dir),
         plugins=[AtomicCheckpointIO()],

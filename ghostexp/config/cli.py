@@ -13,6 +13,7 @@ from omegaconf import DictConfig
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
 
 from ghostexp.config.directories import register_resolvers
+from ghostexp.training.stopping import Stopped
 
 CONFIG_FOLDER = Path(__file__).resolve().parents[2] / "conf"
 
@@ -24,6 +25,7 @@ class UserError(ValueError):
 def call(main: Callable[[], None]) -> int:
     """Run a Hydra application; return the exit code."""
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # errors come here instead of Hydra's printer
+    sys.argv[1:] = map(quote_path, sys.argv[1:])
     prepare_process()
     try:
         main()
@@ -31,22 +33,35 @@ def call(main: Callable[[], None]) -> int:
         return _complain(str(error))
     except (HydraException, OmegaConfBaseException) as error:
         return _complain(explain(error))
+    except Stopped as stop:
+        print("interrupted", file=sys.stderr)
+        return stop.exit_code
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return 130
     return 0
 
 
+def quote_path(argument: str) -> str:
+    """`resume=PATH` as Hydra's grammar takes it, whose words end at `=`, `,` and brackets."""
+    key, _, path = argument.partition("=")
+    if key != "resume" or path == "null" or path[:1] in "'\"":
+        return argument
+    return "{}='{}'".format(key, path.replace("\\", "\\\\").replace("'", "\\'"))
+
+
 def prepare_process() -> None:
     """What has to be in place before Hydra composes, here and in the workers of a sweep."""
     register_resolvers()
-    # our launcher presets bear the plugins' names, and Hydra 1.3 holds them against their schemas
-    warnings.filterwarnings("ignore", r"\s*'hydra/launcher/\w+' is validated against ConfigStore")
+    # our presets bear the names of plugins, and Hydra 1.3 holds them against their schemas
+    warnings.filterwarnings(
+        "ignore", r"\s*'hydra/(launcher|sweeper)/\w+' is validated against ConfigStore"
+    )
 
 
 def compose_config(overrides: list[str]) -> DictConfig:
     """The config that train.py would get with `overrides`, for scripts and tests."""
-    register_resolvers()
+    prepare_process()
     try:
         with initialize_config_dir(str(CONFIG_FOLDER), version_base="1.3"):
             cfg = compose("train", overrides)

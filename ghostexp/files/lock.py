@@ -25,35 +25,56 @@ class Busy(Exception):
         self.owner = owner
 
 
+_held: "set[Lock]" = set()
+
+
+def _forget_all() -> None:
+    """In a forked child: close the files, so that the child does not keep the locks alive."""
+    for lock in list(_held):
+        lock.release()
+
+
+os.register_at_fork(after_in_child=_forget_all)
+
+
 class Lock:
     """An exclusive lock on the file `path`, held by this process alone and not by its children.
 
-    The file stays when the lock is given back: removing it would let two processes lock two files
-    of the same name.
+    The file stays when the lock is given back, unless its holder removes it.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self.descriptor: int | None = None
-        os.register_at_fork(after_in_child=self._forget)  # a child must not keep the lock alive
 
     def acquire(self, patience: float = 0.5) -> None:
         """Take the lock; `Busy` when another process still holds it after `patience` seconds."""
-        descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT, 0o644)
         deadline = time.monotonic() + patience
-        while not _try_lock(descriptor, fcntl.LOCK_EX):
+        while (descriptor := self._open_locked()) is None:
             if time.monotonic() > deadline:
-                os.close(descriptor)
                 raise Busy(self.path, read_owner(self.path))
             time.sleep(POLL_SECONDS)
-        owner = {"pid": os.getpid(), "host": socket.gethostname()}
-        os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, json.dumps(owner).encode(), 0)
         self.descriptor = descriptor
+        _held.add(self)
+        self.write({})
+
+    def write(self, facts: dict[str, Any]) -> None:
+        """Leave `facts` about the holder in the file, beside its process and host."""
+        owner = {"pid": os.getpid(), "host": socket.gethostname(), **facts}
+        os.ftruncate(self.descriptor, 0)
+        os.pwrite(self.descriptor, json.dumps(owner).encode(), 0)
+
+    def remove(self) -> None:
+        """Remove the file, then give the lock back: whoever waited for the file opens a new one."""
+        self.path.unlink(missing_ok=True)
+        self.release()
 
     def release(self) -> None:
         """Give the lock back; nothing happens where it is not held."""
-        self._forget()  # closing the file gives it back
+        if self.descriptor is not None:
+            _held.discard(self)
+            os.close(self.descriptor)
+            self.descriptor = None
 
     def __enter__(self) -> "Lock":
         if self.descriptor is None:
@@ -68,17 +89,21 @@ class Lock:
     ) -> None:
         self.release()
 
-    def _forget(self) -> None:
-        if self.descriptor is not None:
-            os.close(self.descriptor)
-            self.descriptor = None
+    def _open_locked(self) -> int | None:
+        """The file, locked; None where somebody holds it, or removed it in the meantime."""
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT, 0o644)
+        if _try_lock(descriptor, fcntl.LOCK_EX) and _is_file_at(descriptor, self.path):
+            return descriptor
+        os.close(descriptor)
+        return None
 
 
 def is_locked(path: Path) -> bool:
     """Whether a living process holds the lock at `path`; no file is made or changed."""
     try:
         descriptor = os.open(path, os.O_RDONLY)
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return False
     try:
         return not _try_lock(descriptor, fcntl.LOCK_SH)
@@ -108,3 +133,11 @@ def _try_lock(descriptor: int, kind: int) -> bool:
     except BlockingIOError:
         return False
     return True
+
+
+def _is_file_at(descriptor: int, path: Path) -> bool:
+    """Whether an open file is still the one of that name: a holder may have removed it."""
+    try:
+        return os.path.samestat(os.fstat(descriptor), os.stat(path))
+    except FileNotFoundError:
+        return False

@@ -11,7 +11,6 @@ Runs are compared by the config in their records, which is resolved in every rec
 it decides the result (identity.py).
 """
 
-import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,8 +21,6 @@ from ghostexp.results.latency_file import read_latency
 from ghostexp.results.metrics_file import Curves, read_curves
 from ghostexp.results.record import FILE_NAME, FROZEN, SCHEMA, Record, read_record
 from ghostexp.results.text import as_number, natural, one_line, printable
-
-STATUSES = ("finished", "running", "interrupted", "failed")
 
 _MAPPINGS = (
     *("swept", "choices", "dataset", "network", "metrics", "selected"),
@@ -112,14 +109,7 @@ def collect(root: Path) -> Tree:
 
 def read_run(directory: Path, root: Path | None = None) -> Run:
     """Run in `directory`; a ValueError that names its record if that is missing or unreadable."""
-    path = directory / FILE_NAME
-    if not path.is_file():
-        raise ValueError(f"{directory} is no run: {path} is missing")
-    try:
-        record = _checked(json.loads(path.read_text(encoding="utf-8")))
-        record["status"] = read_record(directory)["status"]
-    except (OSError, ValueError, RecursionError) as error:
-        raise ValueError(f"{path} cannot be read ({one_line(str(error))})") from error
+    record = _read_record(directory)
     problems: list[str] = []
     record |= _unless_broken(read_latency, directory, problems)
     curves = _unless_broken(read_curves, directory, problems)
@@ -140,14 +130,24 @@ def _unless_broken(
         return {}
 
 
-def _checked(record: Any) -> Record:
+def _read_record(directory: Path) -> Record:
+    path = directory / FILE_NAME
+    try:
+        record = read_record(directory)
+    except RecursionError as error:
+        raise ValueError(f"{path} is not a readable record (it is nested too deep)") from error
+    if record is None:
+        raise ValueError(f"{directory} is no run: {path} is missing")
+    try:
+        return _checked(record)
+    except ValueError as error:
+        raise ValueError(f"{path} is not a readable record ({one_line(str(error))})") from error
+
+
+def _checked(record: Record) -> Record:
     """`record` with an empty mapping for each missing one; a ValueError if a field cannot be it."""
-    if not isinstance(record, dict):
-        raise ValueError("it is no JSON object")
     if record.get("schema") != SCHEMA:
         raise ValueError(f"its schema is {record.get('schema')}, not {SCHEMA}")
-    if record.get("status") not in STATUSES:
-        raise ValueError(f"its status is {record.get('status')!r}, none of {', '.join(STATUSES)}")
     record = printable(record) | {key: {} for key in _MAPPINGS if record.get(key) is None}
     for key in _MAPPINGS:
         if not isinstance(record[key], dict):

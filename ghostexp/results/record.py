@@ -1,15 +1,17 @@
 """`result.json`: what one run is, was and gave; written atomically, also when the run fails.
 
-A record is a plain dictionary (schema 1, DESIGN.md "Run-directory contract"), so that every reader,
-ours or not, needs `json` alone. While a run lives its status is `running`, beside the process that
-runs it; a `running` record whose process is gone was interrupted without a chance to say so.
+A record is a plain dictionary (schema 1), so that every reader, ours or not, needs `json` alone. It
+is strict JSON: a number that is not finite stands there as null. While a run lives, its status is
+`running` and its process holds the lock of the folder; a `running` record whose lock is free was
+interrupted without a chance to say so.
 """
 
 import json
+import math
 import os
 import platform
+import shlex
 import socket
-import subprocess
 import sys
 import traceback
 from datetime import UTC, datetime
@@ -17,13 +19,15 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import psutil
-
 from ghostexp.files.atomic import write_text
+from ghostexp.files.lock import is_locked
+from ghostexp.results.provenance import code_state
 
 SCHEMA = 1
 FILE_NAME = "result.json"
+LOCK = ".lock"  # beside it: held by the process that runs the run
 FROZEN = ".sweep"  # a sweep's folder of composed configs, one file per job
+STATUSES = ("finished", "running", "interrupted", "failed")
 PACKAGES = ("torch", "torchvision", "pytorch-lightning", "torchmetrics", "hydra-core")
 
 Record = dict[str, Any]
@@ -34,8 +38,9 @@ def new_record(**facts: Any) -> Record:
     return {
         "schema": SCHEMA,
         "status": "running",
-        "command": " ".join([Path(sys.executable).name, *sys.argv]),
-        **process_identity(),
+        "command": command_line(),
+        "pid": os.getpid(),
+        "host": socket.gethostname(),
         "started": now(),
         "ended": None,
         "wall_s": 0.0,
@@ -43,43 +48,40 @@ def new_record(**facts: Any) -> Record:
         "error": None,
         "python": platform.python_version(),
         "versions": {name: version(name) for name in PACKAGES},
-        "git": git_state(Path(__file__).resolve().parent),
+        "git": code_state(Path(__file__).resolve().parents[1]),
         **facts,
     }
 
 
 def write_record(directory: Path, record: Record) -> None:
     """Write `result.json` so that a reader, or a crash, never sees half of it."""
-    write_text(directory / FILE_NAME, json.dumps(record, indent=2) + "\n")
+    text = json.dumps(finite(record), indent=2, allow_nan=False)
+    write_text(directory / FILE_NAME, text + "\n")
 
 
 def read_record(directory: Path) -> Record | None:
-    """Record of the run in `directory`, with a dead `running` turned into `interrupted`."""
+    """Record of the run in `directory`; None where there is none.
+
+    A `running` record whose process has ended reads as `interrupted`. ValueError with one sentence
+    where the file is no record.
+    """
     path = directory / FILE_NAME
-    if not path.exists():
-        return None
     try:
         record = json.loads(path.read_text())
-    except ValueError as error:
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError) as error:
         raise ValueError(f"{path} is not a readable record ({error})") from error
-    if record["status"] == "running" and not is_alive(record):
+    if not isinstance(record, dict) or record.get("status") not in STATUSES:
+        raise ValueError(f"{path} is not a readable record (it has no status of a run)")
+    if record["status"] == "running" and not is_locked(directory / LOCK):
         record["status"] = "interrupted"
     return record
 
 
-def process_identity() -> dict[str, Any]:
-    """What tells this process from every other, for `is_alive`."""
-    pid = os.getpid()
-    host = socket.gethostname()
-    return {"pid": pid, "host": host, "process_started": _process_started(pid)}
-
-
-def is_alive(record: Record) -> bool:
-    """Whether the process that wrote a `running` record still runs; of another host: assume yes."""
-    if record.get("host") != socket.gethostname():
-        return True
-    pid = record.get("pid")
-    return pid is not None and _process_started(pid) == record["process_started"]
+def command_line() -> str:
+    """The command that started this process, quoted so that a shell can repeat it."""
+    return shlex.join([Path(sys.executable).name, *sys.argv])
 
 
 def describe_error(error: BaseException) -> dict[str, str]:
@@ -91,31 +93,15 @@ def describe_error(error: BaseException) -> dict[str, str]:
     }
 
 
-def git_state(folder: Path) -> dict[str, Any] | None:
-    """Revision and dirty flag of the checkout that holds `folder`, None outside of one."""
-    try:
-        revision = _git(folder, "rev-parse", "HEAD")
-        dirty = bool(_git(folder, "status", "--porcelain", "--untracked-files=no"))
-    except (OSError, subprocess.CalledProcessError):  # no git, or no checkout
-        return None
-    return {"revision": revision, "dirty": dirty}
-
-
 def now() -> str:
     """Time in UTC, ISO 8601, to the second."""
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 
-def _git(folder: Path, *arguments: str) -> str:
-    done = subprocess.run(
-        ["git", "-C", str(folder), *arguments], capture_output=True, text=True, check=True
-    )
-    return done.stdout.strip()
-
-
-def _process_started(pid: int) -> float | None:
-    """Start time of a process, which tells it from a later one of the same number; None if gone."""
-    try:
-        return psutil.Process(pid).create_time()
-    except psutil.NoSuchProcess:
-        return None
+def finite(value: Any) -> Any:
+    """`value` with None for every number in it that JSON does not know: NaN and the infinities."""
+    if isinstance(value, dict):
+        return {key: finite(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [finite(each) for each in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -2,7 +2,8 @@
 
 from collections.abc import Callable, Iterable
 
-from ghostexp.results.collect import STATUSES, Run, Tree
+from ghostexp.results.collect import Run, Tree
+from ghostexp.results.record import STATUSES
 from ghostexp.results.rows import Row
 
 

@@ -10,6 +10,7 @@ from ghostexp.results.paper import Published, caveats, find_published, other_bud
 from ghostexp.results.rows import MOST_KEYS, Estimate, Row, make_rows
 from ghostexp.results.standing import status
 from ghostexp.results.text import as_number, show
+from ghostexp.results.wording import clock
 
 
 @dataclass(frozen=True)
@@ -53,10 +54,12 @@ def build_report(tree: Tree) -> Report:
         Column("params, M", [_millions(row.network("params"), 3) for row in rows], rank=6),
         Column("MACs, M", [_millions(row.network("macs"), 2) for row in rows], rank=5),
         Column(
-            "images/s (training)", _means(rows, lambda run: run.images_per_s, "{:,.0f}"), rank=8
+            "images/s (training)",
+            _means(rows, lambda run: run.images_per_s, "{:,.0f}".format),
+            rank=8,
         ),
         _latency_column(rows, notes),
-        Column("wall time", [duration(row.estimate(_wall)) for row in rows], rank=7),
+        Column("wall time", _means(rows, _wall, clock), rank=7),
         Column("status", [status(row) for row in rows], rank=2, is_number=False),
     ]
     columns = [column for column in columns if column.rank <= 1 or any(column.cells)]
@@ -93,14 +96,6 @@ def no_difference(row: Row, paper: Published) -> str | None:
     epochs = row.known(lambda run: run.record.get("max_epochs"))
     num_train = row.known(lambda run: run.record["dataset"].get("num_train"))
     return other_budget(paper, epochs, num_train)
-
-
-def duration(seconds: Estimate | None) -> str:
-    """Mean duration as h:mm:ss."""
-    if seconds is None:
-        return ""
-    minutes, rest = divmod(round(seconds.mean), 60)
-    return f"{minutes // 60}:{minutes % 60:02}:{rest:02}"
 
 
 def spread(value: Estimate | None) -> str:
@@ -190,7 +185,7 @@ def _unequal_columns(keys: list[str], rows: list[Row], metric: str) -> list[Colu
 
 def _latency_column(rows: list[Row], notes: Notes) -> Column:
     """Footnotes say of what: in the header if it is the same for all rows, else in each cell."""
-    cells = _means(rows, lambda run: run.record.get("latency_ms"), "{:.2f}")
+    cells = _means(rows, lambda run: run.record.get("latency_ms"), "{:.2f}".format)
     facts = [row.known(lambda run: run.record.get("latency_of")) for row in rows]
     marks = [notes.mark(fact) if fact else "" for fact in facts]
     if len(set(marks) - {""}) == 1:
@@ -202,9 +197,11 @@ def _millions(count: int | None, digits: int) -> str:
     return "" if count is None else f"{count / 1e6:.{digits}f}"
 
 
-def _means(rows: list[Row], fact: Callable[[Run], float | None], pattern: str) -> list[str]:
+def _means(
+    rows: list[Row], fact: Callable[[Run], float | None], write: Callable[[float], str]
+) -> list[str]:
     estimates = [row.estimate(fact) for row in rows]
-    return ["" if each is None else pattern.format(each.mean) for each in estimates]
+    return ["" if each is None else write(each.mean) for each in estimates]
 
 
 def _wall(run: Run) -> float | None:

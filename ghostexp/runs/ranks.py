@@ -5,6 +5,7 @@ the others when the fit begins, by repeating the command line with the run's fol
 everything else there: the config, and in the running record what rank 0 goes on from.
 """
 
+import json
 import logging
 import os
 import signal
@@ -19,9 +20,11 @@ from pytorch_lightning.utilities import rank_zero_only
 
 from ghostexp.config.build import Parts, build_parts
 from ghostexp.config.cli import UserError
+from ghostexp.files.atomic import write_text
 from ghostexp.results import record as records
 
 Train = Callable[[Parts, records.Record, Path | None], None]
+FAILURE = ".rank-failure.json"  # what a further process leaves for rank 0, which owns the record
 
 
 def is_further() -> bool:
@@ -30,7 +33,7 @@ def is_further() -> bool:
 
 
 def join(directory: Path, train: Train) -> None:
-    """Train beside rank 0, which runs `directory`; if it goes wrong here first, close the record.
+    """Train beside rank 0, which runs `directory`; if it goes wrong here first, leave a note.
 
     Rank 0 then meets a broken connection, or is killed with the others: neither says why.
     """
@@ -45,7 +48,7 @@ def join(directory: Path, train: Train) -> None:
     try:
         train(build_parts(OmegaConf.load(directory / ".hydra" / "config.yaml")), record, checkpoint)
     except BaseException as error:
-        _close_record(directory, error)
+        _leave_note(directory, error)
         raise
 
 
@@ -59,30 +62,31 @@ def repeats_command(trainer: pl.Trainer) -> bool:
 @contextmanager
 def ending_together(trainer: pl.Trainer, directory: Path) -> Iterator[None]:
     """If rank 0 fails, end the other processes of its run, and name the one that failed first."""
+    note = directory / FAILURE
+    note.unlink(missing_ok=True)
     try:
         yield
     except BaseException:
         if trainer.strategy.launcher is not None:
             trainer.strategy.launcher.kill(signal.SIGKILL)  # they may wait for this process forever
-        record = records.read_record(directory)
-        if record["status"] == "interrupted":
+        if not note.exists():
+            raise
+        failure = json.loads(note.read_text())
+        if failure["interrupted"]:
             raise KeyboardInterrupt from None
-        if record["status"] == "failed":
-            error = record["error"]
-            raise ChildProcessError(f"{error['traceback']}{error['message']}") from None
-        raise
+        raise ChildProcessError(f"{failure['traceback']}{failure['message']}") from None
+    finally:
+        note.unlink(missing_ok=True)
 
 
-def _close_record(directory: Path, error: BaseException) -> None:
-    record = _record_of_parent(directory)
-    if record is None:  # rank 0 is gone, or closed it: then the error here follows from that
+def _leave_note(directory: Path, error: BaseException) -> None:
+    """For rank 0, unless it is gone or another rank was first."""
+    note = directory / FAILURE
+    if _record_of_parent(directory) is None or note.exists():
         return
-    record |= {"status": "interrupted", "ended": records.now()}
-    if isinstance(error, Exception):
-        told = records.describe_error(error)
-        told["message"] = f"rank {rank_zero_only.rank}: {told['message']}"
-        record |= {"status": "failed", "error": told}
-    records.write_record(directory, record)
+    told = records.describe_error(error)
+    told["message"] = f"rank {rank_zero_only.rank}: {told['message']}"
+    write_text(note, json.dumps({**told, "interrupted": not isinstance(error, Exception)}))
 
 
 def _record_of_parent(directory: Path) -> records.Record | None:

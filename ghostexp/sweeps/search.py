@@ -1,15 +1,26 @@
-"""A search that survives: Optuna's trials are counted over all launches of the same command."""
+"""A search that survives: Optuna's trials are counted over all launches of the same command.
+
+Optuna's sweeper belongs to another package, so that ours stands before and after it as a callback.
+Hydra turns a callback's exceptions into warnings: what has to end the launch is a SystemExit.
+"""
 
 import logging
 import os
+import sys
+import traceback
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, open_dict, read_write
 
-from ghostexp.config.cli import UserError
-from ghostexp.sweeps.launch import ANY, claim
+from ghostexp.config.cli import UserError, prepare_process
+from ghostexp.sweeps.claim import ANY, claimed
+from ghostexp.sweeps.job import check_devices, parse
+from ghostexp.sweeps.outcome import show_outcome
+from ghostexp.sweeps.workers import check_installed, threads_of_a_job
 
 if TYPE_CHECKING:
     from optuna import Study
@@ -18,29 +29,76 @@ if TYPE_CHECKING:
 class SearchCallback(Callback):
     """Before a search: refuse one without validation, and take up what an earlier launch left.
 
-    After it: exit code 1 if a trial of this launch failed, as after a sweep.
+    After it: the table, and exit code 1 if a trial of this launch failed, as after a sweep.
     """
 
+    def __init__(self) -> None:
+        self.held = ExitStack()
+
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
-        try:
+        with _ending_the_launch():
+            check_installed(config.hydra)
+            check_devices(config.trainer)
             check_validation(config)
-            self.notes = claim([Path(config.hydra.sweep.dir) / ANY])
-        except UserError as error:  # Hydra turns a callback's exceptions into warnings
-            raise SystemExit(f"error: {error}") from None
-        study = open_study(config)
-        self.num_earlier = len(study.trials)
-        left = take_up(study, config.hydra.sweeper.n_trials)
-        with read_write(config), open_dict(config):
-            config.hydra.sweeper.n_trials = left
-            config.hydra.sweeper.sampler.seed += self.num_earlier  # else it draws the same again
+            self.held.enter_context(claimed([Path(config.hydra.sweep.dir) / ANY]))
+            study = open_study(config)
+            self.num_earlier = len(study.trials)
+            left = take_up(study, config.hydra.sweeper.n_trials)
+            _name_by_what_varies(config)
+            _divide_cores(config)
+            with read_write(config), open_dict(config):
+                config.hydra.sweeper.n_trials = left
+                config.hydra.sweeper.sampler.seed += self.num_earlier  # else it draws the same
 
     def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
-        for note in self.notes:
-            note.unlink(missing_ok=True)
-        new = open_study(config).trials[self.num_earlier :]
-        failed = [trial.number for trial in new if trial.state.name == "FAIL"]
-        if failed:
-            raise SystemExit(f"{len(failed)} of {len(new)} trials failed: {failed}")
+        with _ending_the_launch():
+            self.held.close()
+            show_outcome(Path(config.hydra.sweep.dir), [])
+            new = open_study(config).trials[self.num_earlier :]
+            failed = [trial.number for trial in new if trial.state.name == "FAIL"]
+            if failed:
+                raise UserError(f"{len(failed)} of {len(new)} trials failed: {failed}")
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """In a worker process: what train.py did at its start, before the trial is named."""
+        return _start_worker, (sys.argv,)
+
+
+@contextmanager
+def _ending_the_launch() -> Iterator[None]:
+    try:
+        yield
+    except UserError as error:
+        raise SystemExit(f"error: {error}") from None
+    except Exception:
+        traceback.print_exc()
+        raise SystemExit(1) from None
+
+
+def _name_by_what_varies(config: DictConfig) -> None:
+    """Name the folders of trials by the values that the search draws."""
+    parsed = parse(list(config.hydra.overrides.task))
+    swept = {each.key_or_group for each in parsed if each.is_sweep_override()}
+    swept |= set(config.hydra.sweeper.params or {})
+    fixed = sorted({each.key_or_group for each in parsed} - swept)
+    with read_write(config), open_dict(config):
+        config.hydra.overrides.hydra.append(
+            f"hydra.job.config.override_dirname.exclude_keys=[{','.join(fixed)}]"
+        )
+
+
+def _divide_cores(config: DictConfig) -> None:
+    with read_write(config):
+        threads = threads_of_a_job(config.hydra.launcher, config.hydra.sweeper.n_jobs)
+    if threads is not None and "OMP_NUM_THREADS" not in config.hydra.job.env_set:
+        with read_write(config), open_dict(config):
+            config.hydra.overrides.hydra.append(f"++hydra.job.env_set.OMP_NUM_THREADS={threads}")
+
+
+def _start_worker(command: list[str]) -> SearchCallback:
+    sys.argv = command
+    prepare_process()
+    return SearchCallback()
 
 
 def check_validation(config: DictConfig) -> None:

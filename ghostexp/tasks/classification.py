@@ -11,6 +11,7 @@ from torchmetrics import MeanMetric, MetricCollection
 from torchmetrics.classification import MulticlassAccuracy, MulticlassConfusionMatrix
 
 from ghostexp.tasks import optimisation
+from ghostexp.tasks.epoch_means import EpochMeans
 
 Batch = tuple[Tensor, Tensor]
 
@@ -42,6 +43,7 @@ class ClassificationTask(pl.LightningModule):
         if compile:
             self.net.compile()  # in place: the keys of the state dict stay
         self.loss = loss
+        self.num_classes = num_classes
         self.logit_scale = loss.scale if cosines else 1.0
         self.optimizer = optimizer
         self.sched = sched
@@ -54,7 +56,7 @@ class ClassificationTask(pl.LightningModule):
         self.test_metrics = MetricCollection(metrics, prefix="test/").clone()
         self.eval_loss = MeanMetric()
         self.test_confusion = MulticlassConfusionMatrix(num_classes)
-        self.train_sums = torch.zeros(3)  # loss, correct, images; a metric object costs 1 ms a step
+        self.train_means = EpochMeans()
         self.missed_step: float | None = None
 
     @property
@@ -66,8 +68,13 @@ class ClassificationTask(pl.LightningModule):
     def forward(self, images: Tensor) -> Tensor:
         return self.net(images.to(memory_format=self.memory_format))
 
+    def trial_loss(self, images: Tensor) -> Tensor:
+        """Training loss of images [N, C, H, W] whose labels are made up."""
+        labels = torch.arange(len(images), device=images.device) % self.num_classes
+        return self.loss(self(images).float(), labels)
+
     def on_train_epoch_start(self) -> None:
-        self.train_sums = torch.zeros(3, device=self.device)
+        self.train_means.start()
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         images, targets = batch
@@ -77,17 +84,13 @@ class ClassificationTask(pl.LightningModule):
             labels = targets if targets.ndim == 1 else targets.argmax(dim=1)
             correct = (logits.argmax(dim=1) == labels).sum()
             count = len(images)
-            self.train_sums += torch.stack(
-                [loss.detach() * count, correct, torch.full_like(correct, count)]
-            )
+            self.train_means.add(count, {"train/loss": loss * count, "train/acc": correct})
         if batch_idx % self.trainer.log_every_n_steps == 0:
             self.log("train/loss_step", loss, sync_dist=True)
         return loss
 
     def on_train_epoch_end(self) -> None:
-        sums = self.trainer.strategy.reduce(self.train_sums, reduce_op="sum")  # over all processes
-        loss, correct, count = sums.unbind()
-        self.log_dict({"train/loss": loss / count, "train/acc": correct / count}, sync_dist=True)
+        self.log_dict(self.train_means.end(self.trainer), sync_dist=True)
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         logits, labels = self._evaluate(batch)
@@ -109,9 +112,13 @@ class ClassificationTask(pl.LightningModule):
         return optimisation.configured(self)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        optimisation.save_monitored(self, checkpoint)
+        if self.train_means.within_epoch:
+            self.train_means.save(checkpoint)
+        else:
+            optimisation.save_monitored(self, checkpoint)
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        self.train_means.load(checkpoint)
         self.missed_step = checkpoint.get("monitored")
 
     def on_train_start(self) -> None:

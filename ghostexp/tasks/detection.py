@@ -16,6 +16,7 @@ from torch.optim import Optimizer
 from torchmetrics.detection import MeanAveragePrecision
 
 from ghostexp.tasks import optimisation
+from ghostexp.tasks.epoch_means import EpochMeans
 
 Target = dict[str, Tensor]
 Batch = tuple[list[Tensor], list[Target]]
@@ -56,6 +57,7 @@ class DetectionTask(pl.LightningModule):
         self.param_groups = param_groups
         self.val_map = _mean_average_precision()
         self.test_map = _mean_average_precision()
+        self.train_means = EpochMeans()
         self.missed_step: float | None = None
 
     @property
@@ -65,6 +67,16 @@ class DetectionTask(pl.LightningModule):
 
     def forward(self, images: list[Tensor]) -> list[Target]:
         return self.net(images)
+
+    def trial_loss(self, images: Tensor) -> Tensor:
+        """Training loss of images [N, 3, H, W] that hold a made-up box each."""
+        height, width = images.shape[-2:]
+        box = torch.tensor([[0.0, 0.0, width / 2, height / 2]], device=images.device)
+        label = torch.ones(1, dtype=torch.int64, device=images.device)
+        return sum(self.net(list(images), [{"boxes": box, "labels": label}] * len(images)).values())
+
+    def on_train_epoch_start(self) -> None:
+        self.train_means.start()
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         images, targets = batch
@@ -77,11 +89,15 @@ class DetectionTask(pl.LightningModule):
                 f" ({terms}): a smaller optimizer.lr or trainer.gradient_clip_val may help"
             )
         terms = {f"train/loss_{name.removeprefix('loss_')}": losses[name] for name in losses}
-        means = {"train/loss": loss, **terms}
-        self.log_dict(means, on_step=False, on_epoch=True, batch_size=len(images), sync_dist=True)
+        count = len(images)
+        sums = {name: term.detach() * count for name, term in {"train/loss": loss, **terms}.items()}
+        self.train_means.add(count, sums)
         if batch_idx % self.trainer.log_every_n_steps == 0:
             self.log("train/loss_step", loss)
         return loss
+
+    def on_train_epoch_end(self) -> None:
+        self.log_dict(self.train_means.end(self.trainer), sync_dist=True)
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         images, targets = batch
@@ -101,9 +117,13 @@ class DetectionTask(pl.LightningModule):
         return optimisation.configured(self)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        optimisation.save_monitored(self, checkpoint)
+        if self.train_means.within_epoch:
+            self.train_means.save(checkpoint)
+        else:
+            optimisation.save_monitored(self, checkpoint)
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        self.train_means.load(checkpoint)
         self.missed_step = checkpoint.get("monitored")
 
     def on_train_start(self) -> None:

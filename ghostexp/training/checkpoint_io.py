@@ -1,4 +1,4 @@
-"""Checkpoint files that are whole or not there."""
+"""Checkpoint files that are whole or not there, in a folder that may move."""
 
 from pathlib import Path
 from typing import Any
@@ -10,7 +10,11 @@ from ghostexp.files.atomic import replacing
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):
-    """Writes a checkpoint beside its place and moves it there: a full disk leaves the old one."""
+    """Writes a checkpoint beside its place and moves it there: a full disk leaves the old one.
+
+    Reads a checkpoint as one of the folder in which it lies now. Lightning's ModelCheckpoint saves
+    whole paths, and forgets the best epoch where they are not those of the present run.
+    """
 
     def save_checkpoint(
         self, checkpoint: dict[str, Any], path: str, storage_options: Any = None
@@ -19,3 +23,21 @@ class AtomicCheckpointIO(TorchCheckpointIO):
         target.parent.mkdir(parents=True, exist_ok=True)
         with replacing(target) as file:
             torch.save(checkpoint, file)
+
+    def load_checkpoint(
+        self, path: str, map_location: Any = None, weights_only: bool | None = None
+    ) -> dict[str, Any]:
+        checkpoint = super().load_checkpoint(path, map_location, weights_only)
+        for state in checkpoint.get("callbacks", {}).values():
+            if isinstance(state, dict) and state.get("dirpath"):
+                state.update(moved(state, state["dirpath"], str(Path(path).parent)))
+        return checkpoint
+
+
+def moved(value: Any, old: str, new: str) -> Any:
+    """`value` with the folder `old` replaced by `new` in every path in it."""
+    if isinstance(value, dict):
+        return {moved(key, old, new): moved(each, old, new) for key, each in value.items()}
+    if isinstance(value, str) and (value == old or value.startswith(f"{old}/")):
+        return new + value[len(old) :]
+    return value

@@ -37,9 +37,9 @@ def test_a_record_of_schema_and_status_alone_is_a_run(tmp_path):
     ("text", "reason"),
     [
         ("{", "Expecting property name"),
-        ("[]", "no JSON object"),
+        ("[]", "no status of a run"),
         ('{"schema": 2, "status": "finished"}', "schema is 2"),
-        ('{"schema": 1, "status": "lost"}', "status is 'lost'"),
+        ('{"schema": 1, "status": "lost"}', "no status of a run"),
         ('{"schema": 1, "status": "failed", "metrics": [1]}', "metrics is no mapping"),
         ('{"schema": 1, "status": "failed", "metrics": {"test/acc": "x"}}', "test/acc is no num"),
         ('{"schema": 1, "status": "failed", "network": {"macs": "1M"}}', "macs is no number"),
@@ -47,7 +47,7 @@ def test_a_record_of_schema_and_status_alone_is_a_run(tmp_path):
         ('{"schema": 1, "status": "failed", "dataset": {"num_train": "all"}}', "num_train is no"),
         ('{"schema": 1, "status": "failed", "segments": {"a": 1}}', "segments is no list"),
         ('{"schema": 1, "status": "failed", "config": {"callbacks": [1]}}', "callbacks is no mapp"),
-        ("[" * 100_000, "cannot be read"),
+        ("[" * 100_000, "nested too deep"),
     ],
 )
 def test_an_unreadable_record_is_named_and_not_fatal(make_run, tmp_path, text, reason):
@@ -116,8 +116,8 @@ def test_nothing_to_read_is_an_error(tmp_path):
 
 def test_whether_a_running_run_still_lives_is_said_by_its_record(make_run, monkeypatch):
     """One definition, that of record.py; the file is left alone."""
-    folder = make_run("a", status="running", pid=1, process_started=2.0)
-    said = {"status": "interrupted"}
+    folder = make_run("a", status="running")
+    said = {"schema": 1, "status": "interrupted"}
     monkeypatch.setattr(module, "read_record", lambda directory: said)
     assert read_run(folder).status == "interrupted"
     assert json.loads((folder / "result.json").read_text())["status"] == "running"

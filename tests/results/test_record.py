@@ -1,51 +1,46 @@
 """Records: atomic, readable after any end of the process."""
 
 import json
+import math
 import os
-import subprocess
-import sys
 
 import pytest
 
+from ghostexp.files.lock import Lock
 from ghostexp.results import identity
 from ghostexp.results import record as records
 
 
 def test_a_record_survives_the_round_trip(tmp_path):
     record = records.new_record(name="x", seed=3)
-    records.write_record(tmp_path, record)
-    assert records.read_record(tmp_path) == json.loads(json.dumps(record))
+    with Lock(tmp_path / records.LOCK):
+        records.write_record(tmp_path, record)
+        assert records.read_record(tmp_path) == json.loads(json.dumps(record))
     assert {"status", "pid", "versions", "git", "command"} <= record.keys()
-    assert [path.name for path in tmp_path.iterdir()] == ["result.json"]
 
 
 def test_no_record_reads_as_none(tmp_path):
     assert records.read_record(tmp_path) is None
 
 
-def test_a_running_record_of_a_dead_process_was_interrupted(tmp_path):
-    code = (
-        "import sys; from pathlib import Path; from ghostexp.results import record as r;"
-        "r.write_record(Path(sys.argv[1]), r.new_record())"
-    )
-    subprocess.run([sys.executable, "-c", code, str(tmp_path)], check=True)
-    assert json.loads((tmp_path / "result.json").read_text())["status"] == "running"
-    assert records.read_record(tmp_path)["status"] == "interrupted"
-
-
-def test_a_running_record_of_a_living_process_is_running(tmp_path):
+def test_a_running_record_runs_as_long_as_its_lock_is_held(tmp_path):
     records.write_record(tmp_path, records.new_record())
-    assert records.read_record(tmp_path)["status"] == "running"
+    with Lock(tmp_path / records.LOCK):
+        assert records.read_record(tmp_path)["status"] == "running"
+    assert records.read_record(tmp_path)["status"] == "interrupted"
+    assert json.loads((tmp_path / "result.json").read_text())["status"] == "running"
 
 
-def test_a_reused_process_number_is_not_the_same_process():
-    record = records.new_record()
-    assert records.is_alive(record)
-    assert not records.is_alive({**record, "process_started": 1.0})
+def test_a_record_is_strict_json(tmp_path):
+    values = {"a": math.nan, "b": [math.inf, 1.5], "c": {"d": -math.inf}}
+    records.write_record(tmp_path, {"status": "failed", "metrics": values})
 
+    def refuse(constant):
+        raise AssertionError(constant)
 
-def test_another_hosts_process_counts_as_alive():
-    assert records.is_alive({"host": "elsewhere", "pid": 1, "process_started": 1.0})
+    text = (tmp_path / "result.json").read_text()
+    read = json.loads(text, parse_constant=refuse)
+    assert read["metrics"] == {"a": None, "b": [None, 1.5], "c": {"d": None}}
 
 
 def test_a_half_written_file_never_replaces_the_old_one(tmp_path, monkeypatch):
@@ -62,9 +57,10 @@ def test_a_half_written_file_never_replaces_the_old_one(tmp_path, monkeypatch):
 
 
 def test_a_corrupt_record_is_named(tmp_path):
-    (tmp_path / "result.json").write_text("{")
-    with pytest.raises(ValueError, match="result.json is not a readable record"):
-        records.read_record(tmp_path)
+    for text in ("{", "[]", "3", '{"status": "eaten"}', ""):
+        (tmp_path / "result.json").write_text(text)
+        with pytest.raises(ValueError, match="result.json is not a readable record"):
+            records.read_record(tmp_path)
 
 
 def test_differences_name_keys_and_values():

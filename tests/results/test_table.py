@@ -7,7 +7,7 @@ import pytest
 from ghostexp.results.collect import collect
 from ghostexp.results.rows import Estimate
 from ghostexp.results.standing import summary
-from ghostexp.results.table import build_report, duration, spread
+from ghostexp.results.table import build_report, spread
 
 
 def unchanged(directory):
@@ -153,12 +153,11 @@ def test_detection_metric(make_run, report_of):
     assert cells(report_of(), "test mAP, %") == ["26.90"]
 
 
-def test_spread_and_duration():
+def test_spread():
     assert spread(Estimate(92.104, 0.206, 3)) == "92.10 ± 0.21 (3)"
     assert spread(Estimate(92.104, None, 1)) == "92.10"
     assert spread(Estimate(0.0123, None, 1)) == "0.0123"
-    assert spread(None) == duration(None) == ""
-    assert duration(Estimate(3599.6, None, 1)) == "1:00:00"
+    assert spread(None) == ""
 
 
 def test_detectors_show_map50_beside_the_papers_map(make_run, report_of):

@@ -246,6 +246,8 @@ def test_a_detectors_training_step_is_costed():
     net = tiny_detector()
     assert training_outputs(net, torch.rand(2, 3, 64, 64)).shape == (2,)  # its two losses
     per_image = activation_bytes(net, (3, 64, 64))
-    cost = step_cost(net, (3, 64, 64), batch_size=2, bf16=False)
+    cost = step_cost(
+        net, lambda x: training_outputs(net, x).sum(), (3, 64, 64), batch_size=2, bf16=False
+    )
     assert per_image > 64 * 64 * 3 * 4
     assert cost.activation_bytes > 1.5 * per_image

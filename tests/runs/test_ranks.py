@@ -1,5 +1,6 @@
 """What the further processes of a run do with its record; tests/test_ddp.py starts real ones."""
 
+import json
 import logging
 import os
 from types import SimpleNamespace
@@ -7,7 +8,8 @@ from types import SimpleNamespace
 import pytest
 import pytorch_lightning as pl
 
-from ghostexp.results.record import new_record, read_record, write_record
+from ghostexp.files.lock import Lock
+from ghostexp.results.record import LOCK, new_record, read_record, write_record
 from ghostexp.runs import ranks
 
 
@@ -20,7 +22,8 @@ def run(tmp_path, monkeypatch):
     monkeypatch.setattr(os, "getppid", os.getpid)
     monkeypatch.setattr(ranks, "build_parts", lambda cfg: cfg)
     monkeypatch.setattr(ranks.rank_zero_only, "rank", 1)
-    yield tmp_path
+    with Lock(tmp_path / LOCK):
+        yield tmp_path
     logging.disable(logging.NOTSET)
 
 
@@ -34,32 +37,36 @@ def test_a_further_rank_trains_what_rank_0_saved(run):
     assert read_record(run) == record
 
 
+def note(run):
+    path = run / ranks.FAILURE
+    return json.loads(path.read_text()) if path.exists() else None
+
+
 @pytest.mark.parametrize(
-    ("error", "status"), [(ValueError("broken"), "failed"), (SystemExit(1), "interrupted")]
+    ("error", "interrupted"), [(ValueError("broken"), False), (SystemExit(1), True)]
 )
-def test_the_rank_that_fails_first_closes_the_record(run, error, status):
+def test_the_rank_that_fails_first_leaves_a_note_and_the_record_alone(run, error, interrupted):
     def train(*arguments):
         raise error
 
+    before = read_record(run)
     with pytest.raises(type(error)):
         ranks.join(run, train)
-    record = read_record(run)
-    assert record["status"] == status
-    if status == "failed":
-        assert record["error"]["message"] == "rank 1: broken"
-        assert "in train" in record["error"]["traceback"]
+    assert read_record(run) == before
+    assert note(run)["interrupted"] == interrupted
+    if not interrupted:
+        assert note(run)["message"] == "rank 1: broken"
+        assert "in train" in note(run)["traceback"]
 
 
-def test_a_rank_that_fails_after_rank_0_leaves_its_record(run):
-    closed = new_record(checkpoint=None, status="failed", error={"message": "of rank 0"})
-
+def test_a_rank_that_fails_after_rank_0_leaves_no_note(run):
     def train(*arguments):
-        write_record(run, closed)
+        write_record(run, new_record(checkpoint=None, status="failed"))
         raise RuntimeError("connection closed")
 
     with pytest.raises(RuntimeError):
         ranks.join(run, train)
-    assert read_record(run) == closed
+    assert note(run) is None
 
 
 def test_a_rank_that_nobody_here_started_is_refused(run, monkeypatch):
@@ -69,21 +76,28 @@ def test_a_rank_that_nobody_here_started_is_refused(run, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("status", "raised", "message"),
+    ("interrupted", "raised", "message"),
     [
-        ("running", RuntimeError, "connection closed"),
-        ("failed", ChildProcessError, "rank 1: broken"),
-        ("interrupted", KeyboardInterrupt, "^$"),
+        (None, RuntimeError, "connection closed"),
+        (False, ChildProcessError, "rank 1: broken"),
+        (True, KeyboardInterrupt, "^$"),
     ],
 )
-def test_rank_0_ends_the_others_and_names_the_first_to_fail(run, status, raised, message):
+def test_rank_0_ends_the_others_and_names_the_first_to_fail(run, interrupted, raised, message):
     killed = []
     launcher = SimpleNamespace(kill=killed.append)
     trainer = SimpleNamespace(strategy=SimpleNamespace(launcher=launcher))
-    error = {"message": "rank 1: broken", "traceback": "Traceback\n"}
-    write_record(run, new_record(checkpoint=None, status=status, error=error))
-    with pytest.raises(raised, match=message), ranks.ending_together(trainer, run):
-        raise RuntimeError("connection closed")
+    error = {"message": "rank 1: broken", "traceback": "Traceback\n", "interrupted": interrupted}
+
+    def fails():
+        with ranks.ending_together(trainer, run):
+            if interrupted is not None:
+                (run / ranks.FAILURE).write_text(json.dumps(error))
+            raise RuntimeError("connection closed")
+
+    with pytest.raises(raised, match=message):
+        fails()
+    assert note(run) is None
     assert len(killed) == 1
 
 

@@ -46,3 +46,46 @@ def test_devices_that_only_the_job_counts_are_refused_there(app, tmp_path, monke
     assert app("-m", *SMALL, "trainer.devices=auto", "seed=0,1") == 1
     assert "would start the whole sweep in each" in "".join(capfd.readouterr())
     assert not list(tmp_path.rglob("last.ckpt"))
+
+
+@pytest.mark.parametrize(
+    ("swept", "sentence"),
+    [
+        ("optimizer.lr=0.1,-1", "Invalid learning rate: -1"),
+        ("task.loss.label_smoothing=0,2", "label_smoothing"),
+        ("trainer.accelerator=cpu,gpu", "trainer"),
+        ("seed=0,abc", "abc"),
+    ],
+)
+def test_what_a_job_would_break_on_is_found_before_the_first(app, tmp_path, capfd, swept, sentence):
+    assert app("-m", *SMALL, swept) == 1
+    said = "".join(capfd.readouterr())
+    assert "1 of 2 jobs cannot run, so none was started" in said
+    assert sentence in said
+    assert "Traceback" not in said
+    assert not (tmp_path / "outputs").exists()
+
+
+def test_one_cause_is_printed_once(app, capfd):
+    assert (
+        app(
+            "-m",
+            *(each for each in SMALL if "val_split" not in each),
+            "dataset.val_split=7",
+            "seed=0,1,2,3,4",
+        )
+        == 1
+    )
+    said = "".join(capfd.readouterr())
+    assert said.count("not 7") == 1
+    assert "seed=0, seed=1 and 3 more: " in said
+
+
+def test_an_unexpected_exception_ends_the_launch(app, tmp_path, monkeypatch):
+    def broken(*arguments, **keywords):
+        raise RuntimeError("a bug of ours")
+
+    monkeypatch.setattr("ghostexp.sweeps.preflight.count_macs", broken)
+    with pytest.raises(RuntimeError, match="a bug of ours"):
+        app("-m", *SMALL, "seed=0,1")
+    assert not list(tmp_path.rglob("result.json"))

@@ -11,7 +11,7 @@ def jobs(tmp_path, name="train"):
     return sorted(path.name for path in folder.iterdir() if (path / "result.json").exists())
 
 
-def test_four_combinations_make_four_runs(app, tmp_path):
+def test_four_combinations_make_four_runs(app, tmp_path, capfd):
     grid = ("model=resnet20,resnet32", "sched=cosine,constant")
     assert app("-m", *ONE_EPOCH[1:], *grid) == 0
     assert jobs(tmp_path) == [
@@ -22,6 +22,11 @@ def test_four_combinations_make_four_runs(app, tmp_path):
     ]
     record = result(tmp_path / "outputs" / "train" / "model=resnet32,sched=cosine")
     assert record["swept"] == {"model": "resnet32", "sched": "cosine"}
+    said = "".join(capfd.readouterr())
+    for number in range(1, 5):
+        assert said.count(f"job {number} of 4: ") == 2  # a line at its start, a line at its end
+    assert said.count("handwritten digits") == 1
+    assert "4 runs: 4 finished" in said
 
 
 def test_the_same_command_skips_what_is_finished(app, tmp_path, capfd):
@@ -52,16 +57,20 @@ def test_rerun_starts_over(app, tmp_path):
 
 
 def test_one_failed_job_does_not_stop_the_others_and_is_retried(app, tmp_path, monkeypatch, capfd):
-    from ghostexp.training.callbacks import SeedEpochs
+    from ghostexp.training.callbacks import SeedBatches
 
     def fails_for_seed_1(self, trainer, pl_module):
         if self.seed == 1:
             raise ValueError("job 1 is made to fail")
 
     with monkeypatch.context() as patch:
-        patch.setattr(SeedEpochs, "on_train_epoch_start", fails_for_seed_1)
-        with pytest.raises(ValueError, match="made to fail"):  # no slip: train.py shows its trace
-            app("-m", *ONE_EPOCH, "seed=0,1,2")
+        patch.setattr(SeedBatches, "on_train_epoch_start", fails_for_seed_1)
+        assert app("-m", *ONE_EPOCH, "seed=0,1,2") == 1
+    said = "".join(capfd.readouterr())
+    assert "Traceback" not in said
+    assert "job 2 of 3: seed=1 failed: ValueError: job 1 is made to fail" in said
+    assert "1 of 3 jobs failed" in said
+    assert "next: python scripts/report.py outputs/train" in said
     folder = tmp_path / "outputs/train"
     assert [result(folder / f"seed={s}")["status"] for s in (0, 1, 2)] == [
         "finished",
@@ -75,12 +84,12 @@ def test_one_failed_job_does_not_stop_the_others_and_is_retried(app, tmp_path, m
 
 
 def test_on_error_stop_stops_at_the_first(app, tmp_path, monkeypatch):
-    from ghostexp.training.callbacks import SeedEpochs
+    from ghostexp.training.callbacks import SeedBatches
 
     def fails(self, trainer, pl_module):
         raise ValueError("every job fails")
 
-    monkeypatch.setattr(SeedEpochs, "on_train_epoch_start", fails)
+    monkeypatch.setattr(SeedBatches, "on_train_epoch_start", fails)
     assert app("-m", *ONE_EPOCH, "on_error=stop", "seed=0,1,2") == 1
     assert jobs(tmp_path) == ["seed=0"]
 
@@ -108,12 +117,12 @@ def test_configs_are_frozen_at_the_launch(app, tmp_path, monkeypatch, edited):
     mine.write_text("_target_: torch.optim.SGD\n_partial_: true\nlr: 0.1\nmomentum: 0.5\n")
     real = experiment.run_job
 
-    def edits_the_yaml(cfg, job):
+    def edits_the_yaml(job):
         if edited is None:
             mine.unlink(missing_ok=True)
         else:
             mine.write_text(edited)
-        return real(cfg, job)
+        return real(job)
 
     monkeypatch.setattr(experiment, "run_job", edits_the_yaml)
     searchpath = f"hydra.searchpath=[file://{tmp_path}/ext]"

@@ -15,6 +15,7 @@ class Throughput(pl.Callback):
         self.rates: list[float] = []
         self.images = 0
         self.started = self.last_step = 0.0
+        self.total_images, self.total_seconds = 0, 0.0  # of the finished epochs of this process
 
     @property
     def images_per_s(self) -> float | None:
@@ -40,6 +41,8 @@ class Throughput(pl.Callback):
         if self.images:
             seconds = self.last_step - self.started
             self.rates.append(self.images * trainer.world_size / seconds)
+            self.total_images += self.images * trainer.world_size
+            self.total_seconds += seconds
             # without a reduction, which would hang: the progress bar of rank 0 asks for the value
             # before the other ranks do; `sync_dist` only keeps Lightning from warning of that
             rate = self.rates[-1]

@@ -1,0 +1,7 @@
+"""How a person reads numbers: one form for each kind, everywhere."""
+
+
+def clock(seconds: float) -> str:
+    """`1:02:03` for a duration: hours, minutes and seconds."""
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes // 60}:{minutes % 60:02}:{rest:02}"

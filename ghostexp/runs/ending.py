@@ -1,0 +1,95 @@
+"""How a job tells a person of its start and its end: one line each, and what to do next."""
+
+import logging
+import shlex
+import traceback
+from datetime import datetime
+from pathlib import Path
+
+from ghostexp.config.cli import UserError
+from ghostexp.results import record as records
+from ghostexp.results.wording import clock
+from ghostexp.runs.run import LOG
+from ghostexp.sweeps.job import Job
+
+log = logging.getLogger(__name__)
+
+REFUSED_LOG = "refused.log"  # beside the folders of runs: traces of runs that never began
+
+
+def say_start(job: Job) -> None:
+    """`job 3 of 9: model.ratio=4` in a sweep."""
+    if job.multirun:
+        log.info("%s: starts", job.title)
+
+
+def say_skipped(job: Job, record: records.Record) -> None:
+    """One line on a job that an earlier launch finished, also if it was other code that did."""
+    then, now = record.get("git") or {}, records.new_record()["git"]
+    revisions = [str(state.get("revision") or state.get("code"))[:12] for state in (then, now)]
+    other = "" if revisions[0] == revisions[1] else ", by revision {} (now {})".format(*revisions)
+    log.info("%s finished already%s: skipped", job.title, other)
+
+
+def say_finished(job: Job, record: records.Record) -> None:
+    """What came out, how long it took, and for a single run the next commands."""
+    if job.multirun:
+        log.info("%s: %s", job.title, summary(record))
+        return
+    log.info(summary(record))
+    folder = shlex.quote(_shown(job.directory))
+    parent = shlex.quote(_shown(job.directory.parent))
+    log.info("folder: %s", folder)
+    log.info("next: python scripts/report.py %s", parent)
+    log.info("      python scripts/predict.py %s FILE", folder)
+    log.info("      tensorboard --logdir %s", parent)
+
+
+def say_failed(job: Job, error: Exception) -> None:
+    """In a sweep: one line now, because the other jobs follow."""
+    if job.multirun:
+        log.error("%s failed: %s", job.title, sentence(error))
+
+
+def say_interrupted(job: Job) -> None:
+    """What was interrupted, and the command that goes on."""
+    folder = _shown(job.directory)
+    if job.multirun:
+        log.warning("%s: interrupted; the same command goes on with it", job.title)
+    elif (job.directory / records.FILE_NAME).exists():
+        log.warning("interrupted: python train.py resume=%s goes on with it", shlex.quote(folder))
+
+
+def one_sentence(directory: Path, error: Exception) -> UserError:
+    """The error as a sentence that names the file with the full trace, where there is one."""
+    if isinstance(error, UserError) and error.__cause__ is None:
+        return error
+    began = (directory / records.FILE_NAME).exists()
+    path = directory / LOG if began else directory.parent / REFUSED_LOG
+    with path.open("a") as file:
+        file.write(f"[{datetime.now():%Y-%m-%d %H:%M:%S}] {directory.name}\n")
+        file.write("".join(traceback.format_exception(error)))
+    return UserError(f"{sentence(error)} (full trace: {_shown(path)})")
+
+
+def sentence(error: Exception) -> str:
+    """An error in one line, with its type where it is none of our own sentences."""
+    text = " ".join(str(error).split())
+    return text if isinstance(error, UserError) else f"{type(error).__name__}: {text}"
+
+
+def summary(record: records.Record) -> str:
+    """`test accuracy 98.33 % (last epoch), 0:01:19`."""
+    metrics = record["metrics"]
+    names = {"test/acc": "test accuracy", "test/map": "test mAP"}
+    shares = [f"{names[key]} {100 * metrics[key]:.2f} %" for key in names if key in metrics]
+    rule = record["selected"]["rule"]
+    return f"{', '.join(shares)} ({rule}), {clock(record['wall_s'])}"
+
+
+def _shown(path: Path) -> str:
+    """A path as the person may type it: relative to the working folder where it lies below."""
+    try:
+        return str(path.absolute().relative_to(Path.cwd()))
+    except ValueError:
+        return str(path)

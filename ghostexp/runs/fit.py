@@ -1,0 +1,70 @@
+"""The training and the test of what a config built, and what the record learns from them."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from pytorch_lightning.callbacks import ModelCheckpoint
+from pytorch_lightning.loggers import TensorBoardLogger
+
+from ghostexp.config.build import Parts
+from ghostexp.config.cli import UserError
+from ghostexp.data.folder import BadFile
+from ghostexp.results.record import Record
+from ghostexp.runs.load import load_checkpoint
+from ghostexp.runs.machine import describe_device
+from ghostexp.training.callbacks import KeepRecord
+from ghostexp.training.callbacks.keep_record import logged
+
+
+@contextmanager
+def _users_data() -> Iterator[None]:
+    """What data or values do to a training in its midst, as one sentence."""
+    try:
+        yield
+    except FloatingPointError as error:  # a task's: its loss is no longer finite
+        raise UserError(str(error)) from error
+    except BadFile as error:  # a worker process puts its traceback before the sentence
+        sentence = str(error).strip().splitlines()[-1].rpartition(f"{BadFile.__name__}: ")[2]
+        raise UserError(f"dataset: {sentence}") from error
+
+
+@_users_data()
+def fit_and_test(parts: Parts, record: Record, checkpoint: Path | None) -> None:
+    """Train, from `checkpoint` if there is one, and test; `record` learns what came out."""
+    trainer = parts.trainer
+    trainer.fit(parts.task, datamodule=parts.datamodule, ckpt_path=checkpoint, weights_only=True)
+    record["device"] = describe_device(trainer)  # Lightning divided the threads among processes
+    for callback in trainer.callbacks:
+        if isinstance(callback, KeepRecord):
+            record |= callback.facts  # also those of a fit that had nothing left to do
+    path = _select(parts, record)
+    trainer.test(
+        parts.task, datamodule=parts.datamodule, ckpt_path=path, weights_only=True, verbose=False
+    )
+    record["metrics"] |= logged(trainer)
+    _log_hyperparameters(trainer.loggers, record)
+
+
+def _select(parts: Parts, record: Record) -> str | None:
+    """The epoch chosen on the validation split, or the last; never one chosen by the test."""
+    trainer = parts.trainer
+    record["selected"] = {"rule": "last epoch", "epoch": trainer.current_epoch - 1}
+    for best in trainer.checkpoint_callbacks:
+        if isinstance(best, ModelCheckpoint) and best.monitor:
+            path = best.best_model_path
+            epoch = load_checkpoint(Path(path))["epoch"]
+            record["selected"] = {"rule": f"best {best.monitor}", "epoch": epoch}
+            record["best"] = {best.monitor: float(best.best_model_score)}
+            return path
+    return None
+
+
+def _log_hyperparameters(loggers: list[Any], record: Record) -> None:
+    chosen = {**record["choices"], **record["swept"], "seed": record["seed"]}
+    chosen = {key: chosen[key] for key in chosen if key not in ("callbacks", "logger")}
+    for logger in loggers:
+        if isinstance(logger, TensorBoardLogger):
+            logger.log_hyperparams(chosen, record["metrics"])
+            logger.save()

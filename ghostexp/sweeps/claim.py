@@ -1,0 +1,71 @@
+"""Whose the jobs of a folder are: two living launches never do the same job.
+
+A launch leaves a note beside the jobs and holds the note's lock. The note of a launch that has
+ended, however it ended, is locked by nobody.
+"""
+
+import uuid
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
+
+from ghostexp.config.cli import UserError
+from ghostexp.files.lock import Lock, describe, is_locked, read_owner
+from ghostexp.results.record import FROZEN
+
+ANY = "*"  # stands for every job of a folder: those of a search are not known yet
+NOTE = "launch-{}.json"
+DOOR = ".claims"  # locked while one launch looks at the notes of the others and adds its note
+
+
+@contextmanager
+def claimed(jobs: list[Path]) -> Iterator[None]:
+    """Hold the jobs with these folders for this launch; `UserError` if a living one holds any."""
+    names: dict[Path, set[str]] = {}
+    for job in jobs:
+        names.setdefault(job.parent, set()).add(job.name)
+    with ExitStack() as stack:
+        for folder in sorted(names):
+            stack.enter_context(_claimed(folder, names[folder]))
+        yield
+
+
+@contextmanager
+def _claimed(folder: Path, names: set[str]) -> Iterator[None]:
+    notes = folder / FROZEN
+    note = Lock(notes / NOTE.format(uuid.uuid4().hex[:12]))
+    door = Lock(notes / DOOR)
+    try:
+        with door:
+            _check(folder, names)
+            note.acquire()
+            note.write({"jobs": sorted(names)})
+        yield
+    finally:
+        note.remove()
+        with door:
+            door.remove()
+        for left in (notes, folder):
+            with suppress(OSError):  # frozen configs and runs lie there
+                left.rmdir()
+
+
+def _check(folder: Path, names: set[str]) -> None:
+    """Refuse what a living launch does; remove what dead ones left."""
+    for path in (folder / FROZEN).glob(NOTE.format("*")):
+        if not is_locked(path):
+            path.unlink(missing_ok=True)
+            continue
+        owner = read_owner(path)
+        if shared := _shared(names, set(owner.get("jobs", [ANY]))):
+            raise UserError(
+                f"{folder}: {describe(owner)} is at work on {shared} already: wait for it or end"
+                " it, or name=... starts elsewhere"
+            )
+
+
+def _shared(names: set[str], others: set[str]) -> str:
+    """The first job that two launches would both do; empty if there is none."""
+    if ANY in names | others:
+        return "all jobs of the folder"
+    return min(names & others, default="")

@@ -1,0 +1,149 @@
+"""The points of a grid: every combination of the swept values, composed at the launch."""
+
+from collections import Counter
+from dataclasses import dataclass
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+from hydra.core.config_loader import ConfigLoader
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
+from omegaconf import DictConfig, open_dict, read_write
+
+from ghostexp.config.cli import UserError
+from ghostexp.results.record import command_line
+from ghostexp.sweeps.job import Job, chosen, config_folders, parse
+
+OF_ONE_RUN = {
+    "resume": "goes on with one run: leave -m out",
+    "run_dir": "is the folder of a run, which each job gets from its swept values",
+}
+
+
+@dataclass(frozen=True)
+class Point:
+    """One grid point: the job, and its config as Hydra runs it, with Hydra's own node."""
+
+    job: Job
+    composed: DictConfig
+
+
+class FrozenConfigs:
+    """In the place of Hydra's config loader for a launcher: it composes nothing any more.
+
+    Hydra would read every YAML file again for each job, and an edit in the midst of a sweep would
+    reach the jobs that have not begun.
+    """
+
+    def __init__(self, points: list[Point]) -> None:
+        self.configs = {_key(overrides_of(point)): point.composed for point in points}
+
+    def load_sweep_config(self, master_config: DictConfig, sweep_overrides: list[str]) -> Any:
+        """The config of the point with these overrides, as it was composed at the launch."""
+        return self.configs[_key(sweep_overrides)].copy()
+
+
+def overrides_of(point: Point) -> list[str]:
+    """What a launcher is given for a point."""
+    return list(point.composed.hydra.overrides.task)
+
+
+def grid_arguments(params: dict[str, Any], task: list[str]) -> list[str]:
+    """Overrides of a sweep: those of the preset, unless the command line says otherwise."""
+    given = {override.key_or_group for override in parse(task)}
+    return [*(f"{key}={value}" for key, value in params.items() if key not in given), *task]
+
+
+def compose_points(
+    config: DictConfig, arguments: list[str], preset: set[str], loader: ConfigLoader
+) -> list[Point]:
+    """Every point of the grid that `arguments` span; the last argument varies fastest.
+
+    A key varies if the command line sweeps it, or if the `preset` does. `UserError` for arguments
+    that no sweep can have, and for two points that would share a folder.
+    """
+    parsed = OverridesParser.create(config_loader=loader).parse_overrides(arguments)
+    _check_arguments(parsed)
+    swept = {each.key_or_group for each in parsed if each.is_sweep_override()} | preset
+    points = list(product(*map(_texts, parsed)))
+    composed = [
+        _compose(config, list(overrides), swept, (number, len(points)), loader)
+        for number, overrides in enumerate(points, 1)
+    ]
+    _check_folders(composed)
+    return composed
+
+
+def _texts(override: Override) -> list[str]:
+    """`key=value` for each value of an override."""
+    key = override.get_key_element()
+    if not override.is_sweep_override():
+        return [f"{key}={override.get_value_element_as_str()}"]
+    if not override.is_discrete_sweep():
+        raise UserError(
+            f"{override.input_line}: a grid needs single values, such as {key}=1,2,3; an interval"
+            " is for a search (search=optuna)"
+        )
+    return [f"{key}={text}" for text in override.sweep_string_iterator()]
+
+
+def _compose(
+    config: DictConfig,
+    overrides: list[str],
+    swept: set[str],
+    number: tuple[int, int],
+    loader: ConfigLoader,
+) -> Point:
+    composed = loader.load_sweep_config(config, list(overrides))
+    values = {each.key_or_group: each.value() for each in parse(overrides)}
+    varied = {key: value for key, value in values.items() if key in swept}
+    texts = dict(each.split("=", 1) for each in overrides)
+    with read_write(composed), open_dict(composed):
+        hydra = composed.hydra
+        hydra.job.override_dirname = ",".join(
+            f"{key}={texts[key]}" for key in sorted(varied) if key in texts
+        )
+        hydra.sweep.dir = str(hydra.sweep.dir)  # from here on without our resolvers, which a
+        hydra.sweep.subdir = str(hydra.sweep.subdir)  # worker process does not have yet
+    job_config = composed.copy()
+    with read_write(job_config), open_dict(job_config):
+        del job_config["hydra"]
+    job = Job(
+        directory=(Path(hydra.sweep.dir) / hydra.sweep.subdir).absolute(),
+        config=job_config,
+        overrides=values,
+        choices=chosen(hydra),
+        config_folders=config_folders(hydra),
+        command=command_line(),
+        swept=varied,
+        multirun=True,
+        number=number[0],
+        total=number[1],
+    )
+    return Point(job, composed)
+
+
+def _check_arguments(parsed: list[Override]) -> None:
+    counts = Counter(override.key_or_group for override in parsed)
+    for key, count in counts.items():
+        if count > 1:  # Hydra would take the last value without a word
+            raise UserError(f"{key} is given {count} times: write {key}=A,B for several values")
+    for override in parsed:
+        if override.key_or_group in OF_ONE_RUN:
+            raise UserError(f"{override.key_or_group}=... {OF_ONE_RUN[override.key_or_group]}")
+
+
+def _check_folders(points: list[Point]) -> None:
+    folders = Counter(point.job.directory for point in points)
+    shared = [folder for folder, count in folders.items() if count > 1]
+    if shared:
+        jobs = [p.job.swept for p in points if p.job.directory == shared[0]]
+        raise UserError(
+            f"{len(jobs)} jobs would share the folder {shared[0]} ({jobs[0]}, {jobs[1]}, ...):"
+            " leave hydra.sweep.subdir out, or give each swept value once"
+        )
+
+
+def _key(overrides: list[str]) -> str:
+    return "\n".join(overrides)

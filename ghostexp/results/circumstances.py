@@ -57,7 +57,6 @@ def _counted(values: dict[str, int]) -> list[str]:
 
 def _facts(run: Run) -> dict[str, str]:
     record = run.record
-    revision = str(record["git"].get("revision") or "")[:12]
     return {
         "device": one_line(show(record.get("device"))),
         "precision": show(record.get("precision")),
@@ -65,9 +64,18 @@ def _facts(run: Run) -> dict[str, str]:
         "epochs": show(record.get("max_epochs")),
         "launches": _launches(run),
         "versions": ", ".join(f"{name} {number}" for name, number in record["versions"].items()),
-        "git": revision + (" with uncommitted changes" if record["git"].get("dirty") else ""),
+        "git": _code(record["git"]),
         "command": quoted(record["command"]) if record.get("command") else "",
     }
+
+
+def _code(state: dict[str, Any]) -> str:
+    """The revision, or why none is known."""
+    if not state.get("revision"):
+        code = f", code {show(state['code'])}" if state.get("code") else ""
+        return f"no revision: {show(state['problem'])}{code}" if state.get("problem") else ""
+    changes = " with uncommitted changes" if state.get("dirty") else ""
+    return show(state["revision"])[:12] + changes
 
 
 def _data(run: Run) -> str:

@@ -21,6 +21,12 @@ def test_facts_count_their_runs(make_run, runs_of):
     assert facts["versions"] == ["torch 2.15.0"]
 
 
+def test_code_without_a_revision_says_why(make_run, runs_of):
+    git = {"revision": None, "dirty": None, "code": "f0c9", "problem": "no git checkout tracks x"}
+    make_run("a", git=git)
+    assert circumstances(runs_of())["git"] == ["no revision: no git checkout tracks x, code f0c9"]
+
+
 def test_commands_can_be_pasted(make_run, runs_of):
     make_run("a", command="train.py +callbacks.fast={_target_:a,b:c} seed=1")
     assert circumstances(runs_of())["command"] == [

@@ -13,6 +13,7 @@ Overrides are those of train.py, on CIFAR-10 unless they choose otherwise; no da
 import argparse
 import csv
 import json
+import os
 import sys
 from typing import Any
 
@@ -62,9 +63,12 @@ def main() -> int:
             print_plan(cfg)
         else:
             report(cfg, options)
+        sys.stdout.flush()
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
+    except (BrokenPipeError, SystemExit):  # head has gone; SystemExit is rich's answer to it
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return 0
 
 

@@ -18,6 +18,7 @@ from pytorch_lightning.callbacks import ModelCheckpoint
 from ghostexp.config.cli import UserError, did_you_mean
 from ghostexp.training.callbacks import Checks
 from ghostexp.training.checkpoint_io import AtomicCheckpointIO
+from ghostexp.training.watching import never_failing
 
 log = logging.getLogger(__name__)
 
@@ -57,7 +58,9 @@ def build_parts(cfg: DictConfig) -> Parts:
         "trainer",
         precision=resolve_precision(cfg.trainer.precision),
         callbacks=callbacks,
-        logger=[build(node, f"logger.{name}") for name, node in _nodes(cfg.get("logger"))],
+        logger=[
+            never_failing(build(node, f"logger.{name}")) for name, node in _nodes(cfg.get("logger"))
+        ],
         default_root_dir=str(cfg.run_dir),
         plugins=[AtomicCheckpointIO()],
     )

@@ -21,7 +21,8 @@ PLACES_AND_PACE = {  # group -> its keys that change where and how fast, never w
     },
 }
 PRESENTATION = {  # callbacks that show or write, by the last part of their `_target_`
-    *("BoxPictures", "EpochLog", "FeaturePictures", "LearningRateMonitor", "NetworkSummary"),
+    *("BoxPictures", "EpochLog", "FeaturePictures", "LearningRate", "LearningRateMonitor"),
+    *("NetworkSummary", "SlowSteps"),
     *("PartialCheckpoint", "Pictures", "Progress", "RichProgressBar", "SaveInterrupted"),
     *("Throughput", "TQDMProgressBar"),
 }

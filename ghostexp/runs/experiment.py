@@ -15,7 +15,6 @@ import pytorch_lightning as pl
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 from pytorch_lightning.callbacks import ModelCheckpoint
-from pytorch_lightning.loggers import TensorBoardLogger
 
 from ghostexp.analysis.complexity import count_macs, count_params
 from ghostexp.config.audit import audit
@@ -30,6 +29,7 @@ from ghostexp.runs.load import load_checkpoint, load_network, load_run
 from ghostexp.runs.machine import describe_device
 from ghostexp.sweeps.sweep import SEVERAL_DEVICES, Decision, Job, clear, decide, job_config
 from ghostexp.training.callbacks import Throughput
+from ghostexp.training.hyperparameters import hyperparameters, log_hyperparameters
 
 __all__ = ["load_network", "load_run", "run"]
 
@@ -216,12 +216,8 @@ def _test(parts: Parts, record: records.Record) -> None:
         parts.task, datamodule=parts.datamodule, ckpt_path=path, weights_only=True, verbose=False
     )
     record["metrics"] |= _metrics(trainer)
-    chosen = {**record["choices"], **record["swept"], "seed": record["seed"]}
-    chosen = {key: chosen[key] for key in chosen if key not in ("callbacks", "logger")}
-    for logger in trainer.loggers:
-        if isinstance(logger, TensorBoardLogger):
-            logger.log_hyperparams(chosen, record["metrics"])
-            logger.save()
+    chosen = hyperparameters(record["config"], record["choices"], record["swept"])
+    log_hyperparameters(trainer, chosen, record["metrics"], record.get("best") or {})
 
 
 def _metrics(trainer: pl.Trainer) -> dict[str, float]:

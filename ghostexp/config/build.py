@@ -13,7 +13,7 @@ import pytorch_lightning as pl
 import torch
 from hydra.errors import InstantiationException
 from omegaconf import DictConfig
-from pytorch_lightning.callbacks import ModelCheckpoint
+from pytorch_lightning.callbacks import Checkpoint, ModelCheckpoint, ProgressBar
 
 from ghostexp.config.cli import UserError, did_you_mean
 from ghostexp.training.callbacks import Checks
@@ -25,6 +25,7 @@ log = logging.getLogger(__name__)
 # Lightning 2.6 beside torch 2.15, of which users can change nothing
 warnings.filterwarnings("ignore", ".*LeafSpec", FutureWarning)
 warnings.filterwarnings("ignore", "Checkpoint directory .* exists and is not empty")  # resuming
+warnings.filterwarnings("ignore", "The number of training batches .* is smaller than the logging")
 warnings.filterwarnings("ignore", "Precision bf16-mixed is not supported by the model summary")
 
 
@@ -63,6 +64,7 @@ def build_parts(cfg: DictConfig) -> Parts:
         ],
         default_root_dir=str(cfg.run_dir),
         plugins=[AtomicCheckpointIO()],
+        **_without_lightnings_own(cfg, callbacks),
     )
     for callback in callbacks:
         if isinstance(callback, Checks):
@@ -156,6 +158,16 @@ def _build_callbacks(
         _check_monitor(f"callbacks.{name}", node, datamodule, task)
         callbacks.append(callback)
     return callbacks
+
+
+def _without_lightnings_own(cfg: DictConfig, callbacks: list[pl.Callback]) -> dict[str, bool]:
+    """Trainer arguments by which Lightning adds no bar and no checkpoints to a run without them."""
+    kinds = {"enable_progress_bar": ProgressBar, "enable_checkpointing": Checkpoint}
+    return {
+        argument: any(isinstance(callback, kind) for callback in callbacks)
+        for argument, kind in kinds.items()
+        if argument not in cfg.trainer
+    }
 
 
 def _check_monitor(

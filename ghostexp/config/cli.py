@@ -16,6 +16,9 @@ from ghostexp.config.directories import register_resolvers
 
 CONFIG_FOLDER = Path(__file__).resolve().parents[2] / "conf"
 
+CAN_BE_NONE = {"callbacks", "logger"}
+ADDED = {"debug", "experiment", "search", "suspect"}
+
 
 class UserError(ValueError):
     """A mistake of the user's, told in one sentence."""
@@ -26,6 +29,7 @@ def call(main: Callable[[], None]) -> int:
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # errors come here instead of Hydra's printer
     prepare_process()
     try:
+        sys.argv[1:] = spelled(sys.argv[1:])
         main()
     except UserError as error:
         return _complain(str(error))
@@ -49,10 +53,26 @@ def compose_config(overrides: list[str]) -> DictConfig:
     register_resolvers()
     try:
         with initialize_config_dir(str(CONFIG_FOLDER), version_base="1.3"):
-            cfg = compose("train", overrides)
+            cfg = compose("train", spelled(overrides))
     except (HydraException, OmegaConfBaseException) as error:
         raise UserError(explain(error)) from error
     return cfg
+
+
+def spelled(overrides: list[str]) -> list[str]:
+    """`overrides` with `GROUP=null` in words that Hydra 1.3 takes: it refuses to choose nothing."""
+    found = []
+    for override in overrides:
+        group, _, choice = override.partition("=")
+        if choice != "null" or not (CONFIG_FOLDER / group).is_dir():
+            found.append(override)
+        elif group in CAN_BE_NONE:
+            found.append(f"{group}=none")
+        elif group not in ADDED:  # what is added to a config is left out anyway
+            raise UserError(
+                f"{group}=null: a run needs a {group}; leave it out for the default one"
+            )
+    return found
 
 
 def explain(error: Exception) -> str:

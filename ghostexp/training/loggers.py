@@ -25,6 +25,7 @@ class MetricsFile(Logger):
         super().__init__()
         self.path = Path(path)
         self.columns: list[str] = []
+        self.first: dict[str, Any] | None = None  # the first row of this launch
         self.started = False
 
     @property
@@ -42,6 +43,7 @@ class MetricsFile(Logger):
     @rank_zero_only
     def log_metrics(self, metrics: dict[str, float], step: int | None = None) -> None:
         row = {"step": step, **metrics}
+        self.first = self.first or row
         if not self.started or not row.keys() <= set(self.columns):
             self._make_room(row)
         append(self.path, self._text([row]))
@@ -50,7 +52,8 @@ class MetricsFile(Logger):
         """Rewrite the file with a column for every key of `row`; at the start, cut it there."""
         rows = self._read()
         if not self.started:
-            rows = [old for old in rows if outlives(_tags(old), int(old["step"]), row, row["step"])]
+            first, step = self.first, self.first["step"]
+            rows = [old for old in rows if outlives(_tags(old), int(old["step"]), first, step)]
         columns = self.columns + [key for key in row if key not in self.columns]
         self.path.parent.mkdir(parents=True, exist_ok=True)
         self.columns = columns

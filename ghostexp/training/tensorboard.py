@@ -9,6 +9,7 @@ Lightning 2.6.
 import io
 import time
 from argparse import Namespace
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -42,17 +43,27 @@ class EventFile:
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
-        directory.mkdir(parents=True, exist_ok=True)
-        self.earlier = event_files(directory)
-        last = max((_number(path) for path in self.earlier), default=0)
-        self.path = directory / f"{PREFIX}{max(int(time.time()), last + 1):010d}.ghostexp"
-        self.add_event(Event(wall_time=time.time(), file_version="brain.Event:2"))
+        self.path: Path | None = None  # made with the first event
 
     def get_logdir(self) -> str:
         return str(self.directory)
 
+    def earlier(self) -> list[Path]:
+        """Event files of earlier launches."""
+        return [path for path in event_files(self.directory) if path != self.path]
+
     def add_event(self, event: Event) -> None:
+        if self.path is None:
+            self.path = self._begin()
         append(self.path, _record(event.SerializeToString()))
+
+    def _begin(self) -> Path:
+        self.directory.mkdir(parents=True, exist_ok=True)
+        last = max((_number(path) for path in event_files(self.directory)), default=0)
+        path = self.directory / f"{PREFIX}{max(int(time.time()), last + 1):010d}.ghostexp"
+        version = Event(wall_time=time.time(), file_version="brain.Event:2")
+        append(path, _record(version.SerializeToString()))
+        return path
 
     def flush(self) -> None:
         """Everything is written already."""
@@ -84,15 +95,17 @@ class TensorBoard(TensorBoardLogger):
     """Lightning's logger for TensorBoard, whose curves stay whole; it writes into `directory`."""
 
     def __init__(self, directory: str) -> None:
-        path = Path(directory)
-        super().__init__(path.parent, name=None, version=path.name, default_hp_metric=False)
+        self.directory = Path(directory)
+        version = self.directory.name
+        super().__init__(self.directory.parent, name=None, version=version, default_hp_metric=False)
+        self.first: tuple[set[str], int] | None = None  # tags and step of the first call
         self.started = False
 
     @property
     @rank_zero_experiment
     def experiment(self) -> SummaryWriter:
         if self._experiment is None:
-            self._experiment = DirectWriter(self.log_dir)
+            self._experiment = DirectWriter(self.directory)
         return self._experiment
 
     @rank_zero_only
@@ -101,11 +114,13 @@ class TensorBoard(TensorBoardLogger):
         curves = {_utf8(tag): metrics[tag] for tag in metrics if tag not in NOT_A_CURVE}
         if not curves:
             return
+        self.first = self.first or (set(curves), step)
         if not self.started:
-            for path in self.experiment.file_writer.event_writer.earlier:
-                cut(path, curves, step)
+            for path in self.experiment.file_writer.event_writer.earlier():
+                cut(path, *self.first)
             self.started = True
-        super().log_metrics(curves, step)
+        for tag, value in curves.items():
+            self.experiment.add_scalar(tag, value, step)
 
     @rank_zero_only
     def log_hyperparams(self, params: dict[str, Any] | Namespace, *args: Any) -> None:
@@ -146,7 +161,7 @@ def event_files(directory: Path) -> list[Path]:
     return sorted(directory.glob(f"{PREFIX}*"))
 
 
-def cut(path: Path, first_tags: dict[str, float], first: int) -> None:
+def cut(path: Path, first_tags: set[str], first: int) -> None:
     """Remove from an event file what a launch does again that begins at step `first`.
 
     Hyperparameters go in any case: a reader keeps the first ones, and a longer run has others.
@@ -159,14 +174,14 @@ def cut(path: Path, first_tags: dict[str, float], first: int) -> None:
                 file.write(_record(record))
 
 
-def _stays(event: Event, first_tags: dict[str, float], first: int) -> bool:
+def _stays(event: Event, first_tags: set[str], first: int) -> bool:
     tags = [value.tag for value in event.summary.value]
     if any(tag.startswith(HYPERPARAMETERS) for tag in tags):
         return False
     return not tags or outlives(tags, event.step, first_tags, first)
 
 
-def _read(path: Path) -> Any:
+def _read(path: Path) -> Iterator[bytes]:
     """Records of an event file, to its end or to where a kill cut it."""
     return RawEventFileLoader(str(path)).Load()
 

@@ -219,11 +219,13 @@ def test_the_page_of_hyperparameters_has_what_matters(board, shared):
 
 
 def test_a_clock_that_is_set_back_keeps_the_order_of_files(tmp_path, monkeypatch):
-    monkeypatch.setattr(time, "time", lambda: 2e9)
-    first = EventFile(tmp_path)
-    monkeypatch.setattr(time, "time", lambda: 1e9)
-    second = EventFile(tmp_path)
-    assert event_files(tmp_path) == [first.path, second.path]
+    written = []
+    for now in (2e9, 1e9):
+        monkeypatch.setattr(time, "time", lambda now=now: now)
+        file = EventFile(tmp_path)
+        file.add_event(Event(step=1))
+        written.append(file.path)
+    assert event_files(tmp_path) == written
 
 
 def test_a_tag_that_is_no_utf8_is_escaped(tmp_path):

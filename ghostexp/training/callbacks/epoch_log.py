@@ -41,7 +41,7 @@ class EpochLog(Checkpoint):
 
 
 def line(metrics: dict[str, Tensor]) -> str:
-    """`train loss 2.469 acc 12.05 %, val loss 4.044 acc 14.69 %, lr 0.025, 523 images/s`.
+    """`loss 2.469 acc 12.05 %, val loss 4.044 acc 14.69 %, lr 0.025, 523 images/s`.
 
     A task whose metrics have other names shows them all.
     """
@@ -51,7 +51,8 @@ def line(metrics: dict[str, Tensor]) -> str:
         names = sorted(name for name in names if name not in ("loss_step", "images_per_s"))
         shown = [name for name in HEADLINES if name in names] or names
         values = [f"{name} {_said(name, float(metrics[f'{stage}/{name}']))}" for name in shown]
-        parts += [" ".join([stage, *values])] if values else []
+        if values:  # without the word `train`, so that accuracy and loss fit in 80 columns
+            parts.append(" ".join(values if stage == "train" else [stage, *values]))
     if LEARNING_RATE in metrics:
         parts.append(f"lr {float(metrics[LEARNING_RATE]):.4g}")
     if "train/images_per_s" in metrics:

@@ -24,17 +24,18 @@ from tensorboard.plugins.hparams.plugin_data_pb2 import (
 from ghostexp.training.tensorboard import tensorboards
 from ghostexp.training.watching import going_on
 
-Value = str | float
+Value = str | float | None
 
-GROUPS = ("model", "dataset", "task", "optimizer", "sched")
-NUMBERS = {  # column of the page -> key of the config
+NUMBERS = {  # column of the page -> key of the config, the most important first
+    "ratio": "model.ratio",
     "lr": "optimizer.lr",
-    "weight_decay": "optimizer.weight_decay",
     "batch_size": "dataset.batch_size",
     "epochs": "trainer.max_epochs",
-    "ratio": "model.ratio",
+    "weight_decay": "optimizer.weight_decay",
     "seed": "seed",
 }
+GROUPS = ("model", "dataset", "task", "optimizer", "sched")
+TICKED = 5  # columns that the page shows before anybody ticks more
 HEADLINES = ("acc", "map")  # of classification and of detection
 REPORTED = "_reported"
 
@@ -42,14 +43,16 @@ REPORTED = "_reported"
 def hyperparameters(
     config: Mapping[str, Any], choices: Mapping[str, Any], swept: Mapping[str, Any]
 ) -> dict[str, Value]:
-    """What to compare runs by: group choices, the usual numbers, and every swept key.
+    """What to compare runs by: every swept key, the usual numbers, the choices of groups.
 
-    `config` is resolved and nested, `choices` are group -> name, `swept` are dotted keys.
+    `config` is resolved and nested, `choices` are group -> name, `swept` are dotted keys. A number
+    that a run does not have is None, as the ratio of a dense network.
     """
-    chosen: dict[str, Any] = {group: choices[group] for group in GROUPS if choices.get(group)}
-    chosen |= {name: _look_up(config, key) for name, key in NUMBERS.items()}
-    chosen |= {key: swept[key] for key in swept if key not in (*GROUPS, *NUMBERS.values())}
-    return {key: _plain(value) for key, value in chosen.items() if value is not None}
+    columns = {key: column for column, key in NUMBERS.items()}
+    chosen = {columns.get(key, key): value for key, value in swept.items()}
+    chosen |= {column: _look_up(config, key) for column, key in NUMBERS.items()}
+    chosen |= {group: choices[group] for group in GROUPS if choices.get(group)}
+    return {column: _plain(value) for column, value in chosen.items()}
 
 
 def log_hyperparameters(
@@ -85,18 +88,18 @@ def _columns(metrics: Mapping[str, float], best: Mapping[str, float]) -> dict[st
 def _summaries(chosen: Mapping[str, Value], columns: Mapping[str, str]) -> list[Summary]:
     """The page's columns and the run's row.
 
-    TensorBoard takes the columns from the first run that it meets, so that the usual numbers are
-    columns also where a run has none, as a dense network has no ratio.
+    TensorBoard takes the columns from the first run that it meets, so that a number is a column
+    also where this run has none. It ticks the first few of those that `differ`, by their names.
     """
-    numbers = {name for name, value in chosen.items() if not isinstance(value, str)}
-    names = [*chosen, *(name for name in NUMBERS if name not in chosen)]
+    texts = {name for name, value in chosen.items() if isinstance(value, str)}
     experiment = Experiment(
         hparam_infos=[
             HParamInfo(
                 name=name,
-                type=DATA_TYPE_FLOAT64 if name in numbers | NUMBERS.keys() else DATA_TYPE_STRING,
+                type=DATA_TYPE_STRING if name in texts else DATA_TYPE_FLOAT64,
+                differs=place < TICKED,
             )
-            for name in names
+            for place, name in enumerate(chosen)
         ],
         metric_infos=[
             MetricInfo(name=MetricName(tag=tag), display_name=title)
@@ -105,10 +108,10 @@ def _summaries(chosen: Mapping[str, Value], columns: Mapping[str, str]) -> list[
     )
     start = SessionStartInfo()
     for name, value in chosen.items():
-        if name in numbers:
-            start.hparams[name].number_value = value
-        else:
+        if isinstance(value, str):
             start.hparams[name].string_value = value
+        elif value is not None:
+            start.hparams[name].number_value = value
     end = SessionEndInfo(status=STATUS_SUCCESS)
     return [
         _summary(metadata.EXPERIMENT_TAG, HParamsPluginData(experiment=experiment)),
@@ -130,7 +133,9 @@ def _look_up(config: Any, key: str) -> Any:
 
 
 def _plain(value: Any) -> Value:
-    """A number stays one, also where a command line wrote it; everything else is a word."""
+    """A number stays a number, also where a command line wrote it; everything else is a word."""
+    if value is None:
+        return None
     if isinstance(value, bool):
         return str(value).lower()
     try:

@@ -107,5 +107,11 @@ def test_a_group_set_to_null_is_spelled_as_hydra_takes_it():
 def test_lightning_says_nothing_of_its_own(small_run, capfd):
     small_run("trainer.max_epochs=1")
     said = "".join(capfd.readouterr()).lower()
-    for word in ("litlogger", "tpu available", "gpu available", "`trainer.fit` stopped", "lightning.ai"):
+    for word in (
+        "litlogger",
+        "tpu available",
+        "gpu available",
+        "`trainer.fit` stopped",
+        "lightning.ai",
+    ):
         assert word not in said

@@ -11,6 +11,7 @@ from ghostexp.training.callbacks.learning_rate import NAME as LEARNING_RATE
 log = logging.getLogger(__name__)
 
 HEADLINES = ("loss", "acc", "map")
+SAID_ELSEWHERE = {"loss_step", "images_per_s", "lr", "lr_smallest"}
 SHARES = ("acc", "map")  # metrics that a person reads in per cent
 
 
@@ -48,7 +49,7 @@ def line(metrics: dict[str, Tensor]) -> str:
     parts = []
     for stage in ("train", "val"):
         names = [name.split("/", 1)[1] for name in metrics if name.startswith(f"{stage}/")]
-        names = sorted(name for name in names if name not in ("loss_step", "images_per_s"))
+        names = sorted(name for name in names if name not in SAID_ELSEWHERE)
         shown = [name for name in HEADLINES if name in names] or names
         values = [f"{name} {_said(name, float(metrics[f'{stage}/{name}']))}" for name in shown]
         if values:  # without the word `train`, so that accuracy and loss fit in 80 columns

@@ -4,15 +4,15 @@ from typing import Any
 
 import pytorch_lightning as pl
 
-NAME = "optim/lr"
+NAME = "train/lr"
 
 
 class LearningRate(pl.Callback):
     """Logs the learning rate at the steps that are logged, and the last one of every epoch.
 
-    Lightning's LearningRateMonitor names it `lr-SGD`, which comes before accuracy and loss, and
+    Lightning's LearningRateMonitor names it `lr-SGD`, whose card TensorBoard opens first, and
     logs nothing in an epoch that is shorter than `log_every_n_steps`. Where parameter groups start
-    with different rates, the largest is `optim/lr` and the smallest `optim/lr_smallest`.
+    with different rates, the largest is `train/lr` and the smallest `train/lr_smallest`.
     """
 
     def __init__(self) -> None:

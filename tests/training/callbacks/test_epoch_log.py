@@ -34,7 +34,7 @@ def test_each_epochs_line_says_its_own_values(small_run, log_every):
     for epoch, (_, loss, acc, val_loss, val_acc, lr) in enumerate(lines):
         rate = 0.08 * 0.5 * (1 + cos(pi * epoch / 4))  # of a cosine over four epochs
         assert float(lr) == pytest.approx(rate, rel=1e-3)
-        assert written[epoch]["optim/lr"] == pytest.approx(rate, rel=1e-5)
+        assert written[epoch]["train/lr"] == pytest.approx(rate, rel=1e-5)
         assert float(loss) == pytest.approx(written[epoch]["train/loss"], rel=1e-3)
         assert float(acc) == pytest.approx(100 * written[epoch]["train/acc"], abs=0.01)
         if epoch in (1, 3):  # the others are not validated
@@ -50,7 +50,7 @@ def test_a_schedule_that_moves_every_batch_logs_the_last_rate_used(small_run):
     # four steps, of which a warm-up of 5 % takes none; an epoch ends after steps 1 and 3
     for epoch, step in ((0, 1), (1, 3)):
         rate = 0.08 * 0.5 * (1 + cos(pi * step / 4))
-        assert written[epoch]["optim/lr"] == pytest.approx(rate, rel=1e-5)
+        assert written[epoch]["train/lr"] == pytest.approx(rate, rel=1e-5)
 
 
 def test_detectors_and_foreign_tasks_have_a_line_too():
@@ -62,10 +62,10 @@ def test_detectors_and_foreign_tasks_have_a_line_too():
 
 def test_groups_that_start_differently_have_two_rates():
     same = [{"lr": 0.0, "initial_lr": 0.1}, {"lr": 0.0, "initial_lr": 0.1}]
-    assert rates(same) == {"optim/lr": 0.0}
+    assert rates(same) == {"train/lr": 0.0}
     layers = [{"lr": 0.2, "initial_lr": 0.4}, {"lr": 0.05, "initial_lr": 0.1}]
-    assert rates(layers) == {"optim/lr": 0.2, "optim/lr_smallest": 0.05}
+    assert rates(layers) == {"train/lr": 0.2, "train/lr_smallest": 0.05}
     assert rates([{"lr": 0.0, "initial_lr": 0.4}, {"lr": 0.0, "initial_lr": 0.1}]).keys() == {
-        "optim/lr",
-        "optim/lr_smallest",
+        "train/lr",
+        "train/lr_smallest",
     }

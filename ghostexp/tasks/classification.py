@@ -80,7 +80,7 @@ class ClassificationTask(pl.LightningModule):
             self.train_sums += torch.stack(
                 [loss.detach() * count, correct, torch.full_like(correct, count)]
             )
-        if batch_idx % self.trainer.log_every_n_steps == 0:
+        if (self.trainer.global_step + 1) % self.trainer.log_every_n_steps == 0:  # is written
             self.log("train/loss_step", loss, sync_dist=True)
         return loss
 

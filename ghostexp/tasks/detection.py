@@ -79,7 +79,7 @@ class DetectionTask(pl.LightningModule):
         terms = {f"train/loss_{name.removeprefix('loss_')}": losses[name] for name in losses}
         means = {"train/loss": loss, **terms}
         self.log_dict(means, on_step=False, on_epoch=True, batch_size=len(images), sync_dist=True)
-        if batch_idx % self.trainer.log_every_n_steps == 0:
+        if (self.trainer.global_step + 1) % self.trainer.log_every_n_steps == 0:  # is written
             self.log("train/loss_step", loss)
         return loss
 

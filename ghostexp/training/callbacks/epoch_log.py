@@ -33,9 +33,9 @@ class EpochLog(Checkpoint):
         self.validated = True
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        metrics = trainer.callback_metrics  # asked for on all ranks: it may reduce
         if not trainer.is_global_zero:
             return
-        metrics = trainer.callback_metrics
         if not self.validated:  # they are of an earlier epoch
             metrics = {name: metrics[name] for name in metrics if not name.startswith("val/")}
         log.info("epoch %d of %d: %s", trainer.current_epoch + 1, trainer.max_epochs, line(metrics))

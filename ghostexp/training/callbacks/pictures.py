@@ -29,14 +29,11 @@ class Pictures(pl.Callback):
         datamodule: pl.LightningDataModule,
     ) -> None:
         """ValueError where there are no classes to confuse, or no pictures of the inputs."""
-        missing = [
-            *([] if hasattr(pl_module, "test_confusion") else ["a task with test_confusion"]),
-            *(
-                []
-                if hasattr(_augment(datamodule), "picture")
-                else ["a data set whose augment has picture()"]
-            ),
-        ]
+        missing = []
+        if not hasattr(pl_module, "test_confusion"):
+            missing.append("a task with test_confusion")
+        if not hasattr(getattr(datamodule, "augment", None), "picture"):
+            missing.append("a data set whose augment has picture()")
         if missing:
             raise ValueError(
                 f"pictures: Pictures needs {' and '.join(missing)}; callbacks.pictures=null leaves"
@@ -68,7 +65,3 @@ class Pictures(pl.Callback):
             figure.savefig(self.directory / "confusion.png", dpi=120)
             for logger in tensorboards(trainer):
                 logger.add_picture("test/confusion", figure, trainer.global_step)
-
-
-def _augment(datamodule: pl.LightningDataModule) -> object:
-    return getattr(datamodule, "augment", None)

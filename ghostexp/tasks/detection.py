@@ -83,7 +83,7 @@ class DetectionTask(Task):
         count = len(images)
         sums = {name: term.detach() * count for name, term in {"train/loss": loss, **terms}.items()}
         self.train_means.add(count, sums)
-        if batch_idx % self.trainer.log_every_n_steps == 0:
+        if (self.trainer.global_step + 1) % self.trainer.log_every_n_steps == 0:  # is written
             self.log("train/loss_step", loss)
         return loss
 

@@ -89,45 +89,49 @@ def test_a_signal_that_the_process_was_started_to_ignore_stays_ignored():
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-def test_a_child_of_a_fork_takes_a_signal_as_before():
+def test_a_child_of_a_fork_takes_a_signal_as_before(capfd):
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    with Stopping(no_kill):
-        child = os.fork()
-        if child == 0:
-            os.kill(os.getpid(), signal.SIGTERM)
-            os._exit(0)
-        _, status = os.waitpid(child, 0)
-    assert os.WTERMSIG(status) == signal.SIGTERM
+    with Stopping(no_kill), stopping.deferred():
+        for _ in range(2):
+            child = os.fork()
+            if child == 0:
+                send(signal.SIGTERM)
+                os._exit(0)
+            _, status = os.waitpid(child, 0)
+            assert os.WTERMSIG(status) == signal.SIGTERM
+    assert capfd.readouterr().err == ""
     signal.signal(signal.SIGTERM, signal.default_int_handler)
 
 
-SECOND = """
-import os, signal, threading, time
+SLOW = """
+import hashlib, threading, time
 from pathlib import Path
 from ghostexp.training import stopping
 
 threading.Thread(target=time.sleep, args=(3600,)).start()  # as a writer thread that waits forever
-record = Path("record")
-with stopping.Stopping(lambda signum: record.write_text(str(signum))):
+with stopping.Stopping(lambda signum: Path("record").write_text(str(signum))):
     with stopping.deferred():
-        os.kill(os.getpid(), signal.SIGTERM)
-        assert not record.exists()
-        os.kill(os.getpid(), signal.SIGINT)
-        record.write_text("not reached")
+        print("begun", flush=True)
+        hashlib.pbkdf2_hmac("sha256", b"", b"", 2**31 - 1)  # as a long step: no handler is called
 """
 
 
-def test_the_second_signal_writes_the_record_and_waits_for_nothing(tmp_path):
-    done = subprocess.run(
-        [sys.executable, "-c", SECOND],
+def test_the_second_signal_ends_a_long_step_and_waits_for_no_thread(tmp_path):
+    with subprocess.Popen(
+        [sys.executable, "-c", SLOW],
         cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
-        capture_output=True, text=True, timeout=20,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
-    )  # fmt: skip
-    assert done.returncode == 130, done.stderr
+    ) as run:  # fmt: skip
+        assert run.stdout.readline() == "begun\n"
+        run.send_signal(signal.SIGTERM)
+        said = [run.stderr.readline(), run.stderr.readline()]
+        assert said[1].startswith("SIGTERM: this run ends after its current batch; once more")
+        assert not (tmp_path / "record").exists()
+        run.send_signal(signal.SIGINT)
+        assert run.wait(timeout=20) == 130
+        assert "ended at once" in run.stderr.read()
     assert (tmp_path / "record").read_text() == "2"
-    assert "SIGTERM: this run ends after its current batch" in done.stderr
-    assert "ended at once" in done.stderr
 
 
 class Counting(pl.LightningModule):

@@ -170,12 +170,11 @@ def trainer(folder, *callbacks, **options):
         default_root_dir=folder,
         accelerator="cpu",
         max_epochs=1,
-        num_sanity_val_steps=0,
         logger=False,
         enable_progress_bar=False,
         enable_model_summary=False,
         callbacks=[StopAfterBatch(), *callbacks],
-        **options,
+        **{"num_sanity_val_steps": 0, **options},
     )
 
 
@@ -201,6 +200,14 @@ def test_every_loop_ends_after_the_batch_whatever_lightning_installs(
 
 
 @pytest.mark.filterwarnings("ignore:.*does not have many workers")
+def test_the_validation_before_a_fit_ends_too(tmp_path):
+    module = Counting("validate")
+    with pytest.raises(Stopped), Stopping(no_kill):
+        trainer(tmp_path, num_sanity_val_steps=3).fit(module, LOADER, LOADER)
+    assert module.done == ["validate"] * 2
+
+
+@pytest.mark.filterwarnings("ignore:.*does not have many workers")
 def test_a_training_ends_where_the_gradients_are_used(tmp_path):
     module = Counting("fit")
     partial = PartialCheckpoint(str(tmp_path / "partial.ckpt"))
@@ -210,15 +217,3 @@ def test_a_training_ends_where_the_gradients_are_used(tmp_path):
     saved = torch.load(tmp_path / "partial.ckpt", weights_only=True)
     assert saved["global_step"] == 1
     assert torch.equal(saved["state_dict"]["layer.weight"], module.layer.weight.data)
-
-
-@pytest.mark.parametrize(
-    ("values", "sentence"),
-    [
-        ({"every_minutes": 0}, "every_minutes is a number above 0, or null, not 0"),
-        ({"every_n_steps": 1.5}, "every_n_steps is a whole number of at least 1, or null, not 1.5"),
-    ],
-)
-def test_wrong_intervals_are_refused(values, sentence):
-    with pytest.raises(ValueError, match=sentence):
-        PartialCheckpoint("partial.ckpt", **values)

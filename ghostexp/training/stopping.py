@@ -25,9 +25,12 @@ class Stopped(BaseException):
     """
 
     def __init__(self, signum: int) -> None:
-        super().__init__(f"stopped by {signal.Signals(signum).name}")
+        super().__init__(signum)
         self.signum = signum
         self.exit_code = 128 + signum
+
+    def __str__(self) -> str:
+        return f"stopped by {signal.Signals(self.signum).name}"
 
 
 class Stopping:
@@ -65,17 +68,8 @@ class Stopping:
             raise Stopped(self.signum)
 
     def __enter__(self) -> "Stopping":
-        global _current
-        self.outer, _current = _current, self
         if threading.current_thread() is threading.main_thread():
-            found = {signum: signal.getsignal(signum) or signal.SIG_DFL for signum in SIGNALS}
-            self.earlier = {n: handler for n, handler in found.items() if handler != signal.SIG_IGN}
-            reading, self.writing = os.pipe()
-            os.set_blocking(self.writing, False)
-            self.watcher = threading.Thread(target=self._watch, args=(reading,), daemon=True)
-            self.watcher.start()
-            self.earlier_fd = signal.set_wakeup_fd(self.writing, warn_on_full_buffer=False)
-            self.install()
+            self._begin()
         return self
 
     def __exit__(
@@ -84,17 +78,33 @@ class Stopping:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        global _current
-        _current = self.outer
+        self.depth += 1  # a signal that comes now is raised at the end
         if threading.current_thread() is threading.main_thread():
-            for signum, previous in self.earlier.items():
-                signal.signal(signum, previous)
-            signal.set_wakeup_fd(self.earlier_fd)
-            os.write(self.writing, END)
-            self.watcher.join()
-            os.close(self.writing)
+            self._end()
         if error is None:
             self.check()
+
+    def _begin(self) -> None:
+        global _current
+        self.outer, _current = _current, self
+        found = {signum: signal.getsignal(signum) or signal.SIG_DFL for signum in SIGNALS}
+        self.earlier = {n: handler for n, handler in found.items() if handler != signal.SIG_IGN}
+        reading, self.writing = os.pipe()
+        os.set_blocking(self.writing, False)
+        self.watcher = threading.Thread(target=self._watch, args=(reading,), daemon=True)
+        self.watcher.start()
+        self.earlier_fd = signal.set_wakeup_fd(self.writing, warn_on_full_buffer=False)
+        self.install()
+
+    def _end(self) -> None:
+        global _current
+        _current = self.outer
+        for signum, previous in self.earlier.items():
+            signal.signal(signum, previous)
+        signal.set_wakeup_fd(self.earlier_fd)
+        os.write(self.writing, END)
+        self.watcher.join()
+        os.close(self.writing)
 
     def _handle(self, signum: int, frame: FrameType | None) -> None:
         if os.getpid() != self.pid:  # a child that was started by fork is no run
@@ -143,7 +153,7 @@ _current: Stopping | None = None  # signals belong to the process
 
 def _forget_in_child() -> None:
     """A child that was started by fork does not write its signals to this process's thread."""
-    if _current is not None and _current.earlier:
+    if _current is not None:
         signal.set_wakeup_fd(-1)
 
 

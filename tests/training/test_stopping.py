@@ -1,6 +1,7 @@
 """Signals: the first ends a run between two batches, the second ends the process at once."""
 
 import os
+import pickle
 import signal
 import subprocess
 import sys
@@ -87,6 +88,11 @@ def test_a_signal_that_the_process_was_started_to_ignore_stays_ignored():
         send(signal.SIGINT)
     assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def test_a_worker_can_send_the_exception_to_its_parent():
+    stop = pickle.loads(pickle.dumps(Stopped(signal.SIGTERM)))
+    assert (str(stop), stop.exit_code) == ("stopped by SIGTERM", 143)
 
 
 def test_a_child_of_a_fork_takes_a_signal_as_before(capfd):

@@ -16,7 +16,7 @@ from helpers import SMALL, result
 from tensorboard.backend.event_processing.event_file_loader import RawEventFileLoader
 from tensorboard.compat.proto.event_pb2 import Event
 
-from ghostexp.training.callbacks import SeedEpochs
+from ghostexp.training.callbacks import SeedBatches
 from ghostexp.training.tensorboard import EventFile, TensorBoard, event_files
 
 CUT = 2  # the epoch, counted from 0, in whose second batch a run is interrupted
@@ -84,7 +84,7 @@ def board(shared, app, monkeypatch):
 
         assert train("finished", "trainer.max_epochs=4") == 0
         with monkeypatch.context() as patch:
-            patch.setattr(SeedEpochs, "on_train_batch_start", press_ctrl_c, raising=False)
+            patch.setattr(SeedBatches, "on_train_batch_start", press_ctrl_c, raising=False)
             assert train("resumed", "trainer.max_epochs=4") == 130
             assert train("interrupted", "trainer.max_epochs=4") == 130
         assert app(f"resume={folder}/resumed") == 0

@@ -21,8 +21,8 @@ MAY_IMPORT = {  # first name below ghostexp -> what of ghostexp it may import be
     "config": {"training"},
     "sweeps": {"analysis", "config", "files", "results"},
     "runs": {
-        *("analysis", "config", "data", "deploy", "files", "layers", "models", "results", "sweeps"),
-        "training",
+        *("analysis", "config", "data", "deploy", "download", "files", "layers", "models"),
+        *("results", "sweeps", "tasks", "training"),
     },
 }
 FILES = sorted(

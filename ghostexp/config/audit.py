@@ -1,53 +1,130 @@
-"""Checks of a composed config before anything is built: typing errors in YAML pass Hydra silently.
+"""Checks of a config before anything is built from it: is it sound, and may it be trusted?
 
-Every node with a `_target_` is held against its callable's signature, every other key against the
-config tree that this project ships. Errors are one sentence: key, value, file, nearest known name.
+audit(cfg, sources)           a composed config: keys, values, names, contradictions
+audit_saved(cfg, directory)   the config in the folder of a run, which somebody else may have made
+
+Both look at the resolved config, so an interpolation hides nothing. Every node with a `_target_` is
+held against its place (ghostexp/config/targets.py) and its arguments against the annotations of the
+callable (ghostexp/config/values.py).
 """
 
 import inspect
-import logging
+import os
+import re
 from collections.abc import Iterator
-from importlib import import_module
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-from omegaconf import DictConfig, ListConfig, OmegaConf
+import pytorch_lightning as pl
+from omegaconf import DictConfig, ListConfig, OmegaConf, open_dict
+from omegaconf.errors import OmegaConfBaseException
+from omegaconf.resolvers import oc
+from pytorch_lightning.loggers import Logger
+from torch import nn
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler
 
 from ghostexp.config.cli import UserError, did_you_mean
+from ghostexp.config.directories import check_name, register_resolvers
+from ghostexp.config.facts import check_facts
+from ghostexp.config.targets import check_role, find_callable
+from ghostexp.config.values import describe, fits, is_open, objects, parameters, shown
 
-log = logging.getLogger(__name__)
+Tree = dict[str, Any]
 
-ALLOWED_TARGETS = (
-    "ghostexp",
-    "torch",
-    "torchvision",
-    "torchmetrics",
-    "pytorch_lightning",
-    "timm",
-)
 HYDRA_KEYS = {"_target_", "_partial_", "_convert_", "_recursive_", "_args_"}
-TOP_LEVEL = {
-    "allow_targets", "name", "on_error", "rerun", "resume", "run_dir", "seed",
-    "callbacks", "dataset", "logger", "model", "optimizer", "sched", "task", "trainer",
-}  # fmt: skip
-SCHED_KEYS = {"scheduler", "interval", "frequency", "monitor", "strict", "name"}
-GIVEN_BY_CODE = {  # arguments that experiment.py adds to a node's own
+GROUPS: dict[str, type] = {  # group -> what its node builds
+    "dataset": pl.LightningDataModule,
+    "model": nn.Module,
+    "optimizer": Optimizer,
+    "task": pl.LightningModule,
+    "trainer": pl.Trainer,
+}
+COLLECTIONS: dict[str, type] = {"callbacks": pl.Callback, "logger": Logger}  # group -> of its nodes
+TOP_LEVEL = {  # key -> what its value is
+    "allow_targets": list[str],
+    "name": Any,  # see check_name
+    "on_error": Literal["continue", "stop"],
+    "rerun": bool,
+    "resume": str | None,
+    "run_dir": str,
+    "seed": int,
+}
+SCHED = {
+    "scheduler": dict,
+    "interval": Literal["epoch", "step"],
+    "frequency": int,
+    "monitor": str | None,
+    "strict": bool,
+    "name": str | None,
+}
+OUR_WORDS = {"trainer.precision": ("auto",)}  # that build_parts turns into the callable's own
+GIVEN_BY_CODE = {  # arguments that build_parts adds to a node's own
     "task": {"net", "optimizer", "sched"},
     "trainer": {"callbacks", "logger", "default_root_dir", "plugins"},
 }
+MAX_FILES = 3  # in a sentence: a key of many files is no rare slip of one
+MAX_SEED = 2**32 - 1  # of Lightning's seed_everything, as numpy's
+PRETRAINED = {  # arguments that load or fetch weights, with the value that loads none
+    "weights": None,
+    "weights_backbone": None,
+    "pretrained": False,
+    "pretrained_backbone": False,
+    "checkpoint_path": "",
+}
+OF_A_HUB = re.compile(r"(hf[-_]hub|local-dir):")  # names of timm's that lead out of the package
+FROM_ENVIRONMENT = re.compile(r"\$\{oc\.env:\s*(\w+)\s*\}")
 
 
 def audit(cfg: DictConfig, sources: list[Path]) -> None:
-    """Raise `UserError` for the first mistake; `sources` are YAML folders, to name a key's file."""
-    _check_keys(cfg, TOP_LEVEL, "", sources)
-    _check_keys(cfg.sched, SCHED_KEYS, "sched", sources)
-    for path, node in targets(cfg):
-        _check_target(path, node, cfg.allow_targets, sources)
-    for group in ("callbacks", "logger"):
-        for name, node in (cfg.get(group) or {}).items():
-            if node is not None and "_target_" not in node:
-                raise UserError(f"{group}.{name} has no _target_{_origin(name, sources)}")
-    _check_across_groups(cfg)
+    """`UserError` for the first mistake of a composed config.
+
+    `sources` are folders with YAML files, to name the file that an unknown key stands in.
+    """
+    audited = cfg.copy()
+    if OmegaConf.is_missing(audited, "run_dir"):
+        with open_dict(audited):
+            audited.run_dir = "RUN_DIR"
+    for resolve in (False, True):  # a wrong value is told by its own key, not by what follows of it
+        tree = _plain(audited, resolve=resolve)
+        _check_keys(tree, {*TOP_LEVEL, *GROUPS, *COLLECTIONS, "sched"}, "", sources)
+        _check_values(tree, TOP_LEVEL, "")
+        _check_seed(tree.get("seed"))
+        _check_folder(tree.get("name"))
+        _check_nodes(tree, sources)
+        for group, base in COLLECTIONS.items():
+            nodes = tree.get(group) or {}
+            _check_value(nodes, dict, group)
+            for name, node in nodes.items():
+                if node is not None:
+                    _check_root(node, f"{group}.{name}", base, sources)
+    with open_dict(audited):
+        check_facts(audited)
+
+
+def audit_saved(cfg: DictConfig, directory: Path) -> None:
+    """Make the config in a run's folder safe to build from, or raise `UserError`.
+
+    `cfg` is resolved in place, so that what was audited is what is built. It loses what only a
+    training needs: callbacks, loggers, and every weight to start from. Its own `allow_targets` are
+    ignored, and it may neither read the environment (but for `dataset.root`) nor make folders.
+    """
+    try:
+        with open_dict(cfg):
+            cfg.run_dir = str(directory)
+            cfg.callbacks = cfg.logger = None
+            _set_root(cfg)
+            with _only_computing():
+                OmegaConf.resolve(cfg)
+            _check_nodes(_plain(cfg, resolve=True), [])
+            _check_seed(cfg.get("seed"))
+            for path, node in targets(cfg):
+                _forget_weights(node, path)
+    except OmegaConfBaseException as error:
+        raise UserError(f"{directory}: {_first_line(error)}") from error
+    except UserError as error:
+        raise UserError(f"{directory}: {error}") from error
 
 
 def targets(node: Any, path: str = "") -> Iterator[tuple[str, DictConfig]]:
@@ -63,130 +140,205 @@ def targets(node: Any, path: str = "") -> Iterator[tuple[str, DictConfig]]:
             yield from targets(node._get_node(index), f"{path}.{index}")
 
 
-def find_callable(target: str, allowed: list[str]) -> Any:
-    """The callable that a `_target_` names, from the packages that may be named only."""
-    if target.split(".")[0] not in {*ALLOWED_TARGETS, *allowed}:
-        raise UserError(
-            f"_target_ {target} is outside the allowed packages"
-            f" ({', '.join([*ALLOWED_TARGETS, *allowed])}); add its package to allow_targets"
-        )
-    parts = target.split(".")
-    for split in range(len(parts) - 1, 0, -1):
-        try:
-            found = import_module(".".join(parts[:split]))
-        except ModuleNotFoundError as error:
-            if error.name and not target.startswith(error.name):
-                raise  # the module is there, and misses something of its own
-            continue
-        for index, part in enumerate(parts[split:], split):
-            if not hasattr(found, part):
-                place = ".".join(parts[:index])
-                known = [name for name in dir(found) if not name.startswith("_")]
-                raise UserError(
-                    f"_target_ {target}: {place} has no {part}{did_you_mean(part, known)}"
-                )
-            found = getattr(found, part)
-        return found
-    raise UserError(f"_target_ {target}: no package {parts[0]} is installed")
+def _plain(cfg: DictConfig, *, resolve: bool) -> Tree:
+    try:
+        tree = OmegaConf.to_container(cfg, resolve=resolve)
+    except OmegaConfBaseException as error:
+        key = f"{error.full_key}: " if error.full_key else ""
+        raise UserError(f"{key}{_first_line(error)}") from error
+    if resolve and (left := _interpolation(tree)):
+        raise UserError(f"{left}: an interpolation may not yield another interpolation")
+    return tree
 
 
-def _check_target(path: str, node: DictConfig, allowed: list[str], sources: list[Path]) -> None:
-    function = find_callable(node._target_, allowed)
-    parameters = inspect.signature(function).parameters
-    if any(p.kind is inspect.Parameter.VAR_KEYWORD for p in parameters.values()):
-        return  # the callable itself must say which of its keywords it knows
-    given = GIVEN_BY_CODE.get(path, set())
-    _check_keys(node, (set(parameters) | HYDRA_KEYS) - given, path, sources)
-    required = {
+def _interpolation(tree: Any) -> str | None:
+    """A text in the resolved `tree` that would be resolved once more; None if there is none."""
+    if isinstance(tree, dict | list):
+        items = tree.values() if isinstance(tree, dict) else tree
+        return next((left for item in items if (left := _interpolation(item))), None)
+    return tree if isinstance(tree, str) and "${" in tree else None
+
+
+def _first_line(error: Exception) -> str:
+    """What a resolver of ours says, or the first line of what OmegaConf says."""
+    cause = error.__cause__
+    return str(cause if isinstance(cause, ValueError) else error).strip().splitlines()[0]
+
+
+def _check_nodes(tree: Tree, sources: list[Path]) -> None:
+    """Every node that a training or a script builds, from the groups down."""
+    for group, base in GROUPS.items():
+        _check_root(tree.get(group), group, base, sources)
+    sched = tree.get("sched")
+    if not isinstance(sched, dict):
+        raise UserError(f"sched is {shown(sched)}: choose one of conf/sched")
+    _check_keys(sched, set(SCHED), "sched", sources)
+    _check_values(sched, SCHED, "sched")
+    _check_root(sched.get("scheduler"), "sched.scheduler", LRScheduler, sources)
+
+
+def _check_root(node: Any, path: str, base: type, sources: list[Path]) -> None:
+    if node is None:
+        group = path.split(".")[0]
+        raise UserError(f"{path} is null: a run needs one, choose {group}=NAME from conf/{group}")
+    if isinstance(node, str) and is_open(node):
+        return  # an interpolation, which the resolved config shows
+    if not isinstance(node, dict) or "_target_" not in node:
+        raise UserError(f"{path} has no _target_{_origin(path.split('.')[-1], sources)}")
+    _walk(node, path, (base,), sources)
+
+
+def _walk(node: Any, path: str, expected: tuple[type, ...] | None, sources: list[Path]) -> None:
+    """Check a value of the config and what lies below it, where objects of `expected` may stand."""
+    if isinstance(node, list):
+        for index, item in enumerate(node):
+            _walk(item, f"{path}.{index}", expected, sources)
+    elif isinstance(node, dict) and "_target_" not in node:
+        for key, item in node.items():
+            _walk(item, f"{path}.{key}", expected, sources)
+    elif isinstance(node, dict) and not is_open(node["_target_"]):
+        found = find_callable(node["_target_"], path)
+        check_role(found, path, expected, partial=bool(node.get("_partial_")))
+        _check_arguments(node, path, found, sources)
+
+
+def _check_arguments(node: Tree, path: str, found: Any, sources: list[Path]) -> None:
+    known = parameters(found) or {}
+    annotations = {name: parameter.annotation for name, parameter in known.items()}
+    if known and not _takes_any_keyword(known):
+        given = GIVEN_BY_CODE.get(path, set())
+        _check_keys(node, (set(known) | HYDRA_KEYS) - given, path, sources)
+        _check_required(node, path, known, given)
+    positional = [
+        each.annotation
+        for each in known.values()
+        if each.kind in (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    ]
+    for key, value in node.items():
+        if key == "_args_" and isinstance(value, list):
+            for index, item in enumerate(value):
+                wanted = positional[index] if index < len(positional) else Any
+                _walk(item, f"{path}._args_.{index}", objects(wanted), sources)
+        elif key not in HYDRA_KEYS:
+            wanted = annotations.get(key, Any)
+            is_default = key in known and _is_default(value, known[key])
+            if not is_default and value not in OUR_WORDS.get(f"{path}.{key}", ()):
+                _check_value(value, wanted, f"{path}.{key}")
+            _walk(value, f"{path}.{key}", objects(wanted), sources)
+
+
+def _takes_any_keyword(known: dict[str, inspect.Parameter]) -> bool:
+    """Whether the callable itself must say which keywords it knows."""
+    return any(each.kind is inspect.Parameter.VAR_KEYWORD for each in known.values())
+
+
+def _is_default(value: Any, parameter: inspect.Parameter) -> bool:
+    """Whether a value is the callable's own, which older libraries annotate too narrowly."""
+    return type(value) is type(parameter.default) and value == parameter.default
+
+
+def _check_required(
+    node: Tree, path: str, known: dict[str, inspect.Parameter], given: set[str]
+) -> None:
+    if node.get("_partial_") or "_args_" in node:
+        return
+    required = [
         name
-        for name, parameter in parameters.items()
+        for name, parameter in known.items()
         if parameter.default is inspect.Parameter.empty
         and parameter.kind is not inspect.Parameter.VAR_POSITIONAL
-    }
-    missing = sorted(required - set(map(str, node)) - given)
-    if missing and not node.get("_partial_") and "_args_" not in node:
-        raise UserError(f"{path} ({node._target_}) needs a value for {', '.join(missing)}")
+    ]
+    missing = [name for name in required if name not in node and name not in given]
+    if missing:
+        keys = ", ".join(f"{path}.{name}" for name in sorted(missing))
+        raise UserError(f"{path} ({node['_target_']}) needs a value for {keys}")
 
 
-def _check_keys(node: DictConfig, known: set[str], path: str, sources: list[Path]) -> None:
+def _check_values(tree: Tree, wanted: dict[str, Any], path: str) -> None:
+    for key, annotation in wanted.items():
+        if key in tree:
+            _check_value(tree[key], annotation, f"{path}.{key}" if path else key)
+
+
+def _check_value(value: Any, wanted: Any, path: str) -> None:
+    if value == "???":
+        raise UserError(f"{path} needs a value: {describe(wanted)}")
+    if not fits(value, wanted):
+        raise UserError(f"{path} must be {describe(wanted)}, not {shown(value)}")
+
+
+def _check_seed(seed: Any) -> None:
+    if not fits(seed, int) or (not is_open(seed) and not 0 <= seed <= MAX_SEED):
+        raise UserError(f"seed must be a whole number from 0 to {MAX_SEED}, not {shown(seed)}")
+
+
+def _check_folder(name: Any) -> None:
+    try:
+        check_name(name)
+    except ValueError as error:
+        raise UserError(str(error)) from error
+
+
+def _check_keys(node: Tree, known: set[str], path: str, sources: list[Path]) -> None:
     for key in map(str, node):
         if key not in known:
             full = f"{path}.{key}" if path else key
-            raise UserError(f"{full}: no such key{_origin(key, sources)}{did_you_mean(key, known)}")
-
-
-def _check_across_groups(cfg: DictConfig) -> None:
-    val_split = cfg.dataset.get("val_split", 0.0)
-    if not isinstance(val_split, int | float) or not 0 <= val_split < 1:
-        raise UserError(
-            f"dataset.val_split is the share held out for validation, in [0, 1), not {val_split}"
-        )
-    max_epochs = cfg.trainer.max_epochs
-    if not isinstance(max_epochs, int) or max_epochs < 1:
-        raise UserError(
-            f"trainer.max_epochs must be a whole number of at least 1, not {max_epochs}"
-        )
-    every = cfg.trainer.get("check_val_every_n_epoch")
-    if isinstance(every, int) and every > max_epochs:
-        raise UserError(
-            f"trainer.check_val_every_n_epoch is {every} of trainer.max_epochs={max_epochs}:"
-            " no epoch would be validated"
-        )
-    if cfg.sched.interval not in ("epoch", "step"):
-        raise UserError(f"sched.interval is epoch or step, not {cfg.sched.interval}")
-    for milestone in cfg.sched.scheduler.get("milestones", []):
-        if cfg.sched.interval == "epoch" and milestone >= max_epochs:
-            log.warning("milestone %s is past the last of %s epochs", milestone, max_epochs)
-    if "max_lr" in cfg.sched.scheduler and "lr" in (cfg.task.get("param_groups") or {}):
-        raise UserError(
-            "sched.scheduler.max_lr is one learning rate for all layers, and task.param_groups"
-            " gives each block its own: choose another sched"
-        )
-    _check_facts(cfg)
-    _check_cosines(cfg)
-
-
-def _check_cosines(cfg: DictConfig) -> None:
-    """A loss with a margin takes cosines and one label an input, other losses take neither."""
-    wanted, given = (bool(cfg.task.get("cosines")), bool(cfg.model.get("cosine_head")))
-    if wanted and not given:
-        raise UserError(
-            f"{cfg.task.loss._target_} takes cosines, and this model ({cfg.model._target_}) has no"
-            " cosine head: choose a model that has one, such as ghost_efficientnet_v2, or"
-            " task=classification"
-        )
-    if given and not wanted:
-        raise UserError(
-            "model.cosine_head=true gives cosines, which task.cosines=false takes for logits:"
-            " choose task=arcface or task=circle"
-        )
-    if wanted and cfg.dataset.get("augment") and cfg.dataset.augment.get("mix"):
-        raise UserError(
-            f"{cfg.task.loss._target_} takes one label an input, and dataset.augment.mix makes"
-            " class shares: set it to null, or choose task=classification"
-        )
-
-
-def _check_facts(cfg: DictConfig) -> None:
-    """The data set's facts hold wherever else they are written."""
-    nodes = {"model": cfg.model, "task": cfg.task}
-    if cfg.dataset.get("augment") and cfg.dataset.augment.get("mix"):
-        nodes["dataset.augment.mix"] = cfg.dataset.augment.mix
-    for path, node in nodes.items():
-        for fact in ("num_classes", "in_channels"):
-            value = node.get(fact)
-            if value is not None and value != cfg.dataset[fact]:
-                raise UserError(
-                    f"{path}.{fact} is {value}, but the data set has {cfg.dataset[fact]}"
-                )
+            names = {f"{path}.{name}" if path else name for name in known - HYDRA_KEYS}
+            raise UserError(
+                f"{full}: no such key{_origin(key, sources)}{did_you_mean(full, names)}"
+            )
 
 
 def _origin(key: str, sources: list[Path]) -> str:
-    """` (in FILE)` for the YAML files that hold a key, outside of the shipped top level."""
+    """` (in FILE)` for the YAML files that hold a key."""
     files = [
         str(path.relative_to(folder.parent))
         for folder in sources
         for path in sorted(folder.rglob("*.yaml"))
         if any(line.split(":")[0].strip() == key for line in path.read_text().splitlines())
     ]
-    return f" (in {', '.join(files)})" if files else ""
+    return f" (in {', '.join(files)})" if 0 < len(files) <= MAX_FILES else ""
+
+
+def _set_root(cfg: DictConfig) -> None:
+    """Where the data lie is the one thing that a saved config may take from the environment."""
+    dataset = OmegaConf.to_container(cfg, resolve=False).get("dataset")
+    root = dataset.get("root") if isinstance(dataset, dict) else None
+    variable = FROM_ENVIRONMENT.fullmatch(str(root))
+    if variable:
+        cfg.dataset.root = os.environ.get(variable[1])
+
+
+@contextmanager
+def _only_computing() -> Iterator[None]:
+    """Within, resolvers that look at more than the config, or change something, refuse.
+
+    These are all of OmegaConf's, Hydra's and ours that do.
+    """
+
+    def refuse(*arguments: Any) -> None:
+        raise UserError(
+            "the config of a run's folder may neither read the environment nor make folders"
+            " (${oc.env:...}, ${new_run_dir:...})"
+        )
+
+    for name in ("oc.env", "new_run_dir"):
+        OmegaConf.register_new_resolver(name, refuse, replace=True)
+    try:
+        yield
+    finally:
+        OmegaConf.register_new_resolver("oc.env", oc.env, replace=True)
+        register_resolvers()
+
+
+def _forget_weights(node: DictConfig, path: str) -> None:
+    """Let a node load no weights and fetch nothing: the run's checkpoint holds all weights."""
+    known = parameters(find_callable(node._target_, path)) or {}
+    for key, nothing in PRETRAINED.items():
+        default = known[key].default if key in known else nothing
+        value = node.get(key, default)
+        if value and value is not inspect.Parameter.empty and not OmegaConf.is_config(value):
+            node[key] = nothing
+    for key, value in node.items():
+        if isinstance(value, str) and OF_A_HUB.match(value):
+            raise UserError(f"{path}.{key}={value} would fetch a network from outside")

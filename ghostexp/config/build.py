@@ -2,6 +2,7 @@
 
 import inspect
 import logging
+import re
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,12 +15,17 @@ import torch
 from hydra.errors import InstantiationException
 from omegaconf import DictConfig
 from pytorch_lightning.callbacks import ModelCheckpoint
+from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
-from ghostexp.config.cli import UserError, did_you_mean
+from ghostexp.config.cli import UserError, did_you_mean, how_to_install
+from ghostexp.config.targets import product_check
 from ghostexp.training.callbacks import Checks
 from ghostexp.training.checkpoint_io import AtomicCheckpointIO
 
 log = logging.getLogger(__name__)
+
+FULL_KEY = re.compile(r"full_key: (\S+)")  # at the end of what Hydra 1.3 raises for a node
+MAX_SENTENCE = 400  # characters
 
 # Lightning 2.6 beside torch 2.15, of which users can change nothing
 warnings.filterwarnings("ignore", ".*LeafSpec", FutureWarning)
@@ -40,6 +46,7 @@ def build_parts(cfg: DictConfig) -> Parts:
     """Everything a training needs, checked against each other before any data loads."""
     pl.seed_everything(cfg.seed, workers=True, verbose=False)
     datamodule = build(cfg.dataset, "dataset")
+    product_check(datamodule, "dataset", pl.LightningDataModule)
     task = build(
         cfg.task,
         "task",
@@ -55,7 +62,7 @@ def build_parts(cfg: DictConfig) -> Parts:
     trainer = build(
         cfg.trainer,
         "trainer",
-        precision=resolve_precision(cfg.trainer.precision),
+        precision=resolve_precision(cfg.trainer.get("precision", "auto")),
         callbacks=callbacks,
         logger=[build(node, f"logger.{name}") for name, node in _nodes(cfg.get("logger"))],
         default_root_dir=str(cfg.run_dir),
@@ -71,7 +78,9 @@ def build_parts(cfg: DictConfig) -> Parts:
 def build_network(cfg: DictConfig) -> torch.nn.Module:
     """The bare network of the config, initialised from its seed."""
     torch.manual_seed(cfg.seed)
-    return build(cfg.model, "model")
+    net = build(cfg.model, "model")
+    product_check(net, "model", torch.nn.Module)
+    return net
 
 
 def dense_twin(cfg: DictConfig) -> torch.nn.Module | None:
@@ -101,15 +110,32 @@ def build(node: DictConfig, path: str, **arguments: Any) -> Any:
 
 @contextmanager
 def users_mistakes(path: str) -> Iterator[None]:
-    """Turn the ValueError of a component into one sentence that names the config's node."""
+    """Turn what a component refuses into one sentence that names the config's node.
+
+    Whatever a constructor raises is a mistake in the values that the config gives it. Of other code
+    only those errors are that are meant for a user. The chain of exceptions is kept, for the log.
+    """
     try:
         yield
-    except InstantiationException as error:
-        if isinstance(error.__cause__, ValueError | OSError):
-            raise UserError(f"{path}: {error.__cause__}") from error
+    except UserError:
         raise
-    except (ValueError, OSError) as error:
-        raise UserError(f"{path}: {error}") from error
+    except InstantiationException as error:
+        place = FULL_KEY.search(str(error))
+        told = error.__cause__ or error
+        raise UserError(f"{place[1] if place else path}: {_sentence(told)}") from error
+    except (ValueError, OSError, ImportError, MisconfigurationException) as error:
+        raise UserError(f"{path}: {_sentence(error)}") from error
+
+
+def _sentence(error: BaseException) -> str:
+    """What an exception says, in one line; with its type where that says what the text does not."""
+    if isinstance(error, ImportError):
+        return how_to_install(error)
+    text = " ".join(str(error).split())
+    is_told = isinstance(error, ValueError | OSError | TypeError | MisconfigurationException)
+    is_told = is_told or isinstance(error, InstantiationException)
+    text = text if is_told and text else f"{type(error).__name__}: {text}"
+    return text if len(text) <= MAX_SENTENCE else f"{text[:MAX_SENTENCE]}..."
 
 
 def resolve_precision(precision: str) -> str:

@@ -1,7 +1,11 @@
 """The command line's manners: a user's slip gives one sentence and exit code 1, no stack trace."""
 
+import argparse
 import difflib
+import functools
+import logging
 import os
+import signal
 import sys
 import warnings
 from collections.abc import Callable, Iterable
@@ -9,12 +13,28 @@ from pathlib import Path
 
 from hydra import compose, initialize_config_dir
 from hydra.errors import HydraException, MissingConfigException
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
+from yaml import YAMLError
+from yaml.error import MarkedYAMLError
 
+from ghostexp.config import grants
 from ghostexp.config.directories import register_resolvers
+from ghostexp.config.output import drop, readable_output, steady_output
 
 CONFIG_FOLDER = Path(__file__).resolve().parents[2] / "conf"
+MAX_NAMES = 12  # that a sentence lists
+EXTRAS = {  # package -> the extra of ours that installs it
+    "timm": "timm",
+    "librosa": "audio",
+    "soundfile": "audio",
+    "faster_coco_eval": "detection",
+    "onnx": "export",
+    "onnxruntime": "export",
+    "onnxscript": "export",
+    "openvino": "export",
+    "optuna": "optuna",
+}
 
 
 class UserError(ValueError):
@@ -24,53 +44,169 @@ class UserError(ValueError):
 def call(main: Callable[[], None]) -> int:
     """Run a Hydra application; return the exit code."""
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # errors come here instead of Hydra's printer
-    prepare_process()
-    try:
-        main()
-    except UserError as error:
-        return _complain(str(error))
-    except (HydraException, OmegaConfBaseException) as error:
-        return _complain(explain(error))
-    except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
-        return 130
+    with steady_output():
+        try:
+            prepare_process()
+            check_command_line(sys.argv[1:])
+            main()
+        except UserError as error:
+            return _complain(str(error))
+        except (HydraException, OmegaConfBaseException, YAMLError) as error:
+            return _complain(explain(error))
+        except KeyboardInterrupt:
+            print("interrupted", file=sys.stderr)
+            return 130
     return 0
+
+
+def script(main: Callable[..., int]) -> Callable[..., int]:
+    """Give the main function of a script its manners: exit code 1 and a sentence for a slip.
+
+    A reader that goes away, as `head` does, ends the script quietly, with the code that a shell
+    gives to such an end.
+    """
+
+    @functools.wraps(main)
+    def mannered(arguments: list[str] | None = None) -> int:
+        with readable_output():
+            prepare_process()
+            try:
+                code = main(arguments)
+                sys.stdout.flush()
+            except BrokenPipeError:
+                drop(sys.stdout)
+                return 128 + signal.SIGPIPE
+            except (UserError, OSError) as error:
+                return _complain(str(error))
+            except KeyboardInterrupt:
+                return 130
+            return code
+
+    return mannered
+
+
+class _Grant(argparse.Action):
+    """Grants the package that the option names."""
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: str,
+        option_string: str | None = None,
+    ) -> None:
+        grants.grant([*grants.granted(), values])
+
+
+def add_grant(parser: argparse.ArgumentParser) -> None:
+    """The option by which whoever calls a script trusts a package that a run's config names."""
+    parser.add_argument(
+        "--allow-target",
+        action=_Grant,
+        metavar="PACKAGE",
+        help="let the run's config name what this package defines",
+    )
 
 
 def prepare_process() -> None:
     """What has to be in place before Hydra composes, here and in the workers of a sweep."""
     register_resolvers()
+    grants.grant(grants.named_in(sys.argv[1:]))
+    logging.raiseExceptions = False  # a log that cannot be written prints no stack traces
     # our launcher presets bear the plugins' names, and Hydra 1.3 holds them against their schemas
     warnings.filterwarnings("ignore", r"\s*'hydra/launcher/\w+' is validated against ConfigStore")
+
+
+def check_command_line(arguments: list[str]) -> None:
+    """`UserError` for what no run may be told on its command line."""
+    for argument in arguments:
+        key, equals, value = argument.lstrip("+").partition("=")
+        if key == "run_dir" and equals:
+            raise UserError(
+                f"run_dir={value}: the program names a run's folder, and name=NAME the folder of"
+                " the runs below outputs/"
+            )
 
 
 def compose_config(overrides: list[str]) -> DictConfig:
     """The config that train.py would get with `overrides`, for scripts and tests."""
     register_resolvers()
     try:
+        packages = grants.named_in(overrides)
         with initialize_config_dir(str(CONFIG_FOLDER), version_base="1.3"):
             cfg = compose("train", overrides)
-    except (HydraException, OmegaConfBaseException) as error:
+    except (HydraException, OmegaConfBaseException, YAMLError) as error:
         raise UserError(explain(error)) from error
+    if packages:
+        grants.grant(packages)
     return cfg
 
 
 def explain(error: Exception) -> str:
-    """One sentence for an error that Hydra or OmegaConf raised while it composed the config."""
+    """One sentence for an error that Hydra, OmegaConf or YAML raised while it composed."""
+    chain = list(_causes(error))
+    for each in chain:
+        if isinstance(each, UserError):
+            return str(each)
+        if isinstance(each, YAMLError):
+            return explain_yaml(each)
     cause = error.__cause__
     if isinstance(error, MissingConfigException):
         return _unknown_choice(error)
     if isinstance(cause, ConfigKeyError | ConfigAttributeError) and cause.parent_node is not None:
-        known = [str(key) for key in cause.parent_node]
-        return f"{error.args[0].splitlines()[0]} No such key{did_you_mean(str(cause.key), known)}"
+        return f"{error.args[0].splitlines()[0]} No such key{_nearest_key(cause)}"
     return " ".join(str(cause or error).split())
 
 
+def explain_yaml(error: YAMLError) -> str:
+    """File, line and what is wrong there."""
+    if isinstance(error, MarkedYAMLError) and error.problem_mark is not None:
+        mark = error.problem_mark
+        return f"{mark.name}, line {mark.line + 1}: this is no YAML ({error.problem})"
+    return f"this is no YAML ({' '.join(str(error).split())})"
+
+
+def how_to_install(error: ImportError) -> str:
+    """`needs X, which is not installed: pip install Y`, or what the library itself says."""
+    if error.name is None:
+        return " ".join(str(error).split())
+    package = error.name.split(".")[0]
+    extra = f"'ghostexp[{EXTRAS[package]}]'" if package in EXTRAS else package
+    return f"needs the package {package}, which is not installed: pip install {extra}"
+
+
 def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """`; did you mean X?` for the known word nearest to `word`, or all of them where none is."""
+    """`; did you mean X?` for the known word nearest to `word`, or known ones where none is."""
     names = sorted(known)
     near = difflib.get_close_matches(word, names, n=1, cutoff=0.6)
-    return f"; did you mean {near[0]}?" if near else f"; there is {', '.join(names)}"
+    if near:
+        return f"; did you mean {near[0]}?"
+    more = ", ..." if len(names) > MAX_NAMES else ""
+    return f"; there is {', '.join(names[:MAX_NAMES])}{more}"
+
+
+def _causes(error: BaseException | None) -> Iterable[BaseException]:
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__
+
+
+def _nearest_key(error: ConfigKeyError | ConfigAttributeError) -> str:
+    """The full key that is nearest to an unknown one: beside it, or else anywhere in the config."""
+    place, _, last = str(error.full_key).rpartition(".")
+    beside = {f"{place}.{key}" if place else str(key) for key in error.parent_node}
+    if difflib.get_close_matches(str(error.full_key), beside, n=1, cutoff=0.6):
+        return did_you_mean(str(error.full_key), beside)
+    root = OmegaConf.to_container(error.parent_node._get_root(), resolve=False)
+    same = sorted(key for key in _full_keys(root) if key.rpartition(".")[2] == last)
+    return f"; did you mean {same[0]}?" if same else did_you_mean(str(error.full_key), beside)
+
+
+def _full_keys(tree: dict, prefix: str = "") -> Iterable[str]:
+    for key, value in tree.items():
+        yield f"{prefix}{key}"
+        if isinstance(value, dict):
+            yield from _full_keys(value, f"{prefix}{key}.")
 
 
 def _unknown_choice(error: MissingConfigException) -> str:

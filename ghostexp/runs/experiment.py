@@ -56,6 +56,7 @@ def run_job(cfg: DictConfig, job: Job) -> float | None:
     """`run` without Hydra around it: the same for a config and a job from anywhere."""
     with open_dict(cfg):
         cfg.run_dir = str(job.directory)
+    audit(cfg, job.config_folders)
     decision = decide(job.directory, digest_config(cfg), rerun=cfg.rerun, resume=job.resumes)
     if decision.finished is not None:
         log.info("%s finished already: skipped", job.directory)
@@ -63,7 +64,6 @@ def run_job(cfg: DictConfig, job: Job) -> float | None:
     started = time.monotonic()
     record = _new_record(cfg, job, decision)
     try:
-        audit(cfg, job.config_folders)
         if decision.checkpoint is not None:
             load_checkpoint(decision.checkpoint)  # refused before anything is overwritten
         parts = _prepare(cfg, record)

@@ -7,8 +7,9 @@ import onnx
 import pytest
 import torch
 from helpers import ROOT, result
+from omegaconf import OmegaConf
 
-from ghostexp.config.cli import UserError
+from ghostexp.config.cli import UserError, compose_config
 from ghostexp.deploy import compare as comparison
 from ghostexp.deploy.compare import compare
 from ghostexp.deploy.engines import load_engine
@@ -117,10 +118,9 @@ def test_a_comparison_counts_on_known_outputs():
 
 def test_a_detector_is_refused_before_anything_loads(tmp_path):
     (tmp_path / ".hydra").mkdir()
-    (tmp_path / ".hydra" / "config.yaml").write_text(
-        "{run_dir: x, model: {_target_: a.b}, task: {_target_: ghostexp.tasks.DetectionTask}}"
-    )
-    record = {"status": "finished", "dataset": {"class_names": ["cell"]}}
+    cfg = compose_config(["model=retinanet_ghostnet", "dataset=shapes", "task=detection"])
+    OmegaConf.save(cfg, tmp_path / ".hydra" / "config.yaml")
+    record = {"schema": 1, "status": "finished", "dataset": {"class_names": ["cell"]}}
     (tmp_path / "result.json").write_text(json.dumps(record))
     with pytest.raises(UserError, match="is of DetectionTask: only classifiers are exported"):
         export_run(tmp_path, Form("torch_export"), None)

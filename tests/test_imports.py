@@ -18,7 +18,7 @@ MAY_IMPORT = {  # first name below ghostexp -> what of ghostexp it may import be
     "analysis": {"layers"},
     "deploy": {"analysis", "layers"},
     "training": {"analysis", "files"},
-    "config": {"training"},
+    "config": {"tasks", "training"},
     "sweeps": {"analysis", "config", "files", "results"},
     "runs": {
         *("analysis", "config", "data", "deploy", "download", "files", "layers", "models"),

@@ -25,9 +25,9 @@ from torch import nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
-from ghostexp.config.cli import UserError, did_you_mean
+from ghostexp.config.cli import UserError, did_you_mean, explain
+from ghostexp.config.contradictions import check_contradictions
 from ghostexp.config.directories import check_name, register_resolvers
-from ghostexp.config.facts import check_facts
 from ghostexp.config.targets import check_role, find_callable
 from ghostexp.config.values import describe, fits, is_open, objects, parameters, shown
 
@@ -64,6 +64,7 @@ GIVEN_BY_CODE = {  # arguments that build_parts adds to a node's own
     "task": {"net", "optimizer", "sched"},
     "trainer": {"callbacks", "logger", "default_root_dir", "plugins"},
 }
+STAND_IN = 2  # classes of a data set whose classes are counted later
 MAX_FILES = 3  # in a sentence: a key of many files is no rare slip of one
 MAX_SEED = 2**32 - 1  # of Lightning's seed_everything, as numpy's
 PRETRAINED = {  # arguments that load or fetch weights, with the value that loads none
@@ -86,12 +87,15 @@ def audit(cfg: DictConfig, sources: list[Path]) -> None:
     if OmegaConf.is_missing(audited, "run_dir"):
         with open_dict(audited):
             audited.run_dir = "RUN_DIR"
+    if OmegaConf.select(audited, "dataset.num_classes", default=0) is None:
+        audited.dataset.num_classes = STAND_IN  # the data say it later
     for resolve in (False, True):  # a wrong value is told by its own key, not by what follows of it
         tree = _plain(audited, resolve=resolve)
         _check_keys(tree, {*TOP_LEVEL, *GROUPS, *COLLECTIONS, "sched"}, "", sources)
         _check_values(tree, TOP_LEVEL, "")
         _check_seed(tree.get("seed"))
         _check_folder(tree.get("name"))
+        _check_epochs(tree.get("trainer"))
         _check_nodes(tree, sources)
         for group, base in COLLECTIONS.items():
             nodes = tree.get(group) or {}
@@ -99,8 +103,7 @@ def audit(cfg: DictConfig, sources: list[Path]) -> None:
             for name, node in nodes.items():
                 if node is not None:
                     _check_root(node, f"{group}.{name}", base, sources)
-    with open_dict(audited):
-        check_facts(audited)
+    check_contradictions(cfg)
 
 
 def audit_saved(cfg: DictConfig, directory: Path) -> None:
@@ -160,9 +163,8 @@ def _interpolation(tree: Any) -> str | None:
 
 
 def _first_line(error: Exception) -> str:
-    """What a resolver of ours says, or the first line of what OmegaConf says."""
-    cause = error.__cause__
-    return str(cause if isinstance(cause, ValueError) else error).strip().splitlines()[0]
+    """What a resolver says, or the first line of what OmegaConf says."""
+    return explain(error).split(" full_key:")[0]
 
 
 def _check_nodes(tree: Tree, sources: list[Path]) -> None:
@@ -204,6 +206,8 @@ def _walk(node: Any, path: str, expected: tuple[type, ...] | None, sources: list
 
 def _check_arguments(node: Tree, path: str, found: Any, sources: list[Path]) -> None:
     known = parameters(found) or {}
+    for key in ("_partial_", "_recursive_"):
+        _check_value(node.get(key, False), bool, f"{path}.{key}")
     annotations = {name: parameter.annotation for name, parameter in known.items()}
     if known and not _takes_any_keyword(known):
         given = GIVEN_BY_CODE.get(path, set())
@@ -270,6 +274,11 @@ def _check_value(value: Any, wanted: Any, path: str) -> None:
 def _check_seed(seed: Any) -> None:
     if not fits(seed, int) or (not is_open(seed) and not 0 <= seed <= MAX_SEED):
         raise UserError(f"seed must be a whole number from 0 to {MAX_SEED}, not {shown(seed)}")
+
+
+def _check_epochs(trainer: Any) -> None:
+    if isinstance(trainer, dict) and trainer.get("max_epochs") is None:
+        raise UserError("trainer.max_epochs must be a whole number of at least 1, not null")
 
 
 def _check_folder(name: Any) -> None:

@@ -14,7 +14,7 @@ import pytorch_lightning as pl
 import torch
 from hydra.errors import InstantiationException
 from omegaconf import DictConfig
-from pytorch_lightning.callbacks import ModelCheckpoint
+from pytorch_lightning.callbacks import LearningRateMonitor, ModelCheckpoint
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
 from ghostexp.config.cli import UserError, did_you_mean, how_to_install
@@ -59,9 +59,10 @@ def build_parts(cfg: DictConfig) -> Parts:
         with users_mistakes("task.param_groups"):
             task.param_groups(task.net)  # what the optimizer would say after the data has loaded
     callbacks = _build_callbacks(cfg, datamodule, task)
+    where = ", ".join(f"{key}={cfg.trainer.get(key)}" for key in ("accelerator", "devices"))
     trainer = build(
         cfg.trainer,
-        "trainer",
+        f"trainer ({where})",
         precision=resolve_precision(cfg.trainer.get("precision", "auto")),
         callbacks=callbacks,
         logger=[build(node, f"logger.{name}") for name, node in _nodes(cfg.get("logger"))],
@@ -122,12 +123,13 @@ def users_mistakes(path: str) -> Iterator[None]:
     except InstantiationException as error:
         place = FULL_KEY.search(str(error))
         told = error.__cause__ or error
-        raise UserError(f"{place[1] if place else path}: {_sentence(told)}") from error
+        place = place[1] if place and "." in place[1] else path
+        raise UserError(f"{place}: {sentence(told)}") from error
     except (ValueError, OSError, ImportError, MisconfigurationException) as error:
-        raise UserError(f"{path}: {_sentence(error)}") from error
+        raise UserError(f"{path}: {sentence(error)}") from error
 
 
-def _sentence(error: BaseException) -> str:
+def sentence(error: BaseException) -> str:
     """What an exception says, in one line; with its type where that says what the text does not."""
     if isinstance(error, ImportError):
         return how_to_install(error)
@@ -169,35 +171,44 @@ def _check_detection(datamodule: pl.LightningDataModule, task: pl.LightningModul
 def _build_callbacks(
     cfg: DictConfig, datamodule: pl.LightningDataModule, task: pl.LightningModule
 ) -> list[pl.Callback]:
-    _check_monitor("sched", cfg.sched, datamodule, task)
+    validates = datamodule.has_validation and _validates(cfg.trainer)
+    _check_monitor("sched", cfg.sched, validates, task)
     callbacks = []
     for name, node in _nodes(cfg.get("callbacks")):
         callback = build(node, f"callbacks.{name}")
-        if isinstance(callback, ModelCheckpoint) and _lacks_validation(node, datamodule):
-            log.info("no validation split: no %s.ckpt, the last epoch is reported", name)
+        if isinstance(callback, ModelCheckpoint) and cfg.trainer.get("fast_dev_run"):
+            continue  # Lightning keeps no checkpoint of such a run
+        if isinstance(callback, ModelCheckpoint) and _lacks_validation(node, validates):
+            log.info("nothing is validated: no %s.ckpt, the last epoch is reported", name)
             continue
-        _check_monitor(f"callbacks.{name}", node, datamodule, task)
+        if isinstance(callback, LearningRateMonitor) and not _nodes(cfg.get("logger")):
+            continue  # it has nowhere to write to, and Lightning refuses it
+        _check_monitor(f"callbacks.{name}", node, validates, task)
         callbacks.append(callback)
     return callbacks
 
 
-def _check_monitor(
-    path: str, node: DictConfig, datamodule: pl.LightningDataModule, task: pl.LightningModule
-) -> None:
+def _validates(trainer: DictConfig) -> bool:
+    limit = trainer.get("limit_val_batches")
+    return limit is None or limit > 0
+
+
+def _check_monitor(path: str, node: DictConfig, validates: bool, task: pl.LightningModule) -> None:
     monitor = node.get("monitor")
     if monitor is None:
         return
     if monitor not in task.logged_metrics:
         near = did_you_mean(monitor, task.logged_metrics)
         raise UserError(f"{path}.monitor={monitor}: the task logs no such metric{near}")
-    if _lacks_validation(node, datamodule):
+    if _lacks_validation(node, validates):
         raise UserError(
-            f"{path}.monitor={monitor} needs a validation split: set dataset.val_split above 0"
+            f"{path}.monitor={monitor} needs a validation split: set dataset.val_split above 0, and"
+            " trainer.limit_val_batches not to 0"
         )
 
 
-def _lacks_validation(node: DictConfig, datamodule: pl.LightningDataModule) -> bool:
-    return str(node.get("monitor")).startswith("val/") and not datamodule.has_validation
+def _lacks_validation(node: DictConfig, validates: bool) -> bool:
+    return str(node.get("monitor")).startswith("val/") and not validates
 
 
 def _nodes(group: DictConfig | None) -> list[tuple[str, DictConfig]]:

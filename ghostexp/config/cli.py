@@ -5,6 +5,7 @@ import difflib
 import functools
 import logging
 import os
+import re
 import signal
 import sys
 import warnings
@@ -23,7 +24,12 @@ from ghostexp.config.directories import register_resolvers
 from ghostexp.config.output import drop, readable_output, steady_output
 
 CONFIG_FOLDER = Path(__file__).resolve().parents[2] / "conf"
+BY_A_RESOLVER = re.compile(r"\w+ raised while resolving interpolation: (.*)")
 MAX_NAMES = 12  # that a sentence lists
+OPTIONAL = {  # groups that a run can do without -> whether one is chosen where nothing is said
+    **{"callbacks": True, "logger": True},
+    **{"debug": False, "experiment": False, "search": False, "suspect": False},
+}
 EXTRAS = {  # package -> the extra of ours that installs it
     "timm": "timm",
     "librosa": "audio",
@@ -47,7 +53,7 @@ def call(main: Callable[[], None]) -> int:
     with steady_output():
         try:
             prepare_process()
-            check_command_line(sys.argv[1:])
+            sys.argv[1:] = checked_arguments(sys.argv[1:])
             main()
         except UserError as error:
             return _complain(str(error))
@@ -117,8 +123,12 @@ def prepare_process() -> None:
     warnings.filterwarnings("ignore", r"\s*'hydra/launcher/\w+' is validated against ConfigStore")
 
 
-def check_command_line(arguments: list[str]) -> None:
-    """`UserError` for what no run may be told on its command line."""
+def checked_arguments(arguments: list[str]) -> list[str]:
+    """Arguments of a command line as Hydra takes them; `UserError` for what no run may be told.
+
+    Hydra 1.3 ends with a stack trace at GROUP=null.
+    """
+    taken = []
     for argument in arguments:
         key, equals, value = argument.lstrip("+").partition("=")
         if key == "run_dir" and equals:
@@ -126,6 +136,14 @@ def check_command_line(arguments: list[str]) -> None:
                 f"run_dir={value}: the program names a run's folder, and name=NAME the folder of"
                 " the runs below outputs/"
             )
+        if value == "null" and (CONFIG_FOLDER / key).is_dir():
+            if key not in OPTIONAL:
+                raise UserError(f"{argument}: a run needs one, choose {key}=NAME from conf/{key}")
+            if OPTIONAL[key]:
+                taken.append(f"~{key}")
+        else:
+            taken.append(argument)
+    return taken
 
 
 def compose_config(overrides: list[str]) -> DictConfig:
@@ -134,7 +152,7 @@ def compose_config(overrides: list[str]) -> DictConfig:
     try:
         packages = grants.named_in(overrides)
         with initialize_config_dir(str(CONFIG_FOLDER), version_base="1.3"):
-            cfg = compose("train", overrides)
+            cfg = compose("train", checked_arguments(overrides))
     except (HydraException, OmegaConfBaseException, YAMLError) as error:
         raise UserError(explain(error)) from error
     if packages:
@@ -144,12 +162,14 @@ def compose_config(overrides: list[str]) -> DictConfig:
 
 def explain(error: Exception) -> str:
     """One sentence for an error that Hydra, OmegaConf or YAML raised while it composed."""
-    chain = list(_causes(error))
-    for each in chain:
+    for each in _causes(error):
         if isinstance(each, UserError):
             return str(each)
         if isinstance(each, YAMLError):
             return explain_yaml(each)
+    told_by_a_resolver = BY_A_RESOLVER.match(str(error))
+    if told_by_a_resolver:
+        return told_by_a_resolver[1]
     cause = error.__cause__
     if isinstance(error, MissingConfigException):
         return _unknown_choice(error)
@@ -198,15 +218,18 @@ def _nearest_key(error: ConfigKeyError | ConfigAttributeError) -> str:
     if difflib.get_close_matches(str(error.full_key), beside, n=1, cutoff=0.6):
         return did_you_mean(str(error.full_key), beside)
     root = OmegaConf.to_container(error.parent_node._get_root(), resolve=False)
-    same = sorted(key for key in _full_keys(root) if key.rpartition(".")[2] == last)
+    same = [key for key in _full_keys(root) if key.rpartition(".")[2] == last]
     return f"; did you mean {same[0]}?" if same else did_you_mean(str(error.full_key), beside)
 
 
 def _full_keys(tree: dict, prefix: str = "") -> Iterable[str]:
-    for key, value in tree.items():
-        yield f"{prefix}{key}"
+    """Dotted keys of all values, first those of the groups that a person changes most."""
+    order = {"optimizer": 0, "trainer": 1, "dataset": 2, "model": 3, "task": 4, "sched": 5}
+    for key, value in sorted(tree.items(), key=lambda item: order.get(str(item[0]), 6)):
         if isinstance(value, dict):
             yield from _full_keys(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}"
 
 
 def _unknown_choice(error: MissingConfigException) -> str:

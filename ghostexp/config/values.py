@@ -84,9 +84,15 @@ def _fits_class(value: Any, kind: type, inner: tuple[Any, ...]) -> bool:
         return isinstance(value, list) and _items_fit(value, inner)
     if issubclass(kind, Mapping):
         return isinstance(value, dict)
-    if issubclass(kind, Collection) or kind is Iterable:
+    if _is_list(kind):
         return isinstance(value, list) and all(fits(item, each) for item in value for each in inner)
     return False  # an object, which only a node with a `_target_` makes
+
+
+def _is_list(kind: type) -> bool:
+    """Whether a list of YAML can be a `kind`; a tensor is a collection as well, but an object."""
+    plain = kind.__module__ in ("builtins", "collections.abc")
+    return plain and issubclass(kind, Collection | Iterable)
 
 
 def _items_fit(items: list[Any], inner: tuple[Any, ...]) -> bool:
@@ -109,7 +115,9 @@ def describe(wanted: Any) -> str:
     origin, inner = get_origin(wanted), get_args(wanted)
     if origin in (Union, UnionType):
         words = [each for one in inner if get_origin(one) is Literal for each in get_args(one)]
-        others = [describe(one) for one in inner if get_origin(one) is not Literal]
+        plain = [one for one in inner if get_origin(one) is not Literal and not objects(one)]
+        objects_only = not words and set(plain) <= {NoneType}
+        others = [describe(one) for one in (inner if objects_only else plain)]
         return " or ".join(dict.fromkeys([listed(words), *others] if words else others))
     if origin is Annotated:
         return describe(inner[0])
@@ -126,7 +134,7 @@ def describe(wanted: Any) -> str:
         return f"a list of {len(inner)} values ({', '.join(map(describe, inner))})"
     if issubclass(kind, Mapping):
         return "a mapping"
-    if issubclass(kind, Collection) or kind is Iterable:
+    if _is_list(kind):
         item = describe(inner[0]) if inner else ""
         return f"a list of {PLURALS[item]}" if item in PLURALS else "a list"
     return f"a node with a _target_ ({kind.__name__})"

@@ -21,6 +21,7 @@ from ghostexp.analysis.complexity import count_macs, count_params
 from ghostexp.config.audit import audit
 from ghostexp.config.build import Parts, build_parts, users_mistakes
 from ghostexp.config.cli import UserError
+from ghostexp.config.first_step import check_first_step
 from ghostexp.data.folder import BadFile
 from ghostexp.files.atomic import write_text
 from ghostexp.results import record as records
@@ -158,6 +159,8 @@ def _prepare(cfg: DictConfig, record: records.Record) -> Parts:
     with users_mistakes("dataset"):
         datamodule.prepare_data()
         datamodule.setup("fit")
+    left_over = datamodule.num_train % cfg.dataset.batch_size
+    check_first_step(parts, left_over or cfg.dataset.batch_size)
     shape = datamodule.input_shape
     with users_mistakes("model"):
         record["network"] = {

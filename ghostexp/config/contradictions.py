@@ -1,16 +1,28 @@
-"""What the parts of a config say of each other: a fact that stands twice must be the same twice."""
+"""Values that no annotation rules out: counts below 1, and parts that contradict each other."""
 
 import logging
 
-from omegaconf import DictConfig
+from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from ghostexp.config.cli import UserError
 
 log = logging.getLogger(__name__)
 
 
-def check_facts(cfg: DictConfig) -> None:
-    """`UserError` for the first contradiction between two groups of a config."""
+COUNTS = (  # keys whose values are whole numbers of at least 1, or lists of such
+    *("dataset.batch_size", "dataset.image_size", "dataset.in_channels", "dataset.num_classes"),
+    *("trainer.accumulate_grad_batches", "trainer.check_val_every_n_epoch", "trainer.max_epochs"),
+    *("trainer.log_every_n_steps", "sched.frequency", "sched.scheduler.total_steps"),
+)
+
+
+def check_contradictions(cfg: DictConfig) -> None:
+    """`UserError` for the first count below 1, or contradiction between two groups."""
+    for key in COUNTS:
+        value = OmegaConf.select(cfg, key)
+        each = value if isinstance(value, ListConfig) else [value]
+        if any(isinstance(number, int) and number < 1 for number in each):
+            raise UserError(f"{key} must be a whole number of at least 1, not {value}")
     _check_training(cfg)
     _check_data(cfg)
     _check_cosines(cfg)
@@ -22,11 +34,7 @@ def _check_training(cfg: DictConfig) -> None:
         raise UserError(
             f"dataset.val_split is the share held out for validation, in [0, 1), not {val_split}"
         )
-    max_epochs = cfg.trainer.get("max_epochs")
-    if max_epochs is None or max_epochs < 1:
-        raise UserError(
-            f"trainer.max_epochs must be a whole number of at least 1, not {max_epochs}"
-        )
+    max_epochs = cfg.trainer.max_epochs
     every = cfg.trainer.get("check_val_every_n_epoch")
     if every is not None and every > max_epochs:
         raise UserError(

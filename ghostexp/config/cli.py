@@ -212,11 +212,9 @@ def _causes(error: BaseException | None) -> Iterable[BaseException]:
 
 
 def _nearest_key(error: ConfigKeyError | ConfigAttributeError) -> str:
-    """The full key that is nearest to an unknown one: beside it, or else anywhere in the config."""
+    """The full key that an unknown one may mean: of the same name elsewhere, or nearest to it."""
     place, _, last = str(error.full_key).rpartition(".")
     beside = {f"{place}.{key}" if place else str(key) for key in error.parent_node}
-    if difflib.get_close_matches(str(error.full_key), beside, n=1, cutoff=0.6):
-        return did_you_mean(str(error.full_key), beside)
     root = OmegaConf.to_container(error.parent_node._get_root(), resolve=False)
     same = [key for key in _full_keys(root) if key.rpartition(".")[2] == last]
     return f"; did you mean {same[0]}?" if same else did_you_mean(str(error.full_key), beside)

@@ -4,6 +4,7 @@ import importlib.util
 import logging
 import os
 import shutil
+from itertools import cycle, islice
 from pathlib import Path
 
 import pytest
@@ -149,14 +150,16 @@ def restored(run):
 def test_no_name_executes_at_any_place(run):
     saved = OmegaConf.load(run / ".hydra" / "config.yaml")
     audit_saved(saved.copy(), run)  # it is taken as it is
+    places = cycle((*PLACES, *NESTED))
     for target, arguments in EXECUTING:
-        for place in (*PLACES, *NESTED):
-            for partial in ({}, {"_partial_": True}):
-                cfg = saved.copy()
-                node = {"_target_": target, **arguments, **partial}
-                OmegaConf.update(cfg, place, node, merge=place in PLACES, force_add=True)
-                with pytest.raises(UserError, match=f"{place}._target_="):
-                    audit_saved(cfg, run)
+        for place, partial in zip(
+            ("model", *islice(places, 4)), cycle((False, True)), strict=False
+        ):
+            cfg = saved.copy()
+            node = {"_target_": target, "_partial_": partial, **arguments}
+            OmegaConf.update(cfg, place, node, merge=place in PLACES, force_add=True)
+            with pytest.raises(UserError, match=f"{place}(._target_=| takes a plain)"):
+                audit_saved(cfg, run)
     assert not Path(CANARY).exists()
 
 

@@ -128,8 +128,7 @@ def _plain(cfg: DictConfig, *, resolve: bool) -> Tree:
     try:
         tree = OmegaConf.to_container(cfg, resolve=resolve)
     except OmegaConfBaseException as error:
-        key = f"{error.full_key}: " if error.full_key else ""
-        raise UserError(f"{key}{_first_line(error)}") from error
+        raise UserError(_first_line(error)) from error
     if resolve and (left := _interpolation(tree)):
         raise UserError(f"{left}: an interpolation may not yield another interpolation")
     return tree

@@ -15,7 +15,12 @@ from pathlib import Path
 from hydra import compose, initialize_config_dir
 from hydra.errors import HydraException, MissingConfigException
 from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
+from omegaconf.errors import (
+    ConfigAttributeError,
+    ConfigKeyError,
+    InterpolationKeyError,
+    OmegaConfBaseException,
+)
 from yaml import YAMLError
 from yaml.error import MarkedYAMLError
 
@@ -170,6 +175,8 @@ def explain(error: Exception) -> str:
     told_by_a_resolver = BY_A_RESOLVER.match(str(error))
     if told_by_a_resolver:
         return told_by_a_resolver[1]
+    if isinstance(error, InterpolationKeyError):
+        return f"{error.full_key}: {str(error).splitlines()[0]}"
     cause = error.__cause__
     if isinstance(error, MissingConfigException):
         return _unknown_choice(error)

@@ -1,7 +1,5 @@
 """A run's folder is data: whatever its config says, no script executes or fetches it."""
 
-import importlib.util
-import logging
 import os
 import shutil
 from itertools import cycle, islice
@@ -9,11 +7,11 @@ from pathlib import Path
 
 import pytest
 import torch
-from helpers import ROOT, SMALL
+from helpers import main_of
 from omegaconf import OmegaConf
 from PIL import Image
 
-from ghostexp.config import cli, grants
+from ghostexp.config import grants
 from ghostexp.config.audit import audit_saved
 from ghostexp.config.cli import UserError
 from ghostexp.runs.load import load_run, saved_config
@@ -85,25 +83,6 @@ class Hostile:
         return os.system, (SHELL,)
 
 
-@pytest.fixture(scope="module")
-def trained(tmp_path_factory):
-    """The folder of a small run, trained once."""
-    folder = tmp_path_factory.mktemp("trained")
-    arguments = [*SMALL, "model=ghost_resnet56", "trainer.max_epochs=1", "callbacks.lr=null"]
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(folder)
-        patch.setattr("sys.argv", ["train.py", *arguments])
-        before = logging.root.handlers[:]
-        spec = importlib.util.spec_from_file_location("train", ROOT / "train.py")
-        train = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(train)
-        assert cli.call(train.main) == 0
-    for handler in set(logging.root.handlers) - set(before):  # Hydra's
-        logging.root.removeHandler(handler)
-        handler.close()
-    return next(folder.glob("outputs/train/*"))
-
-
 @pytest.fixture
 def run(trained, tmp_path, monkeypatch):
     """A run's folder in an empty folder, beside a hostile pickle and module."""
@@ -114,13 +93,6 @@ def run(trained, tmp_path, monkeypatch):
     Image.new("L", (8, 8)).save(tmp_path / "photo.png")
     grants.grant([])
     return shutil.copytree(trained, tmp_path / "run")
-
-
-def main_of(name):
-    spec = importlib.util.spec_from_file_location(name, ROOT / "scripts" / f"{name}.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module.main
 
 
 def poison(run, key, value):

@@ -3,10 +3,12 @@
 import inspect
 import logging
 import re
+import traceback
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import hydra.utils
@@ -25,6 +27,7 @@ from ghostexp.training.checkpoint_io import AtomicCheckpointIO
 log = logging.getLogger(__name__)
 
 FULL_KEY = re.compile(r"full_key: (\S+)")  # at the end of what Hydra 1.3 raises for a node
+LIGHTNING = Path(pl.__file__).parent
 MAX_SENTENCE = 400  # characters
 
 # Lightning 2.6 beside torch 2.15, of which users can change nothing
@@ -127,6 +130,21 @@ def users_mistakes(path: str) -> Iterator[None]:
         raise UserError(f"{place}: {sentence(told)}") from error
     except (ValueError, OSError, ImportError, MisconfigurationException) as error:
         raise UserError(f"{path}: {sentence(error)}") from error
+
+
+@contextmanager
+def refusals_of_lightning() -> Iterator[None]:
+    """Turn what Lightning itself refuses while it fits or tests into one sentence.
+
+    An error that is raised in other code, ours for one, keeps its trace.
+    """
+    try:
+        yield
+    except (ValueError, TypeError, MisconfigurationException) as error:
+        place = traceback.extract_tb(error.__traceback__)[-1].filename
+        if isinstance(error, MisconfigurationException) or Path(place).is_relative_to(LIGHTNING):
+            raise UserError(f"trainer: {sentence(error)}") from error
+        raise
 
 
 def sentence(error: BaseException) -> str:

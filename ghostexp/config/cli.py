@@ -131,7 +131,7 @@ def prepare_process() -> None:
 def checked_arguments(arguments: list[str]) -> list[str]:
     """Arguments of a command line as Hydra takes them; `UserError` for what no run may be told.
 
-    Hydra 1.3 ends with a stack trace at GROUP=null.
+    Hydra 1.3 ends with a stack trace at GROUP=null and GROUP=3.
     """
     taken = []
     for argument in arguments:
@@ -141,7 +141,11 @@ def checked_arguments(arguments: list[str]) -> list[str]:
                 f"run_dir={value}: the program names a run's folder, and name=NAME the folder of"
                 " the runs below outputs/"
             )
-        if value == "null" and (CONFIG_FOLDER / key).is_dir():
+        is_group = key != "" and (CONFIG_FOLDER / key).is_dir()
+        if equals and (not key or (is_group and is_no_name(value))):
+            choices = [path.stem for path in (CONFIG_FOLDER / key).glob("*.yaml")]
+            raise UserError(f"{argument}: no such choice{did_you_mean(value, choices)}")
+        if is_group and value == "null":
             if key not in OPTIONAL:
                 raise UserError(f"{argument}: a run needs one, choose {key}=NAME from conf/{key}")
             if OPTIONAL[key]:
@@ -149,6 +153,11 @@ def checked_arguments(arguments: list[str]) -> list[str]:
         else:
             taken.append(argument)
     return taken
+
+
+def is_no_name(value: str) -> bool:
+    """Whether Hydra reads a value as a number or a truth, which no choice of a group can be."""
+    return re.fullmatch(r"[+-]?[\d_]*\.?[\d_]+(e[+-]?\d+)?|true|false", value.lower()) is not None
 
 
 def compose_config(overrides: list[str]) -> DictConfig:
@@ -176,7 +185,8 @@ def explain(error: Exception) -> str:
     if told_by_a_resolver:
         return told_by_a_resolver[1]
     if isinstance(error, InterpolationKeyError):
-        return f"{error.full_key}: {str(error).splitlines()[0]}"
+        place = f"{error.full_key}: " if error.full_key else ""
+        return f"{place}{str(error).splitlines()[0]}"
     cause = error.__cause__
     if isinstance(error, MissingConfigException):
         return _unknown_choice(error)
@@ -205,6 +215,8 @@ def how_to_install(error: ImportError) -> str:
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """`; did you mean X?` for the known word nearest to `word`, or known ones where none is."""
     names = sorted(known)
+    if not names:
+        return ""
     near = difflib.get_close_matches(word, names, n=1, cutoff=0.6)
     if near:
         return f"; did you mean {near[0]}?"

@@ -1,6 +1,7 @@
 """Values that no annotation rules out: counts below 1, and parts that contradict each other."""
 
 import logging
+from math import isfinite
 
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
@@ -23,6 +24,9 @@ def check_contradictions(cfg: DictConfig) -> None:
         each = value if isinstance(value, ListConfig) else [value]
         if any(isinstance(number, int) and number < 1 for number in each):
             raise UserError(f"{key} must be a whole number of at least 1, not {value}")
+    for key, value in cfg.optimizer.items():
+        if isinstance(value, float) and not isfinite(value):
+            raise UserError(f"optimizer.{key} must be a finite number, not {value}")
     _check_training(cfg)
     _check_data(cfg)
     _check_cosines(cfg)

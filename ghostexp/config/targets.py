@@ -99,14 +99,20 @@ def check_role(found: Any, path: str, expected: tuple[type, ...] | None, *, part
     else:
         is_taken = any(_makes(found, base, partial=partial) for base in expected)
     if not is_taken:
-        bases = " or ".join(getattr(base, "__name__", str(base)) for base in expected)
-        raise UserError(f"{path}._target_={name} cannot stand there: {path} takes a {bases}")
+        bases = " or ".join(with_article(base.__name__) for base in expected)
+        raise UserError(f"{path}._target_={name} cannot stand there: {path} takes {bases}")
 
 
 def product_check(built: Any, path: str, expected: type) -> None:
     """`UserError` unless what a node built is what its place takes."""
     if not isinstance(built, expected):
-        raise UserError(f"{path} must build a {expected.__name__}, not a {type(built).__name__}")
+        wanted, given = with_article(expected.__name__), with_article(type(built).__name__)
+        raise UserError(f"{path} must build {wanted}, not {given}")
+
+
+def with_article(name: str) -> str:
+    """`an Optimizer`, `a Module`."""
+    return f"{'an' if name[0].lower() in 'aeiou' else 'a'} {name}"
 
 
 def _makes(found: Any, base: type, *, partial: bool) -> bool:

@@ -19,7 +19,12 @@ from pytorch_lightning.loggers import TensorBoardLogger
 
 from ghostexp.analysis.complexity import count_macs, count_params
 from ghostexp.config.audit import audit
-from ghostexp.config.build import Parts, build_parts, users_mistakes
+from ghostexp.config.build import (
+    Parts,
+    build_parts,
+    refusals_of_lightning,
+    users_mistakes,
+)
 from ghostexp.config.cli import UserError
 from ghostexp.config.first_step import check_first_step
 from ghostexp.data.folder import BadFile
@@ -191,6 +196,7 @@ def _users_data() -> Iterator[None]:
         raise UserError(f"dataset: {sentence}") from error
 
 
+@refusals_of_lightning()
 @_users_data()
 def _train(parts: Parts, record: records.Record, checkpoint: Path | None) -> None:
     """Fit, from `checkpoint` if there is one, and test."""

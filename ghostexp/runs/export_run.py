@@ -101,14 +101,13 @@ def _check_path(path: Path, form: Form, force: bool) -> None:
 
 
 def _record(directory: Path) -> Record:
-    record = data_record(directory)
     task = task_class(directory)
     if not issubclass(task, ClassificationTask):
         raise UserError(
             f"{directory} is of {task.__name__}: only classifiers are exported, a detector"
             f" resizes its images and selects its boxes in Python"
         )
-    return record
+    return data_record(directory)
 
 
 def _batches(data: ClassificationData, loader: BatchLoader) -> Iterator[tuple[Tensor, Tensor]]:

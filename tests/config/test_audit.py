@@ -67,11 +67,12 @@ SLIPS = [  # overrides of train.py -> what the sentence says
     ("model._target_=torch.tensor", "cannot stand there: model takes a Module"),
     ("model._target_=torchvision.models.list_models", "model takes a Module"),
     ("model._target_=numpy.zeros", "outside the allowed packages"),
-    ("optimizer._target_=torch.nn.Linear", "optimizer takes a Optimizer"),
+    ("optimizer._target_=torch.nn.Linear", "optimizer takes an Optimizer"),
     ("callbacks.best._target_=torch.optim.SGD", "callbacks.best takes a Callback"),
     ("sched.scheduler._target_=ghostexp.training.optim.parameter_groups", "takes a LRScheduler"),
-    ("dataset.augment._target_=torch.nn.ReLU", "dataset.augment takes a Augment"),
+    ("dataset.augment._target_=torch.nn.ReLU", "dataset.augment takes an Augment"),
     ("task.num_classes={_target_:torch.nn.ReLU}", "task.num_classes takes a plain value"),
+    ("model._target_=ghostexp.models.resnet20.x", "ghostexp.models.resnet20 has no x"),
     # keys
     ("lr=0.1", "Could not override 'lr'. No such key; did you mean optimizer.lr?"),
     ("optimizer.weight_decayy=1", "did you mean optimizer.weight_decay?"),
@@ -81,7 +82,7 @@ SLIPS = [  # overrides of train.py -> what the sentence says
     ("callbacks.throughput=abc", "callbacks.throughput has no _target_"),
     ("+callbacks.x={a:1}", "callbacks.x has no _target_"),
     ("optimizer._partial_=false", "needs a value for optimizer.params"),
-    ("dataset.seed=${sead}", "dataset.seed: Interpolation key 'sead' not found"),
+    ("dataset.seed=${sead}", "Interpolation key 'sead' not found"),
     # folders and groups
     ("name=../x", "name is the name of one folder below outputs/, without a slash, not '../x'"),
     ("name=a/b", "without a slash, not 'a/b'"),
@@ -91,6 +92,8 @@ SLIPS = [  # overrides of train.py -> what the sentence says
     ("run_dir=foo", "run_dir=foo: the program names a run's folder"),
     ("model=null", "model=null: a run needs one, choose model=NAME from conf/model"),
     ("~model", "model is null: a run needs one, choose model=NAME from conf/model"),
+    ("model=3", "model=3: no such choice; there is converted"),
+    ("=3", "=3: no such choice"),
     ("~sched", "sched is null: choose one of conf/sched"),
     # what a component refuses: at its construction, or at the first step
     ("trainer.accelerator=gpu", "trainer (accelerator=gpu, devices=1): "),
@@ -101,6 +104,7 @@ SLIPS = [  # overrides of train.py -> what the sentence says
     ("callbacks.best.mode=abc", "callbacks.best: `mode` can be min, max but got abc"),
     ("callbacks=ema callbacks.ema.decay=5", "callbacks.ema: Invalid decay value 5"),
     (f"{PLATEAU} trainer.limit_val_batches=0", "sched.monitor=val/loss needs a validation split"),
+    ("optimizer.lr=nan", "optimizer.lr must be a finite number, not nan"),
     ("dataset.augment.mean=[0.1,0.2]", "dataset.augment: mean and std need one value a channel"),
     ("model._target_=torchvision.models.get_model +model.name=abc", "model: Unknown model abc"),
     ("model._target_=torchvision.models.resnet18 +model.x=1", "keyword argument"),
@@ -119,6 +123,13 @@ def test_a_slip_gives_the_right_sentence(app, tmp_path, capfd, overrides, senten
     assert len([line for line in said.splitlines() if line.startswith("error: ")]) == 1
     left = {path.name for path in tmp_path.rglob("*") if path.is_file()}
     assert left <= {"result.json", "train.log"}
+
+
+def test_what_lightning_refuses_in_the_fit_is_one_sentence(app, capfd):
+    assert app(*SMALL, "+trainer.val_check_interval=5") == 1
+    said = "".join(capfd.readouterr())
+    assert "error: trainer: `val_check_interval` (5) must be less than" in said
+    assert "Traceback" not in said
 
 
 @pytest.mark.parametrize(

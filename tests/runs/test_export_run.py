@@ -76,7 +76,7 @@ def test_a_program_of_a_run_with_its_metadata_and_its_refusals(small_run, capsys
     assert export(run, "--format", "onnx", "--precision", "bf16") == 1
     assert "--format: onnx is written in fp32, fp16, int8, not bf16" in capsys.readouterr().err
     assert export(run / "none", "--format", "torch_export") == 1
-    assert "has no record with class names" in capsys.readouterr().err
+    assert "is no run" in capsys.readouterr().err
 
 
 def test_int8_of_an_audio_run_with_a_cosine_head(app, tmp_path, monkeypatch):
@@ -135,5 +135,5 @@ def test_a_missing_extra_is_one_sentence(monkeypatch, capsys, tmp_path):
 
 
 def test_what_is_no_run_is_refused(tmp_path):
-    with pytest.raises(UserError, match="has no record"):
+    with pytest.raises(UserError, match="is no run"):
         export_run(tmp_path, Form("torch_export"), None)

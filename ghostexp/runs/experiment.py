@@ -21,6 +21,7 @@ from ghostexp.config.build import Parts, build_parts, users_mistakes
 from ghostexp.config.cli import UserError
 from ghostexp.config.directories import register_resolvers
 from ghostexp.config.facts import complete_facts
+from ghostexp.config.first_step import check_first_step
 from ghostexp.results import record as records
 from ghostexp.results.identity import digest, result_part
 from ghostexp.runs import ending, ranks
@@ -215,6 +216,10 @@ def _prepare(cfg: DictConfig, record: records.Record, keep: KeepRecord) -> Parts
     with users_mistakes("dataset"):
         datamodule.prepare_data()
         datamodule.setup("fit")
+    left_over = datamodule.num_train % cfg.dataset.batch_size
+    check_first_step(parts, left_over or cfg.dataset.batch_size)
+    left_over = datamodule.num_train % cfg.dataset.batch_size
+    check_first_step(parts, left_over or cfg.dataset.batch_size)
     shape = datamodule.input_shape
     with users_mistakes("model"):
         record["network"] = {

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import sys
 from itertools import cycle, islice
 from pathlib import Path
 
@@ -254,21 +255,22 @@ def test_the_place_of_the_data_may_come_from_the_environment(run, monkeypatch):
 
 @pytest.mark.parametrize("script", ["evaluate", "predict"])
 def test_the_command_line_trusts_a_package(run, capsys, monkeypatch, script):
-    Path("theirs.py").write_text(
+    Path("trusted.py").write_text(
         "import ghostexp.models\n"
         "def net(**arguments): return ghostexp.models.ghost_resnet56(**arguments)\n"
     )
     monkeypatch.syspath_prepend(Path.cwd())
-    poison(run, "model._target_", "theirs.net")
+    poison(run, "model._target_", "trusted.net")
     arguments = [str(run), *SCRIPTS[script]]
     assert main_of(script)(arguments) == 1
-    assert "--allow-target theirs" in capsys.readouterr().err
-    assert main_of(script)([*arguments, "--allow-target", "theirs"]) == 0
-    poison(run, "model._target_", "theirs.ghostexp.models.ghost_resnet56")  # not theirs, but ours
-    assert main_of(script)([*arguments, "--allow-target", "theirs"]) == 0
-    poison(run, "model", {"_target_": "theirs.ghostexp.models.convert.logging.os.system"})
+    assert "--allow-target trusted" in capsys.readouterr().err
+    assert main_of(script)([*arguments, "--allow-target", "trusted"]) == 0
+    poison(run, "model._target_", "trusted.ghostexp.models.ghost_resnet56")  # not trusted, but ours
+    assert main_of(script)([*arguments, "--allow-target", "trusted"]) == 0
+    poison(run, "model", {"_target_": "trusted.ghostexp.models.convert.logging.os.system"})
     capsys.readouterr()
-    assert_refused(capsys, main_of(script)([*arguments, "--allow-target", "theirs"]), "theirs")
+    assert_refused(capsys, main_of(script)([*arguments, "--allow-target", "trusted"]), "trusted")
+    sys.modules.pop("trusted")
 
 
 def test_going_on_with_a_hostile_run_executes_nothing(run, app, capsys):

@@ -215,6 +215,12 @@ def test_pretrained_weights_are_neither_fetched_nor_read(run):
     assert saved_config(run).model == {  # the backbone's weights are fetched where nothing is said
         "_target_": detector, "weights": None, "weights_backbone": None,
     }  # fmt: skip
+    named = {"_target_": "torchvision.models.get_model", "name": "FasterRCNN_ResNet50_FPN"}
+    poison(run, "model", named)
+    assert saved_config(run).model == {**named, "weights_backbone": None}
+    poison(run, "model", {**named, "name": "nosuch"})
+    with pytest.raises(UserError, match="Unknown model nosuch"):
+        saved_config(run)
 
 
 @pytest.mark.parametrize("root", ["elsewhere", "."])

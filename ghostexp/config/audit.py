@@ -20,6 +20,7 @@ from omegaconf import DictConfig, ListConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 from omegaconf.resolvers import oc
 from pytorch_lightning.loggers import Logger
+from torchvision.models import get_model, get_model_builder
 
 from ghostexp.config.cli import UserError, explain
 from ghostexp.config.contradictions import check_contradictions
@@ -107,7 +108,7 @@ def audit_saved(cfg: DictConfig, directory: Path) -> None:
                 _forget_weights(node, path)
     except OmegaConfBaseException as error:
         raise UserError(f"{directory}: {_first_line(error)}") from error
-    except UserError as error:
+    except ValueError as error:  # a mistake that is told, or a model that torchvision does not know
         raise UserError(f"{directory}: {error}") from error
 
 
@@ -197,7 +198,10 @@ def _only_computing() -> Iterator[None]:
 
 def _forget_weights(node: DictConfig, path: str) -> None:
     """Let a node load no weights and fetch nothing: the run's checkpoint holds all weights."""
-    known = parameters(find_callable(node._target_, path)) or {}
+    found = find_callable(node._target_, path)
+    if found is get_model:  # of torchvision, which passes everything on to a builder
+        found = get_model_builder(str(node.get("name")).lower())
+    known = parameters(found) or {}
     for key, nothing in PRETRAINED.items():
         default = known[key].default if key in known else nothing
         value = node.get(key, default)

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import sys
 from itertools import cycle, islice
 from pathlib import Path
 
@@ -214,6 +215,12 @@ def test_pretrained_weights_are_neither_fetched_nor_read(run):
     assert saved_config(run).model == {  # the backbone's weights are fetched where nothing is said
         "_target_": detector, "weights": None, "weights_backbone": None,
     }  # fmt: skip
+    named = {"_target_": "torchvision.models.get_model", "name": "FasterRCNN_ResNet50_FPN"}
+    poison(run, "model", named)
+    assert saved_config(run).model == {**named, "weights_backbone": None}
+    poison(run, "model", {**named, "name": "nosuch"})
+    with pytest.raises(UserError, match="Unknown model nosuch"):
+        saved_config(run)
 
 
 @pytest.mark.parametrize("root", ["elsewhere", "."])
@@ -254,21 +261,22 @@ def test_the_place_of_the_data_may_come_from_the_environment(run, monkeypatch):
 
 @pytest.mark.parametrize("script", ["evaluate", "predict"])
 def test_the_command_line_trusts_a_package(run, capsys, monkeypatch, script):
-    Path("theirs.py").write_text(
+    Path("trusted.py").write_text(
         "import ghostexp.models\n"
         "def net(**arguments): return ghostexp.models.ghost_resnet56(**arguments)\n"
     )
     monkeypatch.syspath_prepend(Path.cwd())
-    poison(run, "model._target_", "theirs.net")
+    poison(run, "model._target_", "trusted.net")
     arguments = [str(run), *SCRIPTS[script]]
     assert main_of(script)(arguments) == 1
-    assert "--allow-target theirs" in capsys.readouterr().err
-    assert main_of(script)([*arguments, "--allow-target", "theirs"]) == 0
-    poison(run, "model._target_", "theirs.ghostexp.models.ghost_resnet56")  # not theirs, but ours
-    assert main_of(script)([*arguments, "--allow-target", "theirs"]) == 0
-    poison(run, "model", {"_target_": "theirs.ghostexp.models.convert.logging.os.system"})
+    assert "--allow-target trusted" in capsys.readouterr().err
+    assert main_of(script)([*arguments, "--allow-target", "trusted"]) == 0
+    poison(run, "model._target_", "trusted.ghostexp.models.ghost_resnet56")  # not trusted, but ours
+    assert main_of(script)([*arguments, "--allow-target", "trusted"]) == 0
+    poison(run, "model", {"_target_": "trusted.ghostexp.models.convert.logging.os.system"})
     capsys.readouterr()
-    assert_refused(capsys, main_of(script)([*arguments, "--allow-target", "theirs"]), "theirs")
+    assert_refused(capsys, main_of(script)([*arguments, "--allow-target", "trusted"]), "trusted")
+    sys.modules.pop("trusted")
 
 
 def test_going_on_with_a_hostile_run_executes_nothing(run, app, capsys):

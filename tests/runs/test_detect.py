@@ -7,6 +7,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 from helpers import ROOT, assert_same_weights, result, write_coco
+from omegaconf import OmegaConf
 from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
@@ -197,15 +198,18 @@ def test_a_file_that_breaks_in_training_gives_one_sentence(app, tmp_path, capsys
     ("overrides", "sentence"),
     [
         (["model=linear"], "dataset and task of this config are for detection, but not model"),
-        (["dataset=digits"], "model and task of this config are for detection, but not dataset"),
+        (
+            ["dataset=digits", "dataset.image_size=64"],
+            "model and task of this config are for detection, but not dataset",
+        ),
         (["callbacks=default"], "callbacks.best.monitor=val/acc: the task logs no such metric"),
         (["model.anchor_sizes=[8]"], "model: anchor_sizes are five sizes above 0"),
         (
             ["trainer.max_epochs=2", "+trainer.check_val_every_n_epoch=3"],
             "trainer.check_val_every_n_epoch is 3 of trainer.max_epochs=2: no epoch would",
         ),
-        (["model.heads.convs=9"], "model: convs is at most 4, not 9"),
-        (["model.backbone.width_mult=0"], "model: width_mult must be above 0, not 0"),
+        (["model.heads.convs=9"], "model.heads: convs is at most 4, not 9"),
+        (["model.backbone.width_mult=0"], "model.backbone: width_mult must be above 0, not 0"),
     ],
 )
 def test_a_slip_gives_one_sentence(app, capfd, overrides, sentence):
@@ -220,10 +224,9 @@ def test_a_slip_gives_one_sentence(app, capfd, overrides, sentence):
 
 
 def test_a_run_needs_no_start_weights_any_more(tmp_path):
-    folder = tmp_path / ".hydra"
-    folder.mkdir()
-    text = "model: {backbone: {_target_: ghostexp.models.ghostnet.ghostnet, weights: gone.pth}}"
-    (folder / "config.yaml").write_text(f"{text}\nrun_dir: x\n")
+    (tmp_path / ".hydra").mkdir()
+    cfg = compose_config([*TINY, "model.backbone.weights=gone.pth"])
+    OmegaConf.save(cfg, tmp_path / ".hydra" / "config.yaml")
     assert saved_config(tmp_path).model.backbone.weights is None
 
 

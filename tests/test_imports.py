@@ -20,7 +20,7 @@ MAY_IMPORT = {  # first name below ghostexp -> what of ghostexp it may import be
     "deploy": {"analysis", "layers"},
     "training": {"analysis", "files"},
     "config": {"training"},
-    "sweeps": {"analysis", "config", "files", "results"},
+    "sweeps": {"analysis", "config", "files", "results", "training"},
     "runs": {
         *("analysis", "config", "data", "deploy", "files", "layers", "models", "results", "sweeps"),
         "training",

@@ -134,8 +134,10 @@ def _check_across_groups(cfg: DictConfig) -> None:
         )
     if cfg.sched.interval not in ("epoch", "step"):
         raise UserError(f"sched.interval is epoch or step, not {cfg.sched.interval}")
-    for milestone in cfg.sched.scheduler.get("milestones", []):
-        if cfg.sched.interval == "epoch" and milestone >= max_epochs:
+    milestones = cfg.sched.scheduler.get("milestones")
+    for milestone in milestones if isinstance(milestones, ListConfig) else []:
+        late = isinstance(milestone, int) and milestone >= max_epochs
+        if cfg.sched.interval == "epoch" and late:
             log.warning("milestone %s is past the last of %s epochs", milestone, max_epochs)
     if "max_lr" in cfg.sched.scheduler and "lr" in (cfg.task.get("param_groups") or {}):
         raise UserError(

@@ -16,7 +16,7 @@ from omegaconf import DictConfig
 from pytorch_lightning.callbacks import ModelCheckpoint
 
 from ghostexp.config.cli import UserError, did_you_mean
-from ghostexp.training.callbacks import Checks
+from ghostexp.training.callbacks import Checks, StopAfterBatch
 from ghostexp.training.checkpoint_io import AtomicCheckpointIO
 
 log = logging.getLogger(__name__)
@@ -54,15 +54,13 @@ def build_parts(cfg: DictConfig, *, extra: Sequence[pl.Callback] = ()) -> Parts:
         sched=build(cfg.sched, "sched"),
     )
     _check_detection(datamodule, task)
-    if "param_groups" in cfg.task:
-        with users_mistakes("task.param_groups"):
-            task.param_groups(task.net)  # what the optimizer would say after the data has loaded
+    _check_optimisation(task)
     callbacks = [*extra, *_build_callbacks(cfg, datamodule, task)]
     trainer = build(
         cfg.trainer,
         "trainer",
         precision=resolve_precision(cfg.trainer.precision),
-        callbacks=callbacks,
+        callbacks=[StopAfterBatch(), *callbacks],
         logger=[build(node, f"logger.{name}") for name, node in _nodes(cfg.get("logger"))],
         default_root_dir=str(cfg.run_dir),
         plugins=[AtomicCheckpointIO()],
@@ -127,6 +125,14 @@ def resolve_precision(precision: str) -> str:
     else:
         fast = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
     return "bf16-mixed" if fast else "32-true"
+
+
+def _check_optimisation(task: pl.LightningModule) -> None:
+    """What optimizer and schedule would say after the data has loaded."""
+    try:
+        task.check_optimisation()
+    except ValueError as error:  # names its key
+        raise UserError(str(error)) from error
 
 
 def _check_detection(datamodule: pl.LightningDataModule, task: pl.LightningModule) -> None:

@@ -13,6 +13,7 @@ from omegaconf import DictConfig
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
 
 from ghostexp.config.directories import register_resolvers
+from ghostexp.training.stopping import Stopped
 
 CONFIG_FOLDER = Path(__file__).resolve().parents[2] / "conf"
 
@@ -32,6 +33,9 @@ def call(main: Callable[[], None]) -> int:
         return _complain(str(error))
     except (HydraException, OmegaConfBaseException) as error:
         return _complain(explain(error))
+    except Stopped as stop:
+        print("interrupted", file=sys.stderr)
+        return stop.exit_code
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return 130

@@ -10,6 +10,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from ghostexp.data.draws import drawing_from
+
 Mix = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
 
 
@@ -121,8 +123,7 @@ def cut_out(images: Tensor, *, size: int, generator: torch.Generator) -> None:
 def mix_batch(
     mix: Mix, images: Tensor, labels: Tensor, generator: torch.Generator
 ) -> tuple[Tensor, Tensor]:
-    """`mix(images, labels)`, its draws from `generator` and not from the global one."""
-    with torch.random.fork_rng(devices=[]):  # torchvision draws from the global CPU generator
-        seed = torch.randint(2**62, (), generator=generator)
-        torch.default_generator.manual_seed(int(seed))
+    """`mix(images, labels)`, its draws from `generator` and not from the global ones."""
+    seed = int(torch.randint(2**62, (), generator=generator))
+    with drawing_from(seed):  # torchvision draws from the global CPU generator
         return mix(images, labels)

@@ -14,12 +14,12 @@ import pytorch_lightning as pl
 import torch
 from torch import Tensor
 
+from ghostexp.data.draws import epoch_generator
 from ghostexp.data.in_memory import (
     Batch,
     BatchLoader,
     EpochOrder,
     LabelledSet,
-    epoch_generator,
     grouped_split,
     stratified_split,
 )
@@ -101,8 +101,7 @@ class ClassificationData(pl.LightningDataModule):
         self.keep_groups = keep_groups
         self.has_validation = val_split > 0 or source.has_val
         self.labelled_set: LabelledSet | None = None
-        self.generator = torch.Generator()
-        self.augmented_epoch: int | None = None
+        self.train_order: EpochOrder | None = None
 
     def prepare_data(self) -> None:
         """Download or decode, in one process."""
@@ -127,8 +126,9 @@ class ClassificationData(pl.LightningDataModule):
         return len(self.val) > 0
 
     def train_dataloader(self) -> BatchLoader:
-        self.augmented_epoch = None
-        return self._loader(self.train, shuffle=True)
+        loader = self._loader(self.train, shuffle=True)
+        self.train_order = loader.sampler
+        return loader
 
     def val_dataloader(self) -> BatchLoader | list[BatchLoader]:
         return self._loader(self.val, shuffle=False) if self.has_val else []
@@ -151,12 +151,9 @@ class ClassificationData(pl.LightningDataModule):
         if not self.trainer.training:
             inputs = self.augment.evaluate(examples)
             return inputs if self.trainer.predicting else (inputs, labels)
-        epoch = self.trainer.current_epoch
-        if epoch != self.augmented_epoch:
-            rank = self.trainer.global_rank
-            self.generator = epoch_generator(self.seed, epoch, rank, AUGMENTATION)
-            self.augmented_epoch = epoch
-        return self.augment.train(examples, labels, self.generator)
+        place = (self.trainer.current_epoch, self.trainer.global_rank, self.train_order.done)
+        generator = epoch_generator(self.seed, *place, AUGMENTATION)
+        return self.augment.train(examples, labels, generator)
 
     def _load_once(self) -> None:
         if self.labelled_set is not None:

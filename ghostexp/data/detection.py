@@ -15,9 +15,10 @@ import torch
 from torch import Tensor
 
 from ghostexp.data.boxes import DetectionSet, Record, trainable
+from ghostexp.data.draws import epoch_generator
 from ghostexp.data.examples import DetectionLoader, Examples, Reading, decode_all, shrink, shrunk
 from ghostexp.data.folder import open_image
-from ghostexp.data.in_memory import EpochOrder, epoch_generator
+from ghostexp.data.in_memory import EpochOrder
 
 
 class DetectionData(pl.LightningDataModule):

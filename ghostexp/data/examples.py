@@ -18,11 +18,13 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import Dataset
 
 from ghostexp.data.boxes import Record, rescale
+from ghostexp.data.draws import drawing_from
 from ghostexp.data.folder import BadFile, open_image, to_tensor
-from ghostexp.data.in_memory import EpochOrder, epoch_generator
+from ghostexp.data.in_memory import EpochOrder
+from ghostexp.data.read_ahead import read_ahead
 
 Target = dict[str, Tensor]
 Batch = tuple[list[Tensor], list[Target]]
@@ -35,10 +37,10 @@ class Reading:
     """How images and boxes are read.
 
     `transforms` of torchvision.transforms.v2 change training examples, one after the other; they
-    draw from torch's generator. Images whose longer side exceeds `max_size` pixels are shrunk to
-    it, and their boxes with them. `in_memory` decodes all images once. `on_bad_box` is what happens
-    to a box without an area inside of its image: drop or error. `num_workers` are the processes
-    that read ahead on this machine; None is one a core.
+    draw from the global generators of torch, numpy or `random`. Images whose longer side exceeds
+    `max_size` pixels are shrunk to it, and their boxes with them. `in_memory` decodes all images
+    once. `on_bad_box` is what happens to a box without an area inside of its image: drop or error.
+    `num_workers` are the processes that read ahead on this machine; None is one a core.
     """
 
     transforms: Sequence[Transform] = ()
@@ -97,9 +99,7 @@ class Examples(Dataset[tuple[list[Tensor], list[Arrays]]]):
         }
         if not self.transforms:
             return image, target
-        with torch.random.fork_rng(devices=[]):
-            generator = epoch_generator(*self.entropy, index)
-            torch.default_generator.set_state(generator.get_state())
+        with drawing_from(*self.entropy, index):
             return transform(image, target, self.transforms)
 
 
@@ -113,13 +113,21 @@ class DetectionLoader:
         self.batch_size = sampler.batch_size
         workers = (os.cpu_count() or 1) if num_workers is None else num_workers
         self.num_workers = ceil(workers / sampler.world_size)
+        self.state_dict = sampler.state_dict  # which Lightning puts into checkpoints
+        self.load_state_dict = sampler.load_state_dict
 
     def __len__(self) -> int:
         return len(self.sampler)
 
     def __iter__(self) -> Iterator[Batch]:
         self.examples.entropy = (self.sampler.seed, self.sampler.epoch)
-        for images, targets in self._read():
+        read = read_ahead(
+            self.examples,
+            self.sampler,
+            num_workers=self.num_workers,
+            entropy=self.examples.entropy,
+        )
+        for images, targets in self.sampler.counting(read):
             yield (
                 [image.float() / 255 for image in images],
                 [
@@ -127,20 +135,6 @@ class DetectionLoader:
                     for target in targets
                 ],
             )
-
-    def _read(self) -> Iterator[tuple[list[Tensor], list[Arrays]]]:
-        if self.num_workers == 0:
-            return map(self.examples.__getitem__, self.sampler)
-        return iter(
-            DataLoader(
-                self.examples,
-                batch_size=None,  # the sampler's items are whole batches
-                sampler=self.sampler,
-                collate_fn=_unchanged,
-                num_workers=self.num_workers,
-                generator=torch.Generator(),  # leaves the global one alone
-            )
-        )
 
 
 def transform(
@@ -206,8 +200,3 @@ def decode_all(records: list[Record], max_size: int | None) -> dict[Path, Tensor
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         images = pool.map(lambda record: read_image(record, max_size), records)
         return {record.file: image for record, image in zip(records, images, strict=True)}
-
-
-def _unchanged(batch: tuple[list[Tensor], list[Arrays]]) -> tuple[list[Tensor], list[Arrays]]:
-    """In place of the default, which makes tensors of arrays."""
-    return batch

@@ -4,27 +4,30 @@ The order follows from (seed, epoch) alone, whatever the global generators did b
 [N, C, H, W] in channels_last memory: pixels lie as [N, H, W, C], as decoders write them.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from math import ceil
-from typing import Protocol
+from typing import Protocol, TypeVar
 
-import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset, Sampler
+from torch.utils.data import Dataset, Sampler
+
+from ghostexp.data.draws import drawing_from, epoch_generator
+from ghostexp.data.read_ahead import read_ahead
 
 TEST_SHARE = 0.2  # of each class, where a data set brings no test split
 SPLIT_SEED = 0  # of that split; not the run's: every run is tested on the same images
 
 Batch = tuple[Tensor, Tensor]
+T = TypeVar("T")
 
 
 class Examples(Protocol):
     """Anything that turns an index tensor [B] into raw examples, such as images [B, C, H, W]."""
 
     num_workers: int  # processes that read ahead, on one machine
-    random: bool  # whether an example is another one each time, by torch's generator
+    random: bool  # whether an example is another one each time, by torch, numpy or `random`
 
     def __len__(self) -> int: ...
 
@@ -63,13 +66,6 @@ class LabelledSet:
     test: Tensor
     train_examples: Examples | None = None
     groups: Tensor | None = None
-
-
-def epoch_generator(*entropy: int) -> torch.Generator:
-    """CPU generator whose state follows from whole numbers such as (seed, epoch, rank)."""
-    sequence = np.random.SeedSequence([len(entropy), *entropy])  # else (1,) and (1, 0) are one
-    state = sequence.generate_state(1, np.uint64)
-    return torch.Generator().manual_seed(int(state[0]))
 
 
 def stratified_split(
@@ -124,6 +120,7 @@ class EpochOrder(Sampler[Tensor]):
     left over. A last batch of one example joins the batch before: batch norm needs two.
     Not shuffled (evaluation): every index once over all processes, in order, in as many batches in
     each, because they wait for each other; the last may hold one more than `batch_size`.
+    A run that is resumed within an epoch gets the batches that the epoch still lacks.
     """
 
     def __init__(
@@ -146,6 +143,16 @@ class EpochOrder(Sampler[Tensor]):
         self.rank = rank
         self.world_size = world_size
         self.epoch = 0
+        self.done = 0  # batches of this epoch that a loader has handed out
+        self.resumed: dict[str, int] = {}
+
+    def state_dict(self) -> dict[str, int]:
+        """Where the pass over the data stands."""
+        return {"epoch": self.epoch, "done": self.done}
+
+    def load_state_dict(self, state: dict[str, int]) -> None:
+        """Let the next pass start where `state` stands, if it is of the same epoch."""
+        self.resumed = state
 
     def set_epoch(self, epoch: int) -> None:
         """Lightning calls this before each epoch."""
@@ -163,9 +170,17 @@ class EpochOrder(Sampler[Tensor]):
             indices = indices[torch.randperm(len(indices), generator=generator)]
         mine = indices[: self._used()][self.rank :: self.world_size]
         last = len(self) - 1
-        for batch in range(len(self)):
+        self.done = self.resumed["done"] if self.resumed.get("epoch") == self.epoch else 0
+        self.resumed = {}
+        for batch in range(self.done, len(self)):
             start = batch * self.batch_size
             yield mine[start : start + self.batch_size if batch < last else None]
+
+    def counting(self, batches: Iterable[T]) -> Iterator[T]:
+        """The same `batches`, each counted when it is handed out; processes read more ahead."""
+        for batch in batches:
+            self.done += 1
+            yield batch
 
     def _used(self) -> int:
         count = len(self.indices)
@@ -173,7 +188,10 @@ class EpochOrder(Sampler[Tensor]):
 
 
 class BatchLoader:
-    """Batches (raw examples [B, ...], labels [B]) in the order of `sampler`."""
+    """Batches (raw examples [B, ...], labels [B]) in the order of `sampler`.
+
+    Its state is its sampler's, which Lightning puts into checkpoints.
+    """
 
     def __init__(self, examples: Examples, labels: Tensor, sampler: EpochOrder) -> None:
         self.examples = examples
@@ -182,29 +200,24 @@ class BatchLoader:
         self.batch_sampler = None  # Lightning asks
         self.batch_size = sampler.batch_size
         self.num_workers = ceil(examples.num_workers / sampler.world_size)
+        self.state_dict = sampler.state_dict
+        self.load_state_dict = sampler.load_state_dict
 
     def __len__(self) -> int:
         return len(self.sampler)
 
     def __iter__(self) -> Iterator[Batch]:
-        batches = _Batches(self.examples, self.labels, (self.sampler.seed, self.sampler.epoch))
-        if self.num_workers == 0:
-            yield from map(batches.__getitem__, self.sampler)
-        else:
-            yield from DataLoader(
-                batches,
-                batch_size=None,  # the sampler's items are whole batches
-                sampler=self.sampler,
-                num_workers=self.num_workers,
-                generator=torch.Generator(),  # leaves the global one alone
-            )
+        entropy = (self.sampler.seed, self.sampler.epoch)
+        batches = _Batches(self.examples, self.labels, entropy)
+        read = read_ahead(batches, self.sampler, num_workers=self.num_workers, entropy=entropy)
+        yield from self.sampler.counting(read)
 
 
 class _Batches(Dataset[Batch]):
     """What a worker needs: an index tensor to a batch.
 
     The draws of random examples follow from `entropy` and the batch's first index: they are the
-    same in whichever process, and leave the global generator alone.
+    same in whichever process, and leave the global generators alone.
     """
 
     def __init__(self, examples: Examples, labels: Tensor, entropy: tuple[int, int]) -> None:
@@ -215,7 +228,5 @@ class _Batches(Dataset[Batch]):
     def __getitem__(self, indices: Tensor) -> Batch:
         if not self.examples.random:
             return self.examples[indices], self.labels[indices]
-        with torch.random.fork_rng(devices=[]):
-            generator = epoch_generator(*self.entropy, int(indices[0]))
-            torch.default_generator.set_state(generator.get_state())
+        with drawing_from(*self.entropy, int(indices[0])):
             return self.examples[indices], self.labels[indices]

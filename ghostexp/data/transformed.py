@@ -32,7 +32,8 @@ Transform = Callable[[Image.Image], Image.Image]
 class FileTransforms:
     """What is done to an image, one after the other, and in how many processes on this machine.
 
-    Random transforms draw from torch's generator, as those of torchvision.transforms.v2 do.
+    Random transforms draw from the global generator of torch, as torchvision.transforms.v2 does, of
+    numpy or of `random`: then what they draw follows from the run's seed, epoch and batch.
     """
 
     train: Sequence[Transform]

@@ -22,7 +22,7 @@ PLACES_AND_PACE = {  # group -> its keys that change where and how fast, never w
 }
 PRESENTATION = {  # callbacks that show or write, by the last part of their `_target_`
     *("BoxPictures", "EpochLog", "FeaturePictures", "LearningRateMonitor", "NetworkSummary"),
-    *("PartialCheckpoint", "Pictures", "Progress", "RichProgressBar", "SaveInterrupted"),
+    *("PartialCheckpoint", "Pictures", "Progress", "RichProgressBar"),
     *("Throughput", "TQDMProgressBar"),
 }
 

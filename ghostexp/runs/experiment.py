@@ -24,11 +24,13 @@ from ghostexp.results import record as records
 from ghostexp.results.identity import digest, result_part
 from ghostexp.runs import ending, ranks
 from ghostexp.runs.fit import fit_and_test
+from ghostexp.runs.furthest import furthest_checkpoint
 from ghostexp.runs.load import load_checkpoint, load_network, load_run
 from ghostexp.runs.machine import describe_device
 from ghostexp.runs.run import Run
 from ghostexp.sweeps.job import SEVERAL_DEVICES, Decision, Job, decide, job_of_hydra
 from ghostexp.training.callbacks import KeepRecord
+from ghostexp.training.stopping import Stopped, Stopping
 
 __all__ = ["load_network", "load_run", "run"]
 
@@ -43,7 +45,8 @@ def run(cfg: DictConfig) -> float | None:
     with read_write(hydra):
         hydra.run.dir = str(directory)  # Lightning gives it to the ranks that it starts
     if ranks.is_further():
-        return ranks.join(directory, fit_and_test)
+        with Stopping(lambda signum: None, silent=True):
+            return ranks.join(directory, fit_and_test)
     try:
         return run_job(job_of_hydra(cfg, hydra))
     except UserError as error:
@@ -61,7 +64,7 @@ def run_job(job: Job) -> float | None:
         cfg.run_dir = str(job.directory)
     run = Run(job.directory)
     try:
-        with run.owned():
+        with Stopping(lambda signum: run.end_at_once()), run.owned():
             audit(cfg, job.config_folders)
             wanted = result_part(resolved(cfg))
             decision = decide(run.directory, wanted, rerun=cfg.rerun, resume=job.resumes)
@@ -73,7 +76,10 @@ def run_job(job: Job) -> float | None:
     except Exception as error:
         ending.say_failed(job, error)
         raise ending.one_sentence(run.directory, error) from error
-    except (KeyboardInterrupt, SystemExit):  # Lightning turns Ctrl-C and SIGTERM into SystemExit
+    except Stopped:
+        ending.say_interrupted(job)
+        raise
+    except (KeyboardInterrupt, SystemExit):  # Lightning turns KeyboardInterrupt into SystemExit
         ending.say_interrupted(job)
         raise KeyboardInterrupt from None
     ending.say_finished(job, record)
@@ -83,43 +89,56 @@ def run_job(job: Job) -> float | None:
 def _do(run: Run, job: Job, decision: Decision) -> records.Record:
     """Build, fit and test; nothing of an earlier launch is touched before all is built."""
     cfg = job.config
-    record = _new_record(job, decision)
+    folder = run.directory / "checkpoints"
+    checkpoint = furthest_checkpoint(folder) if decision.goes_on else None
+    state = load_checkpoint(checkpoint) if checkpoint else {}
+    record = _new_record(job, decision, checkpoint, _finished_epochs(state))
     try:
         parts = _prepare(cfg, record, KeepRecord(run.update))
         if job.multirun and ranks.repeats_command(parts.trainer):  # devices=auto, on this machine
             raise UserError(SEVERAL_DEVICES)
+        if checkpoint is not None:
+            _check_checkpoint(parts, state, record, decision)
     except Exception as error:
         if job.multirun and decision.earlier is None:
             run.refuse(record, error)
         raise
-    if decision.checkpoint is not None:
-        _check_checkpoint(cfg, parts, decision)
-        log.info("going on from %s", decision.checkpoint)
+    if checkpoint is not None:
+        log.info("going on from %s", checkpoint)
     elif decision.earlier is not None:
         run.clear()
     run.save_config(cfg, None if job.resumes else job.overrides)
     with run.recorded(record), ranks.ending_together(parts.trainer, run.directory):
-        fit_and_test(parts, record, decision.checkpoint)
+        fit_and_test(parts, record, checkpoint)
     return record
 
 
-def _check_checkpoint(cfg: DictConfig, parts: Parts, decision: Decision) -> None:
-    """Refuse to go on with a checkpoint that is broken, too far or another network's."""
-    checkpoint = load_checkpoint(decision.checkpoint)
-    done = decision.earlier.get("epochs") or 0
-    if cfg.trainer.max_epochs < done:
+def _finished_epochs(state: dict[str, Any]) -> int:
+    """Epochs that a checkpoint's run has finished, whatever its record says; 0 without one."""
+    facts = state.get("callbacks", {}).get(KeepRecord.__qualname__, {})
+    return facts.get("epochs") or 0
+
+
+def _check_checkpoint(
+    parts: Parts, state: dict[str, Any], record: records.Record, decision: Decision
+) -> None:
+    """Refuse to go on with a checkpoint that is too far, or another network's."""
+    done, wanted_epochs = record["epochs"], record["max_epochs"]
+    if wanted_epochs < done:
         raise UserError(
-            f"trainer.max_epochs={cfg.trainer.max_epochs}, but the run has done {done} epochs"
-            " already: give as many or more"
+            f"trainer.max_epochs={wanted_epochs}, but the run has done {done} epochs already: give"
+            " as many or more"
         )
     wanted = {key: value.shape for key, value in parts.task.state_dict().items()}
-    saved = {key: value.shape for key, value in checkpoint["state_dict"].items()}
+    saved = {key: value.shape for key, value in state["state_dict"].items()}
     if wanted != saved:
         raise UserError(
-            f"{decision.checkpoint} holds the weights of another network"
+            f"{record['checkpoint']} holds the weights of another network"
             f" ({'; '.join(decision.changed) or 'its code has changed'}): leave these values as"
             " they were, or train the other network in a new run"
         )
+    with users_mistakes("resume"):
+        parts.task.check_resume(state)
 
 
 def objective(record: records.Record) -> float | None:
@@ -136,13 +155,14 @@ def resolved(cfg: DictConfig) -> dict[str, Any]:
     return OmegaConf.to_container(OmegaConf.create(config), resolve=True)
 
 
-def _new_record(job: Job, decision: Decision) -> records.Record:
+def _new_record(
+    job: Job, decision: Decision, checkpoint: Path | None, epochs: int
+) -> records.Record:
     """Record of this launch, with what goes on from the launches before it."""
     config = resolved(job.config)
-    earlier = (decision.checkpoint and decision.earlier) or {}
+    earlier = (checkpoint and decision.earlier) or {}
     keys = ("started", "command", "swept", "choices", "metrics", "throughput", "training", "best")
     kept = {key: earlier[key] for key in keys if key in earlier}
-    epochs = earlier.get("epochs") or 0
     segment = {
         "started": records.now(),
         "command": job.command,
@@ -162,7 +182,7 @@ def _new_record(job: Job, decision: Decision) -> records.Record:
         "max_epochs": job.config.trainer.max_epochs,
         "epochs": epochs,
         "throughput": None,
-        "checkpoint": decision.checkpoint and str(decision.checkpoint),
+        "checkpoint": checkpoint and str(checkpoint),
         "config": config,
     }
     return records.new_record(**(facts | kept | {"segments": [*before, segment]}))

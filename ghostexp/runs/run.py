@@ -39,6 +39,7 @@ class Run:
     def __init__(self, directory: Path | str) -> None:
         self.directory = Path(directory)
         self.lock = Lock(self.directory / records.LOCK)
+        self._kept: records.Record | None = None  # the record, while this process runs the run
 
     @property
     def record(self) -> records.Record:
@@ -115,8 +116,8 @@ class Run:
             raise
         finally:
             reserve.unlink(missing_ok=True)
-            self._kept["ended"] = records.now()
-            self.update({})
+            self.update({"ended": records.now()})
+            self._kept = None
 
     def refuse(self, record: records.Record, error: Exception) -> None:
         """Leave a record of a job that failed before it began, for the sweep's report."""
@@ -134,8 +135,9 @@ class Run:
 
     def end_at_once(self) -> None:
         """Say in the record that the run was interrupted, for a process that ends right after."""
-        (self.directory / RESERVE).unlink(missing_ok=True)
-        self.update({"status": "interrupted", "ended": records.now()})
+        if self._kept is not None:
+            (self.directory / RESERVE).unlink(missing_ok=True)
+            self.update({"status": "interrupted", "ended": records.now()})
 
     def save_config(self, cfg: DictConfig, overrides: dict[str, Any] | None) -> None:
         """Write the config, and the command line's values where it is a new one."""

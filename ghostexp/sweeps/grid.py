@@ -13,7 +13,7 @@ from omegaconf import DictConfig, open_dict, read_write
 
 from ghostexp.config.cli import UserError
 from ghostexp.results.record import command_line
-from ghostexp.sweeps.job import Job, check_repeats, chosen, config_folders, parse
+from ghostexp.sweeps.job import Job, chosen, config_folders, parse
 
 OF_ONE_RUN = {
     "resume": "goes on with one run: leave -m out",
@@ -125,7 +125,10 @@ def _compose(
 
 
 def _check_arguments(parsed: list[Override]) -> None:
-    check_repeats(parsed)
+    counts = Counter(override.key_or_group for override in parsed)
+    for key, count in counts.items():
+        if count > 1:  # Hydra would take the last value without a word
+            raise UserError(f"{key} is given {count} times: write {key}=A,B for several values")
     for override in parsed:
         if override.key_or_group in OF_ONE_RUN:
             raise UserError(f"{override.key_or_group}=... {OF_ONE_RUN[override.key_or_group]}")

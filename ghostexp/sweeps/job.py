@@ -3,7 +3,6 @@
 A single run is a job as well: the only one of its launch.
 """
 
-from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -22,7 +21,7 @@ SEVERAL_DEVICES = (
     "several devices start their processes by repeating the command line, which would start the"
     " whole sweep in each: run the points one by one"
 )
-LAST, PARTIAL = "last.ckpt", "partial.ckpt"
+CHECKPOINTS = ("last.ckpt", "partial.ckpt")  # that a run can go on from
 
 
 @dataclass(frozen=True)
@@ -86,7 +85,6 @@ def job_of_hydra(cfg: DictConfig, hydra: DictConfig) -> Job:
     if multirun and is_grid(hydra):
         return _thawed(directory)
     parsed = parse(list(hydra.overrides.task))
-    check_repeats(parsed)
     values = {override.key_or_group: override.value() for override in parsed}
     choices = chosen(hydra)
     if not multirun and values.get("resume") is not None:
@@ -112,13 +110,6 @@ def is_grid(hydra: DictConfig) -> bool:
 def parse(arguments: list[str]) -> list[Override]:
     """Overrides of a command line as Hydra reads them."""
     return OverridesParser.create().parse_overrides(arguments)
-
-
-def check_repeats(parsed: list[Override]) -> None:
-    """Refuse a key that is given twice: Hydra would take the last value without a word."""
-    for key, count in Counter(override.key_or_group for override in parsed).items():
-        if count > 1:
-            raise UserError(f"{key} is given {count} times: one value is needed, or {key}=A,B")
 
 
 def chosen(hydra: DictConfig) -> dict[str, str]:
@@ -169,7 +160,7 @@ class Decision:
     """
 
     finished: Record | None = None
-    checkpoint: Path | None = None
+    goes_on: bool = False
     earlier: Record | None = None
     changed: list[str] = field(default_factory=list)
 
@@ -193,14 +184,11 @@ def decide(directory: Path, config: dict[str, Any], *, rerun: bool, resume: bool
     changed = differences(result_part(record.get("config") or {}), config)
     if record["status"] == "finished" and not changed:
         return Decision(finished=record)
-    checkpoint = directory / "checkpoints" / LAST
-    if not any((checkpoint.parent / name).exists() for name in (LAST, PARTIAL)):
-        if record["status"] == "finished":
-            raise _another_config(directory, record, changed)
-        return Decision(earlier=record, changed=changed)
-    if changed and not resume:
+    has_checkpoint = any((directory / "checkpoints" / name).exists() for name in CHECKPOINTS)
+    loses = has_checkpoint or record["status"] == "finished"
+    if changed and loses and not (resume and has_checkpoint):
         raise _another_config(directory, record, changed)
-    return Decision(checkpoint=checkpoint, earlier=record, changed=changed)
+    return Decision(goes_on=has_checkpoint, earlier=record, changed=changed)
 
 
 def is_finished(directory: Path) -> bool:

@@ -31,6 +31,7 @@ from ghostexp.sweeps.grid import (
 from ghostexp.sweeps.job import Job, check_devices
 from ghostexp.sweeps.outcome import show_outcome
 from ghostexp.sweeps.workers import check_installed, is_serial, threads_of_a_job
+from ghostexp.training.stopping import Stopping
 
 log = logging.getLogger(__name__)
 
@@ -69,7 +70,7 @@ class GridSweeper(Sweeper):
     def sweep(self, arguments: list[str]) -> Any:
         """Do all jobs; `UserError` at the end if any of them failed."""
         jobs = [point.job for point in self.points]
-        with claimed([job.directory for job in jobs]):
+        with Stopping(lambda signum: None), claimed([job.directory for job in jobs]):
             results: list[JobReturn] = []
             with notices.once():
                 self._prepare(jobs)

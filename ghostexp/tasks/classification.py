@@ -3,19 +3,18 @@
 from collections.abc import Callable, Iterable
 from typing import Any
 
-import pytorch_lightning as pl
 import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 from torchmetrics import MeanMetric, MetricCollection
 from torchmetrics.classification import MulticlassAccuracy, MulticlassConfusionMatrix
 
-from ghostexp.tasks import optimisation
+from ghostexp.tasks.task import Task
 
 Batch = tuple[Tensor, Tensor]
 
 
-class ClassificationTask(pl.LightningModule):
+class ClassificationTask(Task):
     """Trains `net` [N, C, H, W] -> logits [N, num_classes] on labels [N] or class shares [N, K].
 
     `cosines` says that `net` gives cosines, for a `loss` from ghostexp/training/losses.py:
@@ -36,27 +35,26 @@ class ClassificationTask(pl.LightningModule):
         channels_last: bool = True,
         compile: bool = False,
     ) -> None:
-        super().__init__()
         memory_format = torch.channels_last if channels_last else torch.contiguous_format
-        self.net = net.to(memory_format=memory_format)
+        super().__init__(
+            net.to(memory_format=memory_format),
+            optimizer=optimizer,
+            sched=sched,
+            param_groups=param_groups,
+        )
         if compile:
             self.net.compile()  # in place: the keys of the state dict stay
         self.loss = loss
         self.num_classes = num_classes
         self.logit_scale = loss.scale if cosines else 1.0
-        self.optimizer = optimizer
-        self.sched = sched
-        self.param_groups = param_groups
         self.memory_format = memory_format
         metrics = {"acc": MulticlassAccuracy(num_classes, average="micro")}
         if num_classes > 5:
             metrics["acc_top5"] = MulticlassAccuracy(num_classes, top_k=5, average="micro")
         self.val_metrics = MetricCollection(metrics, prefix="val/")
         self.test_metrics = MetricCollection(metrics, prefix="test/").clone()
-        self.eval_loss = MeanMetric()
+        self.eval_loss = MeanMetric(nan_strategy="disable")  # a mean with NaN in it is NaN
         self.test_confusion = MulticlassConfusionMatrix(num_classes)
-        self.train_sums = torch.zeros(3)  # loss, correct, images; a metric object costs 1 ms a step
-        self.missed_step: float | None = None
 
     @property
     def logged_metrics(self) -> set[str]:
@@ -72,9 +70,6 @@ class ClassificationTask(pl.LightningModule):
         labels = torch.arange(len(images), device=images.device) % self.num_classes
         return self.loss(self(images).float(), labels)
 
-    def on_train_epoch_start(self) -> None:
-        self.train_sums = torch.zeros(3, device=self.device)
-
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         images, targets = batch
         logits = self(images).float()  # or cosines: the same one is largest
@@ -83,17 +78,12 @@ class ClassificationTask(pl.LightningModule):
             labels = targets if targets.ndim == 1 else targets.argmax(dim=1)
             correct = (logits.argmax(dim=1) == labels).sum()
             count = len(images)
-            self.train_sums += torch.stack(
-                [loss.detach() * count, correct, torch.full_like(correct, count)]
-            )
-        if batch_idx % self.trainer.log_every_n_steps == 0:
+            self.train_means.add(count, {"train/loss": loss * count, "train/acc": correct})
+        logs_now = batch_idx % self.trainer.log_every_n_steps == 0
+        self._stop_at_lost_sum(loss, batch_idx, waits=logs_now or self.trainer.is_last_batch)
+        if logs_now:
             self.log("train/loss_step", loss, sync_dist=True)
         return loss
-
-    def on_train_epoch_end(self) -> None:
-        sums = self.trainer.strategy.reduce(self.train_sums, reduce_op="sum")  # over all processes
-        loss, correct, count = sums.unbind()
-        self.log_dict({"train/loss": loss / count, "train/acc": correct / count}, sync_dist=True)
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         logits, labels = self._evaluate(batch)
@@ -111,18 +101,13 @@ class ClassificationTask(pl.LightningModule):
     def predict_step(self, batch: Tensor, batch_idx: int) -> Tensor:
         return self._logits(batch).softmax(dim=1)
 
-    def configure_optimizers(self) -> dict[str, Any]:
-        return optimisation.configured(self)
-
-    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        optimisation.save_monitored(self, checkpoint)
-
-    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        self.missed_step = checkpoint.get("monitored")
-
-    def on_train_start(self) -> None:
-        optimisation.do_missed_step(self, self.missed_step)
-        self.missed_step = None
+    def _stop_at_lost_sum(self, loss: Tensor, batch_idx: int, *, waits: bool) -> None:
+        """The sum of an epoch keeps a NaN, so a GPU is asked only where the step waits for it."""
+        if self.device.type == "cpu":
+            self.stop_at_lost_loss(loss, f"batch {batch_idx + 1}", {"loss": loss})
+        elif waits:
+            batch = f"batch {batch_idx + 1} or one before it"
+            self.stop_at_lost_loss(self.train_means.sums["train/loss"], batch, {"loss": loss})
 
     def _logits(self, images: Tensor) -> Tensor:
         return self.logit_scale * self(images).float()
@@ -130,5 +115,6 @@ class ClassificationTask(pl.LightningModule):
     def _evaluate(self, batch: Batch) -> Batch:
         images, labels = batch
         logits = self._logits(images)
-        self.eval_loss.update(nn.functional.cross_entropy(logits, labels), len(images))
+        losses = nn.functional.cross_entropy(logits, labels, reduction="none")
+        self.eval_loss.update(losses)  # of each image: "disable" takes no weights
         return logits, labels

@@ -9,13 +9,12 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
-import pytorch_lightning as pl
 import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 from torchmetrics.detection import MeanAveragePrecision
 
-from ghostexp.tasks import optimisation
+from ghostexp.tasks.task import Task
 
 Target = dict[str, Tensor]
 Batch = tuple[list[Tensor], list[Target]]
@@ -31,7 +30,7 @@ IOU_THRESHOLDS = np.linspace(0.5, 0.95, 10).tolist()
 RECALL_THRESHOLDS = np.linspace(0, 1, 101).tolist()
 
 
-class DetectionTask(pl.LightningModule):
+class DetectionTask(Task):
     """Trains `net`, a detector as torchvision's: (images, targets) -> losses, images -> detections.
 
     The sum of the losses is trained, each is logged. Metrics of validation and test are COCO's
@@ -48,15 +47,15 @@ class DetectionTask(pl.LightningModule):
         param_groups: Callable[[nn.Module], Iterable[dict[str, Any]]],
         channels_last: bool = True,
     ) -> None:
-        super().__init__()
         memory_format = torch.channels_last if channels_last else torch.contiguous_format
-        self.net = net.to(memory_format=memory_format)
-        self.optimizer = optimizer
-        self.sched = sched
-        self.param_groups = param_groups
+        super().__init__(
+            net.to(memory_format=memory_format),
+            optimizer=optimizer,
+            sched=sched,
+            param_groups=param_groups,
+        )
         self.val_map = _mean_average_precision()
         self.test_map = _mean_average_precision()
-        self.missed_step: float | None = None
 
     @property
     def logged_metrics(self) -> set[str]:
@@ -77,15 +76,11 @@ class DetectionTask(pl.LightningModule):
         images, targets = batch
         losses = self.net(images, targets)
         loss = sum(losses.values())
-        if not torch.isfinite(loss):
-            terms = ", ".join(f"{name} {value.item():.4g}" for name, value in losses.items())
-            raise FloatingPointError(
-                f"the loss of epoch {self.current_epoch}, batch {batch_idx} is not finite"
-                f" ({terms}): a smaller optimizer.lr or trainer.gradient_clip_val may help"
-            )
+        self.stop_at_lost_loss(loss, f"batch {batch_idx + 1}", losses)
         terms = {f"train/loss_{name.removeprefix('loss_')}": losses[name] for name in losses}
-        means = {"train/loss": loss, **terms}
-        self.log_dict(means, on_step=False, on_epoch=True, batch_size=len(images), sync_dist=True)
+        count = len(images)
+        sums = {name: term.detach() * count for name, term in {"train/loss": loss, **terms}.items()}
+        self.train_means.add(count, sums)
         if batch_idx % self.trainer.log_every_n_steps == 0:
             self.log("train/loss_step", loss)
         return loss
@@ -103,19 +98,6 @@ class DetectionTask(pl.LightningModule):
 
     def on_test_epoch_end(self) -> None:
         self._log_metrics(self.test_map, "test")
-
-    def configure_optimizers(self) -> dict[str, Any]:
-        return optimisation.configured(self)
-
-    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        optimisation.save_monitored(self, checkpoint)
-
-    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        self.missed_step = checkpoint.get("monitored")
-
-    def on_train_start(self) -> None:
-        optimisation.do_missed_step(self, self.missed_step)
-        self.missed_step = None
 
     def _log_metrics(self, metric: MeanAveragePrecision, stage: str) -> None:
         found = metric.compute()

@@ -1,7 +1,7 @@
 """Parameter groups, and the learning-rate schedules that torch lacks.
 
-The schedules are closed forms of the step count (`LambdaLR` with nothing but the count in its
-state), so a run that is resumed with more epochs follows the longer schedule from there on.
+The schedules are closed forms of the step count: `LambdaLR` with nothing but the count in its
+state.
 """
 
 from math import cos, pi
@@ -58,7 +58,7 @@ def cosine(optimizer: Optimizer, total_steps: int, *, warmup: float = 0.0) -> La
     """
     if not 0 <= warmup < 1:
         raise ValueError(f"warmup is the share of the training that rises, in [0, 1), not {warmup}")
-    rise = round(warmup * total_steps)
+    rise = min(round(warmup * total_steps), total_steps - 1)
 
     def factor(step: int) -> float:
         if step < rise:

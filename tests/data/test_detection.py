@@ -18,6 +18,7 @@ from ghostexp.config.audit import audit
 from ghostexp.config.build import build
 from ghostexp.config.cli import UserError, compose_config
 from ghostexp.data import CocoFiles, Reading, coco_json, rescale
+from ghostexp.data.read_ahead import read_ahead
 
 # torch 2.15 warns of what Lightning 2.6 calls
 pytestmark = pytest.mark.filterwarnings("ignore:.*LeafSpec:FutureWarning")
@@ -181,10 +182,11 @@ def test_draws_follow_from_seed_epoch_and_image_alone(root):
     epoch(data, 0)
     assert equal(first, epoch(data, 1))
     assert sorted(ids(first[1])) == list(range(100, 109))
-    read_ahead = plain(root, transforms=transforms, num_workers=2)
-    assert read_ahead.train_dataloader().num_workers == 2
-    assert equal(first, epoch(read_ahead, 1))
-    _, targets = next(read_ahead.train_dataloader()._read())
+    in_processes = plain(root, transforms=transforms, num_workers=2)
+    loader = in_processes.train_dataloader()
+    assert loader.num_workers == 2
+    assert equal(first, epoch(in_processes, 1))
+    _, targets = next(read_ahead(loader.examples, loader.sampler, num_workers=2, entropy=(0, 0)))
     assert isinstance(targets[0]["boxes"], np.ndarray)  # pickled, not an open file each
     other_batches = plain(root, batch_size=2, transforms=transforms)
     assert equal(first, epoch(other_batches, 1))

@@ -5,7 +5,6 @@ from ghostexp.data.in_memory import (
     BatchLoader,
     EpochOrder,
     InMemory,
-    epoch_generator,
     grouped_split,
     stratified_split,
 )
@@ -107,6 +106,35 @@ def test_loader_gathers_images_with_their_labels():
     assert torch.equal(images[:, 0, 0, 0].long(), indices)
 
 
+@pytest.mark.parametrize("num_workers", [0, 1])
+def test_a_loader_goes_on_within_an_epoch(num_workers):
+    images = InMemory(torch.zeros(50, 1, 1, 1, dtype=torch.uint8))
+    images.num_workers = num_workers
+
+    def loader(epoch):
+        return BatchLoader(images, torch.arange(50), order(50, 8, epoch, seed=5))
+
+    whole = [labels.tolist() for _, labels in loader(3)]
+    first = loader(3)
+    batches = iter(first)
+    seen = [next(batches)[1].tolist() for _ in range(4)]
+    assert first.state_dict() == {"epoch": 3, "done": 4}  # whatever the process has read ahead
+    resumed = loader(0)
+    resumed.load_state_dict(first.state_dict())
+    resumed.sampler.set_epoch(3)
+    assert len(resumed) == 7  # of the epoch, as Lightning counts
+    assert seen + [labels.tolist() for _, labels in resumed] == whole
+    assert resumed.state_dict() == {"epoch": 3, "done": 7}
+    assert [labels.tolist() for _, labels in resumed] == whole  # the next pass is a whole one
+    resumed.load_state_dict(first.state_dict())
+    resumed.sampler.set_epoch(4)
+    assert [labels.tolist() for _, labels in resumed] == batches_of(4)
+
+
+def batches_of(epoch):
+    return batches(50, 8, epoch, seed=5)
+
+
 def test_stratified_split_takes_the_share_of_each_class():
     labels = torch.tensor([0] * 50 + [1] * 30 + [2] * 4)
     indices = torch.arange(84).flip(0)
@@ -124,14 +152,6 @@ def test_stratified_split_keeps_one_image_to_train_on():
         ValueError, match=r"share of 0.5 cannot be held out of class 1, .* 1 examples"
     ):
         stratified_split(torch.arange(4), torch.tensor([0, 0, 0, 1]), share=0.5, seed=0)
-
-
-def test_epoch_generators_of_different_entropy_differ():
-    draws = {
-        float(torch.rand((), generator=epoch_generator(*entropy)))
-        for entropy in [(0,), (1,), (0, 1), (1, 0), (0, 1, 0, 1), (0, 1, 1, 1)]
-    }
-    assert len(draws) == 6
 
 
 def test_grouped_split_holds_out_whole_groups():

@@ -1,32 +1,61 @@
-"""A run cut anywhere goes on at its last epoch's end and ends with an undisturbed run's weights."""
+"""A run cut anywhere goes on at that batch and ends with an undisturbed run's weights."""
 
+import csv
 import os
 import signal
 import subprocess
 import sys
-import time
 
+import numpy as np
 import pytest
 import torch
 from helpers import ROOT, SMALL, assert_same_weights, result
+from PIL import Image
 
-from ghostexp.training.callbacks import SeedEpochs
+from ghostexp.training.callbacks import Throughput
 
 EPOCHS = "trainer.max_epochs=4"
+BATCHES = "trainer.limit_train_batches=5"
+CUT = (2, 1)  # epoch and batch
 
 
-def cut_in_epoch(monkeypatch, epoch, stop):
-    """Let the training stop by `stop` at the start of an epoch's second batch."""
+@pytest.fixture(autouse=True)
+def ctrl_c():
+    """A shell starts a background job with SIGINT ignored, which a run then ignores too."""
+    earlier = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, earlier)
 
-    def on_train_batch_start(self, trainer, pl_module, batch, batch_idx):
-        if trainer.current_epoch == epoch and batch_idx == 1:
+
+def cut(monkeypatch, stop, *, hook="on_train_batch_start", at=CUT):
+    """Let a run meet `stop` once, in the midst of a batch; returns the batches that it trained."""
+    trained = []
+
+    def in_batch(self, trainer, pl_module, batch, batch_idx, *rest):
+        place = (trainer.current_epoch, batch_idx)
+        if hook == "on_train_batch_start":
+            trained.append(place)
+        if place == at:
             stop()
 
-    monkeypatch.setattr(SeedEpochs, "on_train_batch_start", on_train_batch_start, raising=False)
+    monkeypatch.setattr(Throughput, hook, in_batch, raising=False)
+    return trained
 
 
-def press_ctrl_c():
-    raise KeyboardInterrupt
+def send(signum):
+    return lambda: os.kill(os.getpid(), signum)
+
+
+def assert_same_run(one, other):
+    """Weights, metrics and chosen epoch are the same to the last bit."""
+    assert_same_weights(one, other)
+    first, second = result(one), result(other)
+    assert (first["status"], second["status"]) == ("finished", "finished")
+    times = {"train/images_per_s"}
+    assert {k: v for k, v in first["metrics"].items() if k not in times} == {
+        k: v for k, v in second["metrics"].items() if k not in times
+    }
+    assert first["selected"] == second["selected"]
 
 
 @pytest.mark.parametrize(
@@ -41,53 +70,173 @@ def press_ctrl_c():
         ["callbacks=finetune", "+callbacks.freeze.blocks_by_epoch={1: 2, 3: -1}", "task=layerwise"],
         ["callbacks=progressive", "callbacks.progressive.image_size=[4, 8]"],
         ["optimizer=adamw", "dataset.val_split=0", "sched=multistep"],
+        ["trainer.accumulate_grad_batches=2", "sched=onecycle"],
+        ["+trainer.val_check_interval=0.4"],  # a validation follows the batch that is cut
     ],
     ids=lambda overrides: "+".join(overrides) or "default",
 )
 def test_a_cut_run_ends_like_an_undisturbed_one(small_run, app, tmp_path, monkeypatch, overrides):
     if "sched=multistep" in overrides:
         overrides = [*overrides, "sched.scheduler.milestones=[1,3]"]
-    undisturbed = small_run(EPOCHS, *overrides)
+    overrides = [EPOCHS, BATCHES, *overrides]
+    undisturbed = small_run(*overrides)
     with monkeypatch.context() as patch:
-        cut_in_epoch(patch, 2, press_ctrl_c)
-        assert app(*SMALL, EPOCHS, "name=cut", *overrides) == 130
-    (cut,) = tmp_path.glob("outputs/cut/*")
-    assert result(cut)["status"] == "interrupted"
-    assert app(f"resume={cut}") == 0
-    assert result(cut)["status"] == "finished"
-    assert_same_weights(undisturbed, cut)
-    first, second = result(undisturbed), result(cut)
-    times = {"train/images_per_s"}
-    assert {k: v for k, v in first["metrics"].items() if k not in times} == {
-        k: v for k, v in second["metrics"].items() if k not in times
+        cut(patch, send(signal.SIGINT))
+        assert app(*SMALL, "name=cut", *overrides) == 130
+    (folder,) = tmp_path.glob("outputs/cut/*")
+    assert result(folder)["status"] == "interrupted"
+    with monkeypatch.context() as patch:
+        trained = cut(patch, lambda: None)
+        assert app(f"resume={folder}") == 0
+    assert trained[0] == (CUT[0], CUT[1] + 1)
+    assert_same_run(undisturbed, folder)
+    assert not (folder / "checkpoints" / "partial.ckpt").exists()
+
+
+@pytest.mark.parametrize(
+    "overrides", [[], ["callbacks=ema", "callbacks.ema.decay=0.5"], ["sched=plateau"]], ids=str
+)
+def test_a_run_cut_in_a_validation_validates_again(
+    small_run, app, tmp_path, monkeypatch, overrides
+):
+    overrides = [EPOCHS, "trainer.limit_val_batches=3", *overrides]
+    undisturbed = small_run(*overrides)
+    with monkeypatch.context() as patch:
+        cut(patch, send(signal.SIGINT), hook="on_validation_batch_start", at=(2, 1))
+        assert app(*SMALL, "name=cut", *overrides) == 130
+    (folder,) = tmp_path.glob("outputs/cut/*")
+    with monkeypatch.context() as patch:
+        trained = cut(patch, lambda: None)
+        assert app(f"resume={folder}") == 0
+    assert trained == [(3, 0), (3, 1)]
+    assert_same_run(undisturbed, folder)
+
+
+def test_sigterm_in_a_test_ends_the_run(small_run, app, tmp_path, monkeypatch, capfd):
+    overrides = ["trainer.limit_test_batches=3"]
+    undisturbed = small_run(*overrides)
+    tested = []
+
+    def in_test(self, trainer, pl_module, batch, batch_idx, dataloader_idx=0):
+        tested.append(batch_idx)
+        send(signal.SIGTERM)()
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Throughput, "on_test_batch_start", in_test, raising=False)
+        assert app(*SMALL, "name=cut", "trainer.max_epochs=2", *overrides) == 143
+    assert tested == [0]
+    assert "SIGTERM: this run ends after its current batch" in capfd.readouterr().err
+    (folder,) = tmp_path.glob("outputs/cut/*")
+    assert result(folder)["status"] == "interrupted"
+    assert app(f"resume={folder}") == 0
+    first, second = result(undisturbed)["metrics"], result(folder)["metrics"]
+    assert {k: v for k, v in second.items() if "test/" in k} == {
+        k: v for k, v in first.items() if "test/" in k
     }
-    assert first["selected"] == second["selected"]
 
 
-def test_a_killed_run_is_interrupted_and_goes_on(small_run, app, tmp_path):
-    undisturbed = small_run(EPOCHS)
-    command = [str(ROOT / "train.py"), *SMALL, EPOCHS, "name=killed"]
+TRANSFORM = """
+import random
+import numpy as np
+import torch
+
+class Draws:
+    def __call__(self, image):
+        image = image.rotate(90 * random.randrange(4))
+        image = image.point(lambda value: value * np.random.uniform(0.5, 1.5))
+        return image.transpose(0) if torch.rand(()) < 0.5 else image
+"""
+FILES = (
+    "dataset=imagenet", "dataset.num_classes=2", "dataset.image_size=8", "dataset.batch_size=4",
+    "dataset.val_split=0.2", "dataset.files.num_workers=1", "allow_targets=[draws]",
+    "dataset.files.train=[{_target_:draws.Draws}]", "dataset.files.evaluate=[]",
+    "dataset.augment.crop_padding=2", "callbacks.partial.every_n_steps=2",
+    "model=linear", "model._args_=[{_target_:torch.nn.Flatten},{_target_:torch.nn.Dropout,p:0.5},"
+    "{_target_:torch.nn.Linear,in_features:192,out_features:2},"
+    "{_target_:torchvision.ops.StochasticDepth,p:0.3,mode:row}]",
+    "trainer.max_epochs=3", "trainer.log_every_n_steps=1", "callbacks.progress=null",
+    "callbacks.summary=null",
+)  # fmt: skip
+
+
+@pytest.fixture
+def files(tmp_path, monkeypatch):
+    """A folder of images, and a module with a transform that draws from three generators."""
+    (tmp_path / "draws.py").write_text(TRANSFORM)
+    monkeypatch.syspath_prepend(tmp_path)
+    generator = np.random.default_rng(0)
+    for split, count in (("train", 15), ("val", 4)):
+        for name in ("one", "two"):
+            folder = tmp_path / "images" / split / name
+            folder.mkdir(parents=True)
+            for number in range(count):
+                pixels = generator.integers(256, size=(8, 8, 3), dtype=np.uint8)
+                Image.fromarray(pixels).save(folder / f"{number}.png")
+    yield (*FILES, f"dataset.root={tmp_path}/images")
+    sys.modules.pop("draws", None)
+
+
+def test_a_killed_run_goes_on_within_its_epoch(files, app, tmp_path, monkeypatch):
+    """Dropout, stochastic depth and random transforms do what they would have done."""
+    assert app(*files) == 0
+    (undisturbed,) = tmp_path.glob("outputs/train/*")
+    command = [str(ROOT / "train.py"), *files, "name=killed"]
     code = (
-        "import os, signal, sys; from ghostexp.training.callbacks import SeedEpochs\n"
+        "import os, signal, sys; from ghostexp.training.callbacks import Throughput\n"
         "def stop(self, trainer, module, batch, index):\n"
-        "    if trainer.current_epoch == 2: os.kill(os.getpid(), signal.SIGKILL)\n"
-        "SeedEpochs.on_train_batch_start = stop\n"
+        "    if (trainer.current_epoch, index) == (1, 3): os.kill(os.getpid(), signal.SIGKILL)\n"
+        "Throughput.on_train_batch_start = stop\n"
         f"import runpy; sys.argv = {command!r}\n"
         "runpy.run_path(sys.argv[0], run_name='__main__')"
     )
-    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True)
-    assert done.returncode == -signal.SIGKILL
+    environment = {**os.environ, "PYTHONPATH": f"{ROOT}:{tmp_path}"}
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, env=environment, capture_output=True, text=True
+    )
+    assert done.returncode == -signal.SIGKILL, done.stderr
     (killed,) = tmp_path.glob("outputs/killed/*")
+    with monkeypatch.context() as patch:
+        trained = cut(patch, send(signal.SIGTERM), at=(1, 4))  # once more in the same epoch
+        assert app(f"resume={killed}") == 143
+    assert trained == [(1, 2), (1, 3), (1, 4)]
     assert app(f"resume={killed}") == 0
-    assert_same_weights(undisturbed, killed)
+    assert_same_run(undisturbed, killed)
+    assert curve(killed) == curve(undisturbed)
 
 
-def test_sigterm_writes_a_record_and_the_weights_first(app, tmp_path, monkeypatch):
-    cut_in_epoch(monkeypatch, 1, lambda: os.kill(os.getpid(), signal.SIGTERM) or time.sleep(0.1))
-    assert app(*SMALL, EPOCHS) == 130
-    (folder,) = tmp_path.glob("outputs/train/*")
-    assert result(folder)["status"] == "interrupted"
-    assert (folder / "checkpoints" / "interrupted.ckpt").exists()
+def curve(folder):
+    """The loss of every step, which is logged once."""
+    with (folder / "metrics.csv").open(newline="") as file:
+        return [
+            (row["step"], row["train/loss_step"])
+            for row in csv.DictReader(file)
+            if row["train/loss_step"]
+        ]
+
+
+def test_a_detector_goes_on_within_its_epoch(app, tmp_path, monkeypatch):
+    """A detector draws the proposals that it trains on; its task logs the mean of each loss."""
+    detector = (
+        "model=faster_rcnn_ghostnet_small", "model.backbone.width_mult=0.5",
+        "model.min_size=64", "model.max_size=64", "dataset=shapes", "dataset.image_size=[64,64]",
+        "dataset.batch_size=2", "task=detection", "callbacks=detection", "optimizer=adamw",
+        "sched=constant", "trainer.max_epochs=1", "trainer.precision=32-true",
+        "trainer.log_every_n_steps=4",
+        "trainer.limit_train_batches=4", "trainer.limit_val_batches=1",
+        "trainer.limit_test_batches=1", "callbacks.progress=null", "callbacks.summary=null",
+    )  # fmt: skip
+    assert app(*detector) == 0
+    (undisturbed,) = tmp_path.glob("outputs/train/*")
+    with monkeypatch.context() as patch:
+        cut(patch, send(signal.SIGINT), at=(0, 1))
+        assert app(*detector, "name=cut") == 130
+    (folder,) = tmp_path.glob("outputs/cut/*")
+    assert not (folder / "checkpoints" / "last.ckpt").exists()
+    with monkeypatch.context() as patch:
+        trained = cut(patch, lambda: None)
+        assert app(f"resume={folder}") == 0
+    assert trained == [(0, 2), (0, 3)]
+    assert_same_run(undisturbed, folder)
 
 
 def test_more_epochs_extend_a_finished_run(small_run, app):
@@ -116,8 +265,8 @@ def test_resume_refuses_what_is_no_value_of_the_run(small_run, app, capfd):
 
 def test_metrics_of_a_cut_epoch_are_replaced(app, tmp_path, monkeypatch):
     with monkeypatch.context() as patch:
-        cut_in_epoch(patch, 2, press_ctrl_c)
-        app(*SMALL, EPOCHS)
+        cut(patch, send(signal.SIGINT))
+        app(*SMALL, EPOCHS, BATCHES)
     (folder,) = tmp_path.glob("outputs/train/*")
     app(f"resume={folder}")
     lines = (folder / "metrics.csv").read_text().splitlines()

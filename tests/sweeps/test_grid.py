@@ -1,7 +1,6 @@
 """What a command line spans, and what no sweep can have."""
 
 import pytest
-from helpers import SMALL
 
 TINY = ("model=linear", "dataset.image_size=8", "debug=fast")
 
@@ -41,8 +40,3 @@ def test_a_preset_narrowed_to_one_value_keeps_its_name(app, tmp_path):
     searchpath = f"hydra.searchpath=[file://{tmp_path}/ext]"
     assert app(*TINY, "experiment=seeds", searchpath, "seed=2") == 0
     assert [p.parent.name for p in tmp_path.glob("outputs/seeds/*/result.json")] == ["seed=2"]
-
-
-def test_a_key_given_twice_is_refused_in_a_single_run_too(app, capfd):
-    assert app(*SMALL, "seed=0", "seed=1") == 1
-    assert "seed is given 2 times" in "".join(capfd.readouterr())

@@ -57,14 +57,14 @@ def test_rerun_starts_over(app, tmp_path):
 
 
 def test_one_failed_job_does_not_stop_the_others_and_is_retried(app, tmp_path, monkeypatch, capfd):
-    from ghostexp.training.callbacks import SeedEpochs
+    from ghostexp.training.callbacks import SeedBatches
 
     def fails_for_seed_1(self, trainer, pl_module):
         if self.seed == 1:
             raise ValueError("job 1 is made to fail")
 
     with monkeypatch.context() as patch:
-        patch.setattr(SeedEpochs, "on_train_epoch_start", fails_for_seed_1)
+        patch.setattr(SeedBatches, "on_train_epoch_start", fails_for_seed_1)
         assert app("-m", *ONE_EPOCH, "seed=0,1,2") == 1
     said = "".join(capfd.readouterr())
     assert "Traceback" not in said
@@ -84,12 +84,12 @@ def test_one_failed_job_does_not_stop_the_others_and_is_retried(app, tmp_path, m
 
 
 def test_on_error_stop_stops_at_the_first(app, tmp_path, monkeypatch):
-    from ghostexp.training.callbacks import SeedEpochs
+    from ghostexp.training.callbacks import SeedBatches
 
     def fails(self, trainer, pl_module):
         raise ValueError("every job fails")
 
-    monkeypatch.setattr(SeedEpochs, "on_train_epoch_start", fails)
+    monkeypatch.setattr(SeedBatches, "on_train_epoch_start", fails)
     assert app("-m", *ONE_EPOCH, "on_error=stop", "seed=0,1,2") == 1
     assert jobs(tmp_path) == ["seed=0"]
 

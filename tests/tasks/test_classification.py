@@ -71,6 +71,14 @@ def test_metrics_are_means_over_images_whatever_the_batches(tmp_path, batches):
             assert confusion[true, predicted] == expected
 
 
+def test_a_loss_with_nan_in_it_is_nan(tmp_path, batches):
+    images, labels = batches
+    images[0] = torch.nan
+    loader = DataLoader(TensorDataset(images, labels), batch_size=4)
+    (found,) = trainer(tmp_path).test(make_task(Fixed()), loader, verbose=False)
+    assert found["test/loss"] != found["test/loss"]
+
+
 def test_top5_is_counted_where_it_means_something(tmp_path):
     logits = torch.eye(7)[:, :, None, None] + torch.arange(7.0)[None, :, None, None] / 10
     labels = torch.arange(7)
@@ -98,6 +106,18 @@ def test_training_metrics_of_an_epoch(tmp_path, batches):
     assert found["train/loss"].item() == pytest.approx(
         nn.functional.cross_entropy(logits, labels).item(), rel=1e-5
     )
+
+
+def test_a_gpu_is_asked_for_its_loss_only_where_the_step_waits(tmp_path, batches, monkeypatch):
+    images, labels = batches
+    task = make_task(Fixed())
+    task.trainer = trainer(tmp_path, log_every_n_steps=20)
+    monkeypatch.setattr(ClassificationTask, "device", torch.device("cuda"))
+    task.training_step((torch.full_like(images, torch.nan), labels), batch_idx=1)
+    task.training_step((images, labels), batch_idx=2)
+    sentence = r"the loss of epoch 1, batch 21 or one before it is not finite \(loss \d"
+    with pytest.raises(FloatingPointError, match=sentence):
+        task.training_step((images, labels), batch_idx=20)
 
 
 def test_mixed_targets_train(batches):

@@ -194,7 +194,7 @@ def test_a_loss_that_is_not_finite_stops_with_a_sentence(tmp_path):
     with torch.no_grad():
         net.weight.fill_(torch.nan)
     batch = [torch.zeros(3, 8, 8)], [{"boxes": torch.zeros(0, 4)}]
-    sentence = r"epoch 0, batch 0 is not finite \(loss_box nan, objectness nan\)"
+    sentence = r"epoch 1, batch 1 is not finite \(loss_box nan, objectness nan\)"
     with pytest.raises(FloatingPointError, match=sentence):
         make_trainer(tmp_path, limit_val_batches=0).fit(make_task(net), datamodule=Data([batch]))
 

@@ -7,20 +7,28 @@ import numpy as np
 import pytest
 import torch
 
-from ghostexp.training.callbacks import MarginWarmup, SeedEpochs, Throughput
+from ghostexp.training.callbacks import MarginWarmup, SeedBatches, Throughput
 from ghostexp.training.confusion import confusion_figure, write_confusion
 from ghostexp.training.losses import ArcFace
 
 
-def draws(seed, epoch, rank=0):
-    trainer = SimpleNamespace(current_epoch=epoch, global_rank=rank)
-    SeedEpochs(seed).on_train_epoch_start(trainer, None)
+def draws(hook, *, seed=0, epoch=3, rank=0, batch=()):
+    trainer = SimpleNamespace(current_epoch=epoch, global_rank=rank, global_step=7)
+    module = SimpleNamespace(device=torch.device("cpu"))
+    getattr(SeedBatches(seed), hook)(trainer, module, *batch)
     return random.random(), np.random.rand(), torch.rand(()).item()
 
 
-def test_what_an_epoch_draws_follows_from_seed_epoch_and_rank():
-    assert draws(0, 3) == draws(0, 3)
-    assert len({draws(0, 3), draws(0, 4), draws(1, 3), draws(0, 3, rank=1)}) == 4
+def test_what_a_batch_draws_follows_from_seed_epoch_rank_and_batch():
+    def of_batch(index, **place):
+        return draws("on_train_batch_start", batch=(None, index), **place)
+
+    assert of_batch(5) == of_batch(5)
+    different = [of_batch(5), of_batch(6), of_batch(5, epoch=4), of_batch(5, seed=1)]
+    different += [of_batch(5, rank=1), of_batch(3, epoch=5), of_batch(0)]
+    different += [draws(f"on_{loop}_start") for loop in ("train_epoch", "validation", "test")]
+    for values in zip(*different, strict=True):
+        assert len(set(values)) == 10
 
 
 def test_throughput_is_the_median_rate_over_epochs():

@@ -47,18 +47,11 @@ def test_warmup_outside_its_range_is_refused(warmup):
         cosine(optimizer, 10, warmup=warmup)
 
 
-def test_a_longer_schedule_takes_over_a_shorter_ones_state():
-    optimizer = torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=0.1)
-    short = cosine(optimizer, 4)
-    for _ in range(4):
-        optimizer.step()
-        short.step()
-    longer = cosine(torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=0.1), 8)
-    longer.load_state_dict(short.state_dict())
-    longer.optimizer.step()
-    longer.step()
-    undisturbed = rates(lambda optimizer: cosine(optimizer, 8), 6)[5]
-    assert longer.get_last_lr() == pytest.approx([undisturbed])
+@pytest.mark.parametrize("steps", [1, 10])
+def test_a_warmup_that_rounds_to_the_whole_training_reaches_the_full_rate(steps):
+    found = rates(lambda optimizer: cosine(optimizer, steps, warmup=0.96), steps + 1)
+    assert found[steps - 1] == pytest.approx(0.1)
+    assert found[steps] == pytest.approx(0)
 
 
 def test_constant_is_constant():
@@ -118,12 +111,30 @@ def test_layer_decay_outside_its_range_is_refused(layer_decay):
 
 
 @pytest.mark.parametrize(
-    ("override", "sentence"),
+    ("overrides", "sentence"),
     [
-        ("sched=onecycle", "max_lr is one learning rate for all layers"),
-        ("task.param_groups.layer_decay=2", "task.param_groups: layer_decay is the factor"),
+        ("task=layerwise sched=onecycle", "max_lr is one learning rate for all layers"),
+        ("task=layerwise task.param_groups.layer_decay=2", "task.param_groups: layer_decay is the"),
+        ("optimizer.lr=-1", "optimizer: Invalid learning rate: -1"),
+        ("optimizer.lr=abc", "optimizer.lr must be a finite number, not abc"),
+        ("optimizer.lr=null", "optimizer.lr must be a finite number, not null"),
+        ("optimizer.lr=nan", "optimizer.lr must be a finite number, not nan"),
+        ("optimizer.momentum=true", "optimizer.momentum must be a finite number, not true"),
+        (
+            "optimizer.weight_decay=[1,2]",
+            "optimizer.weight_decay must be a finite number, not [1, 2]",
+        ),
+        (
+            "optimizer=adamw optimizer.betas=0.5",
+            "optimizer.betas must be a list of 2, each a finite",
+        ),
+        ("+optimizer.dampening=1 optimizer.nesterov=true", "optimizer: Nesterov momentum requires"),
+        ("sched=multistep sched.scheduler.milestones=5", "milestones must be a list, each a whole"),
+        ("sched=multistep sched.scheduler.milestones=[a]", "must be a list, each a whole number"),
+        ("sched=warmup_cosine sched.scheduler.warmup=2", "sched.scheduler: warmup is the share"),
+        ("sched=onecycle sched.scheduler.pct_start=30", "sched.scheduler: Expected float between"),
     ],
 )
-def test_layerwise_mistakes_end_before_the_data(app, capfd, override, sentence):
-    assert app("task=layerwise", "model=resnet20", "dataset=cifar10", override) == 1
+def test_mistakes_end_before_the_data(app, capfd, overrides, sentence):
+    assert app("model=resnet20", "dataset=cifar10", *overrides.split()) == 1
     assert sentence in "".join(capfd.readouterr())

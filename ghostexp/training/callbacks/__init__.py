@@ -5,10 +5,11 @@ from ghostexp.training.callbacks.checks import Checks
 from ghostexp.training.callbacks.epoch_log import EpochLog
 from ghostexp.training.callbacks.keep_record import KeepRecord
 from ghostexp.training.callbacks.margin_warmup import MarginWarmup
+from ghostexp.training.callbacks.partial import PartialCheckpoint
 from ghostexp.training.callbacks.pictures import Pictures
 from ghostexp.training.callbacks.progress import Progress
-from ghostexp.training.callbacks.save_interrupted import SaveInterrupted
-from ghostexp.training.callbacks.seed_epochs import SeedEpochs
+from ghostexp.training.callbacks.seed_batches import SeedBatches
+from ghostexp.training.callbacks.stop_after_batch import StopAfterBatch
 from ghostexp.training.callbacks.throughput import Throughput
 
 __all__ = [
@@ -17,9 +18,10 @@ __all__ = [
     "EpochLog",
     "KeepRecord",
     "MarginWarmup",
+    "PartialCheckpoint",
     "Pictures",
     "Progress",
-    "SaveInterrupted",
-    "SeedEpochs",
+    "SeedBatches",
+    "StopAfterBatch",
     "Throughput",
 ]

@@ -1,0 +1,95 @@
+"""Processes that read ahead: what they draw is the training's, and they end with it."""
+
+import random
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import psutil
+import pytest
+import torch
+
+from ghostexp.data.in_memory import BatchLoader, EpochOrder
+
+LABELS = torch.arange(10)
+
+
+class Drawing:
+    """Examples with what each of the three global generators draws for them, [B, 4]."""
+
+    random = True
+
+    def __init__(self, num_workers: int) -> None:
+        self.num_workers = num_workers
+
+    def __len__(self) -> int:
+        return len(LABELS)
+
+    def __getitem__(self, indices: torch.Tensor) -> torch.Tensor:
+        rows = [
+            (int(index), random.random(), np.random.rand(), float(torch.rand(())))
+            for index in indices
+        ]
+        return torch.tensor(rows, dtype=torch.float64)
+
+
+def epoch(number: int, *, seed: int = 0, num_workers: int = 0) -> torch.Tensor:
+    """Examples of an epoch, in their own order."""
+    order = EpochOrder(LABELS, 4, shuffle=True, seed=seed)
+    order.set_epoch(number)
+    examples = torch.cat([batch for batch, _ in BatchLoader(Drawing(num_workers), LABELS, order)])
+    return examples[examples[:, 0].argsort()]
+
+
+def test_every_epoch_and_seed_draws_other_numbers_from_each_generator():
+    drawn = torch.cat([epoch(0), epoch(1), epoch(0, seed=1)])
+    for column in drawn[:, 1:].unbind(1):
+        assert len(column.unique()) == 30
+
+
+def test_the_draws_of_an_example_do_not_depend_on_the_number_of_processes():
+    alone = epoch(2)
+    for num_workers in (1, 2):
+        assert torch.equal(epoch(2, num_workers=num_workers), alone)
+
+
+SCRIPT = """
+import os, signal, time
+import torch
+from torch.utils.data import TensorDataset
+from ghostexp.data.read_ahead import read_ahead
+
+class Slow(TensorDataset):
+    def __getitem__(self, index):
+        if index > 0:
+            time.sleep(3600)
+        return os.getpid()
+
+batches = read_ahead(Slow(torch.arange(9)), list(range(9)), num_workers=2, entropy=(0, 0))
+print(next(batches), flush=True)
+time.sleep(3600)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the system's death signal is Linux's")
+def test_no_process_is_left_over_when_the_training_is_killed():
+    with subprocess.Popen([sys.executable, "-c", SCRIPT], stdout=subprocess.PIPE, text=True) as run:
+        worker = psutil.Process(int(run.stdout.readline()))
+        workers = worker.parent().children()
+        assert len(workers) == 2
+        for process in workers:
+            process.send_signal(signal.SIGINT)  # as a terminal sends Ctrl-C to all of them
+        assert psutil.wait_procs(workers, timeout=0.2)[1] == workers
+        run.kill()
+        deadline = time.monotonic() + 3  # by itself a worker looks for its parent every 5 s
+        while any(is_alive(process) for process in workers):
+            assert time.monotonic() < deadline
+
+
+def is_alive(process: psutil.Process) -> bool:
+    try:
+        return process.status() != psutil.STATUS_ZOMBIE  # which nobody has asked for its exit code
+    except psutil.NoSuchProcess:
+        return False

@@ -21,6 +21,7 @@ at 224x224 pixels, our GhostNet and timm's two peers. `steps` takes --models, --
 import argparse
 import logging
 import os
+import shlex
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -40,8 +41,8 @@ from ghostexp.config.build import Parts, build_parts, resolve_precision, users_m
 from ghostexp.config.cli import UserError, compose_config
 from ghostexp.deploy.forms import FORMS, Subject
 from ghostexp.deploy.latency import time_inference
-from ghostexp.results.latency_file import document, write_latency, write_measurements
-from ghostexp.results.latency_report import to_markdown
+from ghostexp.results.latency_file import document, write_latency
+from ghostexp.results.latency_report import to_markdown, write_measurements
 from ghostexp.runs.inference import (
     circumstances,
     default_models,
@@ -181,7 +182,7 @@ def time_networks(options: argparse.Namespace) -> None:
             rounds=options.rounds,
         )
     rows = [asdict(measurement) for measurement in measurements]
-    everything = document(rows, circumstances(options.rounds), " ".join(sys.argv))
+    everything = document(rows, circumstances(options.rounds), shlex.join(sys.argv))
     print(to_markdown(everything))
     written = write_measurements(everything, options.out) if options.out is not None else []
     if options.run is not None:

@@ -13,6 +13,7 @@ Overrides are those of train.py, on CIFAR-10 unless they choose otherwise; no da
 import argparse
 import csv
 import json
+import os
 import sys
 from typing import Any
 
@@ -34,6 +35,7 @@ from ghostexp.analysis.published_costs import find_published_costs
 from ghostexp.config.audit import audit
 from ghostexp.config.build import build_network, dense_twin, input_shape, users_mistakes
 from ghostexp.config.cli import CONFIG_FOLDER, UserError, compose_config
+from ghostexp.config.facts import complete_facts
 from ghostexp.models import ConversionRow, plan_conversion
 
 PLAN_ARGUMENTS = ("ratio", "cheap_kernel_size", "skip", "only", "inner_norm")
@@ -56,13 +58,17 @@ def main() -> int:
         chosen = any(o.startswith("experiment=") for o in options.overrides)
         cfg = compose_config([*([] if chosen else ["dataset=cifar10"]), *options.overrides])
         audit(cfg, [CONFIG_FOLDER])
+        complete_facts(cfg)
         if options.plan:
             print_plan(cfg)
         else:
             report(cfg, options)
+        sys.stdout.flush()
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
+    except (BrokenPipeError, SystemExit):  # head has gone; SystemExit is rich's answer to it
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return 0
 
 

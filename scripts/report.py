@@ -5,21 +5,23 @@ python scripts/report.py --diff RUN RUN                 config, metrics, version
 """
 
 import argparse
+import os
+import shutil
 import sys
 from pathlib import Path
 
-from rich.console import Console
+from rich.console import Console, RenderableType
 
 from ghostexp.results.collect import read_run
 from ghostexp.results.diff import diff_runs
-from ghostexp.results.formats import to_terminal
 from ghostexp.results.report import report_on, write_report
+from ghostexp.results.terminal import to_terminal
 
 WIDTH_OF_A_PIPE = 200
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Exit code: 1 with one sentence on what cannot be read, else 0."""
+    """Exit code: 1 with one sentence on what cannot be read or written, else 0."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("folder", nargs="?", type=Path, help="folder with runs, at any depth")
     parser.add_argument("--out", type=Path, help="where the report goes (default: FOLDER)")
@@ -28,27 +30,41 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     if (options.folder is None) == (options.diff is None):
         parser.error("give a folder of runs, or --diff and two runs")
-    console = Console(width=None if sys.stdout.isatty() else WIDTH_OF_A_PIPE)
+    width = shutil.get_terminal_size((WIDTH_OF_A_PIPE, 24)).columns
     try:
         if options.diff:
-            runs = [read_run(folder) for folder in options.diff]
-        else:
-            report = report_on(options.folder)
-    except ValueError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    if options.diff:
-        console.print(diff_runs(*runs))
-        return 0
-    console.print(to_terminal(report))
+            return show([diff_runs(*map(read_run, options.diff))], width)
+        report = report_on(options.folder)
+    except (OSError, ValueError) as error:
+        return complain(str(error))
     try:
         written = write_report(report, options.out or options.folder, png=options.png)
     except OSError as error:
-        print(f"error: the report cannot be written: {error}", file=sys.stderr)
-        return 1
-    for path in written:
-        console.print(f"wrote {path}", markup=False, highlight=False, soft_wrap=True)
+        return complain(f"the report cannot be written: {error}")
+    return show([to_terminal(report, width), *(f"wrote {path}" for path in written)], width)
+
+
+def show(parts: list[RenderableType], width: int) -> int:
+    """Print the parts; a reader that has gone, as `head` does, ends it quietly."""
+    if sys.stdout is None:  # closed by the caller
+        return 0
+    sys.stdout.reconfigure(errors="replace")  # a terminal may know less than UTF-8
+    console = Console(width=width)
+    try:
+        for part in parts:
+            console.print(part, markup=False, highlight=False, soft_wrap=isinstance(part, str))
+        sys.stdout.flush()
+    except (BrokenPipeError, SystemExit):  # SystemExit is how rich answers a broken pipe
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except OSError as error:
+        return complain(f"the report cannot be printed: {error}")
     return 0
+
+
+def complain(sentence: str) -> int:
+    """Print one sentence; return the exit code."""
+    print(f"error: {' '.join(sentence.split())}", file=sys.stderr)
+    return 1
 
 
 if __name__ == "__main__":

@@ -1,8 +1,5 @@
-"""Pictures of boxes on images, and a callback that shows predictions against the truth."""
+"""Pictures of boxes on images: predictions beside the truth, or alone."""
 
-from pathlib import Path
-
-import pytorch_lightning as pl
 import torch
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -10,9 +7,9 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Rectangle
 from matplotlib.patheffects import withStroke
-from pytorch_lightning.loggers import TensorBoardLogger
 from torch import Tensor
 
+from ghostexp.analysis.figure_text import plain
 from ghostexp.analysis.palette import OKABE_ITO
 
 DASHES = ("-", "--", ":", "-.")  # once the colours are used up
@@ -21,56 +18,6 @@ DPI = 100
 HALO = [withStroke(linewidth=3.5, foreground="white")]  # seen on dark and light ground
 
 Target = dict[str, Tensor]
-
-
-class BoxPictures(pl.Callback):
-    """Draws the truth and the predictions of a few images every few epochs and after the last.
-
-    The images are the first of the validation split, or of the test split where there is none. The
-    picture goes to TensorBoard and, the latest one, to `detections.png` in `directory`. Predictions
-    below `min_score` are not drawn.
-    """
-
-    def __init__(
-        self,
-        directory: str,
-        *,
-        every_n_epochs: int = 5,
-        num_images: int = 4,
-        min_score: float = 0.5,
-    ) -> None:
-        for name, value in (("every_n_epochs", every_n_epochs), ("num_images", num_images)):
-            if not isinstance(value, int) or value < 1:
-                raise ValueError(f"{name} must be a whole number of at least 1, not {value}")
-        if not 0 <= min_score <= 1:
-            raise ValueError(f"min_score is a share from 0 to 1, not {min_score}")
-        self.directory = Path(directory)
-        self.every_n_epochs = every_n_epochs
-        self.num_images = num_images
-        self.min_score = min_score
-
-    def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        data = trainer.datamodule
-        loader = data.val_dataloader() if data.has_validation else data.test_dataloader()
-        images, targets = next(iter(loader))
-        self.images, self.targets = images[: self.num_images], targets[: self.num_images]
-
-    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        done = trainer.current_epoch + 1
-        is_due = done % self.every_n_epochs == 0 or done == trainer.max_epochs
-        if not trainer.is_global_zero or not is_due:
-            return
-        detections = detect(pl_module.net, [image.to(pl_module.device) for image in self.images])
-        figure = compare(
-            self.images,
-            self.targets,
-            [above(detection, self.min_score) for detection in detections],
-            trainer.datamodule.class_names,
-        )
-        figure.savefig(self.directory / "detections.png", dpi=DPI)
-        for logger in trainer.loggers:
-            if isinstance(logger, TensorBoardLogger):
-                logger.experiment.add_figure("detections", figure, trainer.current_epoch)
 
 
 @torch.no_grad()
@@ -140,7 +87,7 @@ def draw_boxes(axes: Axes, image: Tensor, boxes: Target) -> None:
 def _legend(figure: Figure, drawn: list[Target], class_names: list[str], place: str) -> None:
     labels = sorted({label for boxes in drawn for label in boxes["labels"].tolist()})
     handles = [Line2D([], [], color=_look(k)[0], linestyle=_look(k)[1], lw=2) for k in labels]
-    names = [class_names[label - 1] for label in labels]
+    names = [plain(class_names[label - 1]) for label in labels]
     if handles:
         columns = max(1, int(figure.get_figwidth() / 1.6))
         figure.legend(handles, names, loc=place, ncols=columns, frameon=False, fontsize=8)

@@ -229,7 +229,7 @@ def layer_rows(cost: NetworkCost, twin: NetworkCost | None) -> list[dict[str, An
 
 
 def published_table(cost: NetworkCost, published: list[PublishedCost]) -> Table:
-    """Printed figures beside the counts; "exact" where the count gives every printed digit."""
+    """Printed figures beside the counts; "exact" where a rounded count gives every digit."""
     table = Table(title="Beside the printed figures", title_justify="left")
     for name in ("source", "figure", "printed", "counted", "difference", "why"):
         table.add_column(name, justify="right" if name in ("printed", "counted") else "left")

@@ -1,57 +1,21 @@
-"""Pictures of a Ghost module's maps for one image, and a callback that logs them in training."""
+"""Pictures of a Ghost module's maps for one image."""
 
 from typing import Any
 
 import numpy as np
-import pytorch_lightning as pl
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure, SubFigure
-from pytorch_lightning.loggers import TensorBoardLogger
 from torch import Tensor, nn
 
-from ghostexp.analysis.features import GhostMaps, choose_layer, ghost_maps
+from ghostexp.analysis.features import GhostMaps, ghost_maps
+from ghostexp.analysis.figure_text import plain
 from ghostexp.analysis.ghost_copies import CopyFit, GhostRow, describe_ghosts
 
 ROWS = 4  # intrinsic maps below each other
 MAX_GHOSTS = 4  # of one intrinsic map
 CELL, TOP, BOTTOM = 1.3, 0.4, 0.95  # inches
 GREY = "#5F6B76"
-
-
-class FeaturePictures(pl.Callback):
-    """Logs intrinsic maps and ghosts of a test image to TensorBoard as they form.
-
-    `layer` is a Ghost module's name, None the first; `index` counts the test images.
-    """
-
-    def __init__(
-        self, *, index: int = 0, layer: str | None = None, every_n_epochs: int = 1
-    ) -> None:
-        if not isinstance(every_n_epochs, int) or every_n_epochs < 1:
-            raise ValueError(
-                f"every_n_epochs must be a whole number of at least 1, not {every_n_epochs}"
-            )
-        self.index = index
-        self.layer = layer
-        self.every_n_epochs = every_n_epochs
-
-    def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        self.layer = choose_layer(pl_module.net, self.layer)
-        self.example, _ = test_example(trainer.datamodule, self.index)
-
-    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        is_due = (trainer.current_epoch + 1) % self.every_n_epochs == 0
-        if not trainer.is_global_zero or not is_due:
-            return
-        augment = trainer.datamodule.augment
-        inputs = augment.evaluate(self.example[None].to(pl_module.device))
-        picture = augment.picture(inputs)[0].cpu()
-        figure, _ = picture_ghosts(pl_module.net, self.layer, inputs, picture)
-        for logger in trainer.loggers:
-            if isinstance(logger, TensorBoardLogger):
-                tag = f"features/{self.layer}"
-                logger.experiment.add_figure(tag, figure, trainer.current_epoch)
 
 
 def test_example(datamodule: Any, index: int) -> tuple[Tensor, int]:
@@ -113,7 +77,7 @@ def _draw_input(part: SubFigure, picture: Tensor, caption: str, layer: str, heig
     image = picture.permute(1, 2, 0).numpy()
     axes.imshow(image.squeeze(), cmap="gray", interpolation="nearest")
     axes.set_axis_off()
-    axes.set_title(caption or "input", fontsize=10)
+    axes.set_title(plain(caption) or "input", fontsize=10)
     axes.text(0.5, -0.05, layer, transform=axes.transAxes, ha="center", va="top", weight="bold")
 
 

@@ -13,11 +13,12 @@ import pytorch_lightning as pl
 import torch
 from hydra.errors import InstantiationException
 from omegaconf import DictConfig
-from pytorch_lightning.callbacks import ModelCheckpoint
+from pytorch_lightning.callbacks import Checkpoint, ModelCheckpoint, ProgressBar
 
 from ghostexp.config.cli import UserError, did_you_mean
 from ghostexp.training.callbacks import Checks, StopAfterBatch
 from ghostexp.training.checkpoint_io import AtomicCheckpointIO
+from ghostexp.training.watching import never_failing
 
 log = logging.getLogger(__name__)
 
@@ -27,6 +28,7 @@ logging.getLogger("pytorch_lightning.utilities.rank_zero").setLevel(logging.WARN
 # Lightning 2.6 beside torch 2.15, of which users can change nothing
 warnings.filterwarnings("ignore", ".*LeafSpec", FutureWarning)
 warnings.filterwarnings("ignore", "Checkpoint directory .* exists and is not empty")  # resuming
+warnings.filterwarnings("ignore", "The number of training batches .* is smaller than the logging")
 warnings.filterwarnings("ignore", "Precision bf16-mixed is not supported by the model summary")
 
 
@@ -61,9 +63,12 @@ def build_parts(cfg: DictConfig, *, extra: Sequence[pl.Callback] = ()) -> Parts:
         "trainer",
         precision=resolve_precision(cfg.trainer.precision),
         callbacks=[StopAfterBatch(), *callbacks],
-        logger=[build(node, f"logger.{name}") for name, node in _nodes(cfg.get("logger"))],
+        logger=[
+            never_failing(build(node, f"logger.{name}")) for name, node in _nodes(cfg.get("logger"))
+        ],
         default_root_dir=str(cfg.run_dir),
         plugins=[AtomicCheckpointIO()],
+        **_without_lightnings_own(cfg, callbacks),
     )
     for callback in callbacks:
         if isinstance(callback, Checks):
@@ -165,6 +170,16 @@ def _build_callbacks(
         _check_monitor(f"callbacks.{name}", node, datamodule, task)
         callbacks.append(callback)
     return callbacks
+
+
+def _without_lightnings_own(cfg: DictConfig, callbacks: list[pl.Callback]) -> dict[str, bool]:
+    """Trainer arguments by which Lightning adds no bar and no checkpoints to a run without them."""
+    kinds = {"enable_progress_bar": ProgressBar, "enable_checkpointing": Checkpoint}
+    return {
+        argument: any(isinstance(callback, kind) for callback in callbacks)
+        for argument, kind in kinds.items()
+        if argument not in cfg.trainer
+    }
 
 
 def _check_monitor(

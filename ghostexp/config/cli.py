@@ -17,6 +17,9 @@ from ghostexp.training.stopping import Stopped
 
 CONFIG_FOLDER = Path(__file__).resolve().parents[2] / "conf"
 
+CAN_BE_NONE = {"callbacks", "logger"}
+ADDED = {"debug", "experiment", "search", "suspect"}
+
 
 class UserError(ValueError):
     """A mistake of the user's, told in one sentence."""
@@ -28,6 +31,7 @@ def call(main: Callable[[], None]) -> int:
     sys.argv[1:] = map(quote_path, sys.argv[1:])
     prepare_process()
     try:
+        sys.argv[1:] = spelled(sys.argv[1:])
         main()
     except UserError as error:
         return _complain(str(error))
@@ -61,13 +65,29 @@ def prepare_process() -> None:
 
 def compose_config(overrides: list[str]) -> DictConfig:
     """The config that train.py would get with `overrides`, for scripts and tests."""
-    register_resolvers()
+    prepare_process()
     try:
         with initialize_config_dir(str(CONFIG_FOLDER), version_base="1.3"):
-            cfg = compose("train", overrides)
+            cfg = compose("train", spelled(overrides))
     except (HydraException, OmegaConfBaseException) as error:
         raise UserError(explain(error)) from error
     return cfg
+
+
+def spelled(overrides: list[str]) -> list[str]:
+    """`overrides` with `GROUP=null` in words that Hydra 1.3 takes: it refuses to choose nothing."""
+    found = []
+    for override in overrides:
+        group, _, choice = override.partition("=")
+        if choice != "null" or not (CONFIG_FOLDER / group).is_dir():
+            found.append(override)
+        elif group in CAN_BE_NONE:
+            found.append(f"{group}=none")
+        elif group not in ADDED:  # what is added to a config is left out anyway
+            raise UserError(
+                f"{group}=null: a run needs a {group}; leave it out for the default one"
+            )
+    return found
 
 
 def explain(error: Exception) -> str:

@@ -4,9 +4,9 @@ from ghostexp.data.audio import audio_folder, esc50, fsdd, speech_commands, tone
 from ghostexp.data.audio_augment import AudioAugment, SpecAugment
 from ghostexp.data.augment import Augment
 from ghostexp.data.boxes import DetectionSet, Record, rescale
-from ghostexp.data.coco import CocoFiles
+from ghostexp.data.coco_layout import CocoFiles
 from ghostexp.data.datamodule import ClassificationData, Source
-from ghostexp.data.detection import DetectionData
+from ghostexp.data.detection import BoxSource, DetectionData
 from ghostexp.data.detection_sets import (
     coco_detection,
     coco_json,
@@ -19,12 +19,13 @@ from ghostexp.data.in_memory import BatchLoader, EpochOrder, InMemory, LabelledS
 from ghostexp.data.log_mel import LogMel
 from ghostexp.data.transformed import FileTransforms, centre_crop, imagenet
 from ghostexp.data.vision import cifar10, cifar100, digits, image_folder
-from ghostexp.data.voc import VocSplits
+from ghostexp.data.voc_layout import VocSplits
 
 __all__ = [
     "AudioAugment",
     "Augment",
     "BatchLoader",
+    "BoxSource",
     "ClassificationData",
     "CocoFiles",
     "DetectionData",

@@ -12,12 +12,13 @@ from ghostexp.data.audio_source import audio_source, recordings_source, waveform
 from ghostexp.data.datamodule import ClassificationData
 from ghostexp.data.recordings import list_esc50, list_folder, list_fsdd, list_speech_commands
 from ghostexp.data.tones import CLASS_NAMES, load_tones
+from ghostexp.data.tree import has_val_folder, list_classes
 
 
 def audio_folder(
     root: str | None,
     *,
-    num_classes: int,
+    num_classes: int | None = None,
     in_channels: int = 1,
     seconds: float = 1.0,
     group_pattern: str | None = None,
@@ -31,11 +32,12 @@ def audio_folder(
 
     Without a test folder a fifth of each class is held out as test, the same one for every seed.
     `group_pattern` is a regular expression whose first bracket finds in a file's name what is to
-    stay on one side of a split: `^([^_]+)_` a speaker before the first underscore.
+    stay on one side of a split: `^([^_]+)_` a speaker before the first underscore. `num_classes`
+    None is the number of the class folders.
     """
     if root is None:
         raise ValueError("audio_folder needs the folder of the files: give dataset.root=FOLDER")
-    has_val = (Path(root) / "val").is_dir()
+    has_val = has_val_folder(Path(root))
     if has_val and val_split > 0:
         raise ValueError(f"{root} has a val folder, so val_split must be 0, not {val_split}")
     return ClassificationData(
@@ -46,6 +48,7 @@ def audio_folder(
             seconds=seconds,
             on_bad_file=on_bad_file,
             has_val=has_val,
+            list_classes=partial(list_classes, Path(root)),
         ),
         num_classes=num_classes,
         batch_size=batch_size,

@@ -5,9 +5,9 @@ from functools import partial
 
 from ghostexp.data.audio_augment import AudioAugment
 from ghostexp.data.datamodule import Source
+from ghostexp.data.formats import audio_endings
 from ghostexp.data.in_memory import LabelledSet
 from ghostexp.data.waveforms import (
-    EXTENSIONS,
     Recordings,
     WaveformForm,
     load_recordings,
@@ -34,6 +34,7 @@ def audio_source(
     *,
     in_channels: int,
     has_val: bool = False,
+    list_classes: Callable[[], list[str]] | None = None,
 ) -> Source:
     """Source of waveforms of one form."""
     if in_channels != 1:
@@ -41,9 +42,10 @@ def audio_source(
     return Source(
         load,
         load_file=partial(load_waveform, form=form),
-        extensions=EXTENSIONS,
+        extensions=audio_endings(),
         input_shape=(1, augment.log_mel.n_mels, augment.log_mel.frames(form.num_samples)),
         has_val=has_val,
+        list_classes=list_classes,
     )
 
 
@@ -55,6 +57,7 @@ def recordings_source(
     seconds: float,
     on_bad_file: str,
     has_val: bool = False,
+    list_classes: Callable[[], list[str]] | None = None,
 ) -> Source:
     """Source of audio files, listed when they are loaded."""
     if on_bad_file not in ("error", "skip"):
@@ -64,4 +67,11 @@ def recordings_source(
     def load() -> LabelledSet:
         return load_recordings(list_files(), form, on_bad_file=on_bad_file)
 
-    return audio_source(load, augment, form, in_channels=in_channels, has_val=has_val)
+    return audio_source(
+        load,
+        augment,
+        form,
+        in_channels=in_channels,
+        has_val=has_val,
+        list_classes=list_classes,
+    )

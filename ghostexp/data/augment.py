@@ -12,6 +12,10 @@ from torch.nn import functional as F
 
 from ghostexp.data.draws import drawing_from
 
+# of CIFAR-10's training images, where a config says nothing else
+MEAN = (0.4914, 0.4822, 0.4465)
+STD = (0.2470, 0.2435, 0.2616)
+
 Mix = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
 
 
@@ -21,7 +25,8 @@ class Augment:
     `crop_padding` pixels of black around the image, of which a random window of its size stays;
     `flip` mirrors half of the images; `cutout` is the side of a square of the mean colour, its
     centre anywhere (DeVries and Taylor 2017), 0 for none; `mean` and `std` are per channel, of
-    pixels in [0, 1]; `mix` is called with (images, labels), as torchvision's MixUp and CutMix.
+    pixels in [0, 1], None for those of CIFAR-10; `mix` is called with (images, labels), as
+    torchvision's MixUp and CutMix.
     `train_size` is the side in pixels that images for training are resized to; evaluation keeps
     theirs.
     """
@@ -32,8 +37,8 @@ class Augment:
         crop_padding: int = 4,
         flip: bool = True,
         cutout: int = 0,
-        mean: list[float],
-        std: list[float],
+        mean: list[float] | None = None,
+        std: list[float] | None = None,
         mix: Mix | None = None,
         train_size: int | None = None,
     ) -> None:
@@ -42,6 +47,9 @@ class Augment:
                 raise ValueError(f"{name} is a whole number of pixels, not {pixels}")
         if train_size is not None and (not isinstance(train_size, int) or train_size < 1):
             raise ValueError(f"train_size is a whole number of pixels above 0, not {train_size}")
+        if (mean is None) != (std is None):
+            raise ValueError(f"mean and std are given together or not at all, not {mean} and {std}")
+        mean, std = (mean or MEAN, std or STD)
         if len(mean) != len(std) or min(std) <= 0:
             raise ValueError(
                 f"mean and std need one value a channel, std above 0, not {mean} and {std}"

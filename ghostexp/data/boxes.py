@@ -6,8 +6,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch import Tensor
+
+from ghostexp.data.in_memory import SPLIT_SEED, TEST_SHARE, epoch_generator
 
 log = logging.getLogger(__name__)
 
@@ -20,7 +23,8 @@ class Record:
 
     `boxes` float32 [n, 4] as (left, top, right, bottom), `labels` int64 [n] from 1 on, `area`
     float32 [n] of the objects (of their masks, where the annotation says so), `iscrowd` int64 [n],
-    1 for what is neither trained on nor counted in evaluation.
+    1 for what is neither trained on nor counted in evaluation. `upright` says that the boxes are
+    of the image after its EXIF orientation is applied.
     """
 
     file: Path
@@ -31,6 +35,12 @@ class Record:
     labels: NDArray[np.int64]
     area: NDArray[np.float32]
     iscrowd: NDArray[np.int64]
+    upright: bool = True
+
+    def facts(self) -> list[NDArray]:
+        """All that a record says of its image, besides the file."""
+        known = np.array([self.image_id, self.width, self.height, self.upright])
+        return [known, self.boxes, self.labels, self.area, self.iscrowd]
 
 
 @dataclass(frozen=True)
@@ -58,7 +68,7 @@ class Object(NamedTuple):
 
 
 def make_record(file: Path, image_id: int, size: tuple[int, int], objects: list[Object]) -> Record:
-    """The record of an image of `size`, (width, height)."""
+    """The record of an image of `size`, (width, height); (0, 0) is not known yet."""
     return Record(
         file,
         image_id,
@@ -99,6 +109,28 @@ def trainable(records: list[Record]) -> list[Record]:
         left_out = len(records) - len(kept)
         log.info(f"{left_out} of {len(records)} training images show crowds alone: left out")
     return [_select(record, record.iscrowd == 0) for record in kept]
+
+
+def split_records(
+    records: list[Record], *, share: float, seed: int
+) -> tuple[list[Record], list[Record]]:
+    """(The rest, a share of the images drawn by `seed`), both in their old order."""
+    count = min(max(1, round(share * len(records))), len(records) - 1)
+    if count < 1:
+        raise ValueError(f"a share of {share} cannot be held out of {len(records)} images")
+    order = torch.randperm(len(records), generator=epoch_generator(seed)).tolist()
+    held, rest = sorted(order[:count]), sorted(order[count:])
+    return [records[index] for index in rest], [records[index] for index in held]
+
+
+def hold_out_test(records: list[Record], where: str | Path) -> tuple[list[Record], list[Record]]:
+    """(Training images, test images) of a set without a test split; the same for every seed."""
+    rest, test = split_records(records, share=TEST_SHARE, seed=SPLIT_SEED)
+    log.info(
+        f"{where} has no test images: {len(test)} of {len(records)}, {TEST_SHARE:.0%}, are held out"
+        " as test"
+    )
+    return rest, test
 
 
 def rescale(

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from ghostexp.data.draws import epoch_generator
+from ghostexp.data.fingerprint import fingerprint
 from ghostexp.data.in_memory import (
     Batch,
     BatchLoader,
@@ -36,7 +37,8 @@ class Source:
     `load` reads the set; its first call may download or decode. `load_file` reads one file, whose
     name ends as one of `extensions`, to a raw example as the loaders hold it; it raises ValueError
     for what it cannot read. `input_shape` is that of an example as the network sees it, (C, H, W).
-    `has_val` says that the set brings its own validation split.
+    `has_val` says that the set brings its own validation split. `list_classes` gives the names of
+    the classes without reading an example, where a set's classes are not fixed.
     """
 
     load: Callable[[], LabelledSet]
@@ -44,6 +46,7 @@ class Source:
     extensions: frozenset[str]
     input_shape: tuple[int, int, int]
     has_val: bool = False
+    list_classes: Callable[[], list[str]] | None = None
 
 
 class BatchAugment(Protocol):
@@ -65,16 +68,17 @@ class BatchAugment(Protocol):
 class ClassificationData(pl.LightningDataModule):
     """Loaders over a `LabelledSet`, augmented after the transfer to the training device.
 
-    `batch_size` is per process. `val_split` is the share of each class's training examples held out
-    for validation, drawn from `seed`; without it, and without a split of the set's own, no
-    validation runs. With `keep_groups` whole groups are held out, such as speakers.
+    `num_classes` None is as many as the data have. `batch_size` is per process. `val_split` is the
+    share of each class's training examples held out for validation, drawn from `seed`; without it,
+    and without a split of the set's own, no validation runs. With `keep_groups` whole groups are
+    held out, such as speakers.
     """
 
     def __init__(
         self,
         source: Source,
         *,
-        num_classes: int,
+        num_classes: int | None,
         batch_size: int,
         val_split: float,
         augment: BatchAugment,
@@ -103,6 +107,12 @@ class ClassificationData(pl.LightningDataModule):
         self.labelled_set: LabelledSet | None = None
         self.train_order: EpochOrder | None = None
 
+    def list_classes(self) -> list[str]:
+        """Names of the classes before `setup`, for data sets whose classes are not fixed."""
+        if self.source.list_classes is None:
+            raise ValueError("num_classes is fixed for this data set: null cannot be counted")
+        return self.source.list_classes()
+
     def prepare_data(self) -> None:
         """Download or decode, in one process."""
         self._load_once()
@@ -124,6 +134,13 @@ class ClassificationData(pl.LightningDataModule):
     @property
     def has_val(self) -> bool:
         return len(self.val) > 0
+
+    @property
+    def fingerprint(self) -> str:
+        """16 digits that change with any example, any label and the split; known after `setup`."""
+        data = self.labelled_set
+        split = (data.labels, self.train, self.val, data.test)
+        return fingerprint([*data.class_names, *split, *data.examples.content()])
 
     def train_dataloader(self) -> BatchLoader:
         loader = self._loader(self.train, shuffle=True)
@@ -159,6 +176,8 @@ class ClassificationData(pl.LightningDataModule):
         if self.labelled_set is not None:
             return
         data = self.source.load()
+        if self.num_classes is None:
+            self.num_classes = len(data.class_names)
         if len(data.class_names) != self.num_classes:
             raise ValueError(
                 f"num_classes is {self.num_classes}, the data has {len(data.class_names)} classes"
@@ -173,10 +192,10 @@ class ClassificationData(pl.LightningDataModule):
     def _hold_out(self, data: LabelledSet) -> tuple[Tensor, Tensor]:
         share = {"share": self.val_split, "seed": self.seed}
         if not self.keep_groups:
-            return stratified_split(data.train, data.labels, **share)
+            return stratified_split(data.train, data.labels, data.class_names, **share)
         if data.groups is None:
             raise ValueError("keep_groups needs a data set that knows its groups")
-        return grouped_split(data.train, data.labels, data.groups, **share)
+        return grouped_split(data.train, data.labels, data.groups, data.class_names, **share)
 
     def _loader(self, indices: Tensor, *, shuffle: bool) -> BatchLoader:
         order = EpochOrder(

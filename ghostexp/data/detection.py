@@ -3,43 +3,61 @@
 A batch is (images, targets): a list of images float32 [3, H, W] in [0, 1], each of its own size,
 and a list of dicts: `boxes` float32 [n, 4] in pixels, (left, top, right, bottom), `labels` int64
 [n] from 1 on (0 is the background), `image_id` int64 [], `area` float32 [n], `iscrowd` int64 [n].
+In evaluation there is also `size` int64 [2], (height, width) of the image as it was annotated, and
+`area` is in the pixels of that image, so that COCO's small, medium and large keep their meaning.
 Normalisation and resizing to the network's size are the network's, as in torchvision's detectors.
 """
 
+import logging
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytorch_lightning as pl
 import torch
 from torch import Tensor
 
-from ghostexp.data.boxes import DetectionSet, Record, trainable
-from ghostexp.data.draws import epoch_generator
+from ghostexp.data.boxes import DetectionSet, Record, split_records, trainable
 from ghostexp.data.examples import DetectionLoader, Examples, Reading, decode_all, shrink, shrunk
+from ghostexp.data.fingerprint import file_facts, fingerprint
 from ghostexp.data.folder import open_image
 from ghostexp.data.in_memory import EpochOrder
 
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class BoxSource:
+    """Where images with boxes come from.
+
+    `load` reads the set. `has_val` says that it brings its own validation images. `list_classes`
+    gives the names of the classes without looking at an image, where they are not fixed.
+    """
+
+    load: Callable[[], DetectionSet]
+    has_val: bool = False
+    list_classes: Callable[[], list[str]] | None = None
+
 
 class DetectionData(pl.LightningDataModule):
-    """Loaders over a `DetectionSet`; `load` reads it.
+    """Loaders over the `DetectionSet` of a source.
 
-    `image_size` is (height, width) of a usual image file; `input_shape` is (3, H, W) of such an
-    image after `reading`, for costs. `batch_size` is per process. Crowd boxes are not trained on;
-    evaluation gets them marked. Label k of a batch is `category_ids[k - 1]` in the annotations.
-    `val_split` is the share of the training images held out for validation, drawn from `seed`;
-    `val_set` says that the set brings its own. Without either, no validation runs.
+    `num_classes` None is as many as the data have. `image_size` is (height, width) of a usual
+    image file; `input_shape` is (3, H, W) of such an image after `reading`, for costs.
+    `batch_size` is per process. Crowd boxes are not trained on; evaluation gets them marked. Label
+    k of a batch is `category_ids[k - 1]` in the annotations. `val_split` is the share of the
+    training images held out for validation, drawn from `seed`. Without it, and without validation
+    images of the set's own, no validation runs.
     """
 
     def __init__(
         self,
-        load: Callable[[], DetectionSet],
+        source: BoxSource,
         *,
-        num_classes: int,
+        num_classes: int | None,
         image_size: tuple[int, int],
         batch_size: int,
         val_split: float = 0.0,
-        val_set: bool = False,
         reading: Reading,
         seed: int,
     ) -> None:
@@ -48,15 +66,23 @@ class DetectionData(pl.LightningDataModule):
             raise ValueError(f"batch_size must be a whole number of at least 1, not {batch_size}")
         if not 0 <= val_split < 1:
             raise ValueError(f"val_split is a share in [0, 1), not {val_split}")
-        self.load = load
+        if val_split > 0 and source.has_val:
+            raise ValueError(f"the set has validation images: val_split must be 0, not {val_split}")
+        self.source = source
         self.num_classes = num_classes
         self.input_shape = (3, *shrunk(image_size, reading.max_size))
         self.batch_size = batch_size
         self.val_split = val_split
         self.reading = reading
         self.seed = seed
-        self.has_validation = val_split > 0 or val_set
+        self.has_validation = val_split > 0 or source.has_val
         self.detection_set: DetectionSet | None = None
+
+    def list_classes(self) -> list[str]:
+        """Names of the classes before `setup`, for data sets whose classes are not fixed."""
+        if self.source.list_classes is None:
+            raise ValueError("num_classes is fixed for this data set: null cannot be counted")
+        return self.source.list_classes()
 
     def prepare_data(self) -> None:
         """Render or decode, in one process."""
@@ -80,6 +106,18 @@ class DetectionData(pl.LightningDataModule):
     def num_train(self) -> int:
         return len(self.train)
 
+    @property
+    def fingerprint(self) -> str:
+        """16 digits that change with any image, any box and the split; known after `setup`."""
+        images = self.detection_set
+        records = [*images.train, *images.val, *images.test]
+        pixels = [images.pixels[r.file] for r in records if r.file in images.pixels]
+        files = [r.file for r in records if r.file not in images.pixels]
+        sizes = [str(len(part)) for part in (images.train, images.val, images.test)]
+        objects = [part for r in records for part in r.facts()]
+        facts = file_facts(files) if files else []
+        return fingerprint([*images.class_names, *sizes, *objects, *pixels, *facts])
+
     def records(self, split: str) -> dict[int, Record]:
         """File, size and boxes of the images of val or test, by image id."""
         return {record.image_id: record for record in getattr(self.detection_set, split)}
@@ -89,7 +127,7 @@ class DetectionData(pl.LightningDataModule):
 
         `rescale` takes boxes from the size of the one to that of the other.
         """
-        image = open_image(path, 3)
+        image = open_image(path, 3, upright=self.reading.exif != "ignore")
         return shrink(image, self.reading.max_size).float() / 255, image.size
 
     def train_dataloader(self) -> DetectionLoader:
@@ -108,9 +146,12 @@ class DetectionData(pl.LightningDataModule):
     def _load_once(self) -> None:
         if self.detection_set is not None:
             return
-        images = self.load()
+        images = self.source.load()
+        if self.num_classes is None:
+            self.num_classes = len(images.class_names)
         if self.val_split > 0:
-            images = hold_out(images, share=self.val_split, seed=self.seed)
+            rest, held = split_records(images.train, share=self.val_split, seed=self.seed)
+            images = replace(images, train=rest, val=held)
         if len(images.class_names) != self.num_classes:
             raise ValueError(
                 f"num_classes is {self.num_classes}, the data has {len(images.class_names)} classes"
@@ -118,6 +159,7 @@ class DetectionData(pl.LightningDataModule):
         self.train = trainable(images.train)
         if not any(len(record.labels) for record in self.train):
             raise ValueError(f"none of the {len(images.train)} training images has a box to learn")
+        _name_classes_without_boxes(images.class_names, self.train)
         self.pixels = images.pixels
         if self.reading.in_memory and not self.pixels:
             records = [*images.train, *images.val, *images.test]
@@ -142,13 +184,8 @@ class DetectionData(pl.LightningDataModule):
         return DetectionLoader(examples, order, num_workers=self.reading.num_workers)
 
 
-def hold_out(images: DetectionSet, *, share: float, seed: int) -> DetectionSet:
-    """The set with a share of its training images as validation images, both in their old order."""
-    count = max(1, round(share * len(images.train)))
-    order = torch.randperm(len(images.train), generator=epoch_generator(seed)).tolist()
-    val, train = sorted(order[:count]), sorted(order[count:])
-    return replace(
-        images,
-        train=[images.train[index] for index in train],
-        val=[images.train[index] for index in val],
-    )
+def _name_classes_without_boxes(class_names: list[str], records: list[Record]) -> None:
+    known = {label for record in records for label in record.labels.tolist()}
+    lacking = [name for label, name in enumerate(class_names, 1) if label not in known]
+    if lacking:
+        log.warning("no training image has a box of %s: it is never found", ", ".join(lacking))

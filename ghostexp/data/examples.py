@@ -40,13 +40,16 @@ class Reading:
     draw from the global generators of torch, numpy or `random`. Images whose longer side exceeds
     `max_size` pixels are shrunk to it, and their boxes with them. `in_memory` decodes all images
     once. `on_bad_box` is what happens to a box without an area inside of its image: drop or error.
-    `num_workers` are the processes that read ahead on this machine; None is one a core.
+    `exif` is what happens to a photo's EXIF orientation where its annotated size does not tell:
+    apply or ignore, None for what the other photos agree on. `num_workers` are the processes that
+    read ahead on this machine; None is one for each core.
     """
 
     transforms: Sequence[Transform] = ()
     max_size: int | None = None
     in_memory: bool = False
     on_bad_box: str = "error"
+    exif: str | None = None
     num_workers: int | None = None
 
     def __post_init__(self) -> None:
@@ -57,6 +60,8 @@ class Reading:
             raise ValueError(f"num_workers is a whole number of at least 0, or null, not {workers}")
         if self.on_bad_box not in ("drop", "error"):
             raise ValueError(f"on_bad_box is drop or error, not {self.on_bad_box}")
+        if self.exif not in ("apply", "ignore", None):
+            raise ValueError(f"exif is apply, ignore or null, not {self.exif}")
 
 
 class Examples(Dataset[tuple[list[Tensor], list[Arrays]]]):
@@ -94,8 +99,9 @@ class Examples(Dataset[tuple[list[Tensor], list[Arrays]]]):
             "boxes": rescale(record.boxes, (record.width, record.height), (width, height)),
             "labels": record.labels,
             "image_id": np.array(record.image_id),
-            "area": record.area * np.float32(height * width / (record.height * record.width)),
+            "area": record.area,
             "iscrowd": record.iscrowd,
+            "size": np.array([record.height, record.width]),
         }
         if not self.transforms:
             return image, target
@@ -164,7 +170,7 @@ def transform(
 
 def read_image(record: Record, max_size: int | None) -> Tensor:
     """Image uint8 [3, H, W] of a record's file, shrunk to `max_size`."""
-    image = open_image(record.file, 3)
+    image = open_image(record.file, 3, upright=record.upright)
     if image.size != (record.width, record.height):
         raise BadFile(
             f"{record.file} is {image.width}x{image.height} pixels,"

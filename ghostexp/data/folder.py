@@ -2,7 +2,7 @@
 
 import logging
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
 
@@ -11,7 +11,9 @@ import torch
 from PIL import Image, ImageOps
 from torch import Tensor
 
-from ghostexp.data.files import Tree, cache_path, cached, in_threads, scan
+from ghostexp.data.files import cache_path, cached, in_threads
+from ghostexp.data.fingerprint import file_facts
+from ghostexp.data.formats import image_endings
 from ghostexp.data.in_memory import (
     SPLIT_SEED,
     TEST_SHARE,
@@ -19,10 +21,13 @@ from ghostexp.data.in_memory import (
     LabelledSet,
     stratified_split,
 )
+from ghostexp.data.tree import Tree, scan
 
 log = logging.getLogger(__name__)
 
-EXTENSIONS = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".ppm"})
+EXTENSIONS = image_endings()
+INTERPOLATIONS = {method.name.lower(): method for method in Image.Resampling}
+DEFAULT = "bilinear"
 MAX_BYTES_IN_MEMORY = 2 * 2**30
 CACHE_FORMAT = 1
 IMAGES_WORTH_A_BAR = 5000
@@ -55,6 +60,17 @@ class ImageFiles:
         pixels = torch.stack([self.read(path).permute(1, 2, 0) for path in paths])
         return pixels.permute(0, 3, 1, 2)
 
+    def content(self) -> Iterable[str]:
+        return file_facts([Path(os.fsdecode(path)) for path in self.paths])
+
+
+def check_interpolation(interpolation: str | None) -> None:
+    """Refuse a name that Pillow does not know."""
+    if interpolation is not None and interpolation not in INTERPOLATIONS:
+        raise ValueError(
+            f"interpolation is {', '.join(INTERPOLATIONS)} or null, not {interpolation}"
+        )
+
 
 def check_folder(root: str | None, in_channels: int, image_size: int) -> None:
     """Refuse what is wrong before any image is looked at; the folder itself is needed later."""
@@ -68,7 +84,9 @@ def check_folder(root: str | None, in_channels: int, image_size: int) -> None:
         raise ValueError(f"image_size is a whole number of pixels, not {image_size}")
 
 
-def load_folder(root: Path, *, in_channels: int, image_size: int) -> LabelledSet:
+def load_folder(
+    root: Path, *, in_channels: int, image_size: int, interpolation: str | None = None
+) -> LabelledSet:
     """Images below `root`, in memory if they fit; without a test folder a fifth is held out."""
     tree = scan(root, EXTENSIONS)
     labels = torch.tensor(tree.labels)
@@ -76,45 +94,55 @@ def load_folder(root: Path, *, in_channels: int, image_size: int) -> LabelledSet
     splits = dict(zip(tree.counts, ranges, strict=True))
     if "test" not in splits:
         splits["train"], splits["test"] = stratified_split(
-            splits["train"], labels, share=TEST_SHARE, seed=SPLIT_SEED
+            splits["train"], labels, tree.class_names, share=TEST_SHARE, seed=SPLIT_SEED
         )
         log.info(
             f"{root} has no test folder: {len(splits['test'])} of {len(labels)} images,"
             f" {TEST_SHARE:.0%} of each class, are held out as test"
         )
     if len(labels) * image_size**2 * in_channels > MAX_BYTES_IN_MEMORY:
-        read = partial(load_image, in_channels=in_channels, image_size=image_size)
+        read = partial(
+            load_image,
+            in_channels=in_channels,
+            image_size=image_size,
+            interpolation=interpolation,
+        )
         images = ImageFiles(tree.paths, read=read)
     else:
-        images = InMemory(decode_cached(tree, in_channels, image_size))
+        images = InMemory(decode_cached(tree, in_channels, image_size, interpolation))
     none = torch.arange(0)
     return LabelledSet(
         images, labels, tree.class_names, splits["train"], splits.get("val", none), splits["test"]
     )
 
 
-def decode_cached(tree: Tree, in_channels: int, image_size: int) -> Tensor:
+def decode_cached(
+    tree: Tree, in_channels: int, image_size: int, interpolation: str | None
+) -> Tensor:
     """Pixels uint8 [N, H, W, C] of a tree, from the cache file of its present content."""
     shape = (len(tree.paths), image_size, image_size, in_channels)
     path = cache_path(
         tree.root,
         tree.paths,
-        settings=f"{CACHE_FORMAT} {in_channels} {image_size}",
+        settings=f"{CACHE_FORMAT} {in_channels} {image_size} {interpolation or DEFAULT}",
         name=f"{in_channels}x{image_size}x{image_size}",
     )
     return cached(
         path,
-        lambda: decode(tree.paths, in_channels, image_size),
+        lambda: decode(tree.paths, in_channels, image_size, interpolation),
         lambda pixels: pixels.shape == shape and pixels.dtype == torch.uint8,
     )
 
 
-def decode(paths: list[Path], in_channels: int, image_size: int) -> Tensor:
+def decode(
+    paths: list[Path], in_channels: int, image_size: int, interpolation: str | None = None
+) -> Tensor:
     """Pixels uint8 [N, H, W, C] of image files, decoded by a thread a core."""
     pixels = torch.empty(len(paths), image_size, image_size, in_channels, dtype=torch.uint8)
 
     def decode_one(index: int) -> None:
-        pixels[index] = load_image(paths[index], in_channels, image_size).permute(1, 2, 0)
+        image = load_image(paths[index], in_channels, image_size, interpolation)
+        pixels[index] = image.permute(1, 2, 0)
 
     in_threads(decode_one, len(paths), bar_from=IMAGES_WORTH_A_BAR, what="images")
     return pixels
@@ -124,16 +152,24 @@ class BadFile(ValueError):
     """A file of the data is not what it should be; often met in the middle of a training."""
 
 
-def load_image(path: str | Path, in_channels: int, image_size: int) -> Tensor:
+def load_image(
+    path: str | Path, in_channels: int, image_size: int, interpolation: str | None = None
+) -> Tensor:
     """Image uint8 [C, H, W] of a file: its centre square, resized; grey for one channel."""
+    method = INTERPOLATIONS[interpolation or DEFAULT]
     image = open_image(path, in_channels, draft=2 * image_size)
     if image.size != (image_size, image_size):
-        image = ImageOps.fit(image, (image_size, image_size), Image.Resampling.BILINEAR)
+        image = ImageOps.fit(image, (image_size, image_size), method)
     return to_tensor(image)
 
 
-def open_image(path: str | Path, in_channels: int, *, draft: int | None = None) -> Image.Image:
-    """Image of a file, upright, grey or RGB; a JPEG decoded smaller, but not below `draft`."""
+def open_image(
+    path: str | Path, in_channels: int, *, draft: int | None = None, upright: bool = True
+) -> Image.Image:
+    """Image of a file, grey or RGB; a JPEG decoded smaller, but not below `draft`.
+
+    `upright` applies the orientation that EXIF says.
+    """
     mode = "L" if in_channels == 1 else "RGB"
     try:
         with Image.open(path) as image:
@@ -141,7 +177,8 @@ def open_image(path: str | Path, in_channels: int, *, draft: int | None = None) 
                 raise ValueError(f"mode {image.mode} has more than 8 bits a channel")
             if draft is not None:
                 image.draft(mode, (draft, draft))
-            return ImageOps.exif_transpose(image).convert(mode)
+            image = ImageOps.exif_transpose(image) if upright else image
+            return image.convert(mode)
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise BadFile(f"{path} cannot be read as an image: {error}") from error
 

@@ -32,10 +32,10 @@ def load_digits(image_size: int) -> LabelledSet:
     resized = F.interpolate(small, size=(image_size, image_size), mode="bilinear")
     pixels = resized.round().to(torch.uint8).permute(0, 2, 3, 1).contiguous()
     labels = torch.from_numpy(bunch.target).long()
-    train, test = stratified_split(
-        torch.arange(len(labels)), labels, share=TEST_SHARE, seed=SPLIT_SEED
-    )
     names = [str(name) for name in bunch.target_names]
+    train, test = stratified_split(
+        torch.arange(len(labels)), labels, names, share=TEST_SHARE, seed=SPLIT_SEED
+    )
     return LabelledSet(InMemory(pixels), labels, names, train, torch.arange(0), test)
 
 

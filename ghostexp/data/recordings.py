@@ -7,21 +7,27 @@ from pathlib import Path
 import torch
 
 from ghostexp.data.archives import Archive, provide
-from ghostexp.data.files import check_root, files_below, scan
+from ghostexp.data.formats import audio_endings
 from ghostexp.data.in_memory import SPLIT_SEED, TEST_SHARE, grouped_split, stratified_split
-from ghostexp.data.waveforms import EXTENSIONS, Recordings
+from ghostexp.data.tree import check_root, files_below, is_system, scan
+from ghostexp.data.waveforms import Recordings
 
 FSDD = Archive(
     "FSDD",
-    "https://github.com/Jakobovski/free-spoken-digit-dataset/archive/refs/tags/v1.0.10.tar.gz",
+    "https://github.com/Jakobovski/free-spoken-digit-dataset/archive/"
+    "d6938f9bf1545aa66d8489fc9f1385a7abd64282.tar.gz",  # tag v1.0.10
     "free-spoken-digit-dataset-1.0.10.tar.gz",
     "recordings",
+    # of a copy of v1.0.10 with its 3,000 recordings of 21,128,848 bytes
+    content="a2e8a660492f28d9eed6270b290d26cbc5c81d6077ce87d3c0ad5adf4d4ee696",
 )
 ESC50 = Archive(
     "ESC-50",
-    "https://github.com/karolpiczak/ESC-50/archive/refs/heads/master.tar.gz",
-    "ESC-50-master.tar.gz",
+    "https://github.com/karolpiczak/ESC-50/archive/33c8ce9eb2cf0b1c2f8bcf322eb349b6be34dbb6.zip",
+    "ESC-50-33c8ce9e.zip",
     "meta",
+    # of 645,832,161 bytes, as several projects publish it that pin this commit; not fetched by us
+    sha256="661183a6f53ef04f12c9bd618fed0ddc1713280d6c94a5a5431e844ba6f6a21f",
 )
 SPEECH_COMMANDS = Archive(
     "Speech Commands",
@@ -39,7 +45,7 @@ def list_folder(root: Path, group_pattern: str | None) -> Recordings:
     Without a test folder a fifth of each class is the test split, the same for every seed; by whole
     groups where `group_pattern` names them.
     """
-    tree = scan(root, EXTENSIONS)
+    tree = scan(root, audio_endings())
     splits = [split for split, count in tree.counts.items() for _ in range(count)]
     groups = None
     if group_pattern is not None:
@@ -47,12 +53,13 @@ def list_folder(root: Path, group_pattern: str | None) -> Recordings:
     if "test" not in tree.counts:
         train = torch.tensor([i for i, split in enumerate(splits) if split == "train"])
         labels = torch.tensor(tree.labels)
+        share = {"share": TEST_SHARE, "seed": SPLIT_SEED}
         if groups is None:
-            _, test = stratified_split(train, labels, share=TEST_SHARE, seed=SPLIT_SEED)
+            _, test = stratified_split(train, labels, tree.class_names, **share)
         else:
             names = sorted(set(groups))
             numbers = torch.tensor([names.index(group) for group in groups])
-            _, test = grouped_split(train, labels, numbers, share=TEST_SHARE, seed=SPLIT_SEED)
+            _, test = grouped_split(train, labels, numbers, tree.class_names, **share)
         for index in test.tolist():
             splits[index] = "test"
     return Recordings(root, tree.paths, tree.labels, tree.class_names, splits, groups)
@@ -119,7 +126,9 @@ def list_speech_commands(root: Path) -> Recordings:
     provide(SPEECH_COMMANDS, root)
     check_root(root)
     words = sorted(
-        path.name for path in root.iterdir() if path.is_dir() and path.name[0] not in "._"
+        path.name
+        for path in root.iterdir()
+        if path.is_dir() and path.name[0] != "_" and not is_system(path.name)
     )
     paths = [path for word in words for path in files_below(root / word, {".wav"})]
     listed = {

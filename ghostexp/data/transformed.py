@@ -15,7 +15,6 @@ from torch import Tensor
 
 from ghostexp.data.augment import Augment
 from ghostexp.data.datamodule import ClassificationData, Source
-from ghostexp.data.files import check_root, scan
 from ghostexp.data.folder import (
     EXTENSIONS,
     ImageFiles,
@@ -24,6 +23,7 @@ from ghostexp.data.folder import (
     to_tensor,
 )
 from ghostexp.data.in_memory import LabelledSet
+from ghostexp.data.tree import check_root, list_classes, scan
 
 Transform = Callable[[Image.Image], Image.Image]
 
@@ -103,7 +103,7 @@ def load_imagenet(
 def imagenet(
     root: str,
     *,
-    num_classes: int = 1000,
+    num_classes: int | None = 1000,
     in_channels: int = 3,
     image_size: int = 224,
     batch_size: int = 256,
@@ -124,6 +124,7 @@ def imagenet(
             load_file=partial(read_transformed, transforms=files.evaluate, **form),
             extensions=EXTENSIONS,
             input_shape=(in_channels, image_size, image_size),
+            list_classes=partial(list_classes, Path(root), ("train",)),
         ),
         num_classes=num_classes,
         batch_size=batch_size,

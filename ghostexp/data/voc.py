@@ -10,73 +10,67 @@ from pathlib import Path
 from xml.etree import ElementTree
 from xml.etree.ElementTree import Element
 
-from ghostexp.data.boxes import DetectionSet, Object, Record, check_files, clean, make_record
-from ghostexp.data.folder import EXTENSIONS
+from ghostexp.data.boxes import (
+    DetectionSet,
+    Object,
+    Record,
+    check_files,
+    clean,
+    hold_out_test,
+    make_record,
+)
+from ghostexp.data.photos import settle
+from ghostexp.data.voc_layout import VocSplits, find_pairs
 
-FOLDERS = ("Annotations", "JPEGImages", "ImageSets")
 CORNERS = ("xmin", "ymin", "xmax", "ymax")
-
-
-@dataclass(frozen=True)
-class VocSplits:
-    """Lists of images, ImageSets/Main/<name>.txt; without `val` nothing is held out."""
-
-    train: str = "train"
-    val: str | None = "val"
-    test: str = "test"
-
-    def lists(self, folder: Path) -> dict[str, Path]:
-        """The list of each split."""
-        names = {"train": self.train, "val": self.val, "test": self.test}
-        place = folder / "ImageSets" / "Main"
-        return {split: place / f"{name}.txt" for split, name in names.items() if name is not None}
+YES, NO = ("1", "true", "yes"), ("0", "false", "no", "")
 
 
 @dataclass(frozen=True)
 class VocImage:
-    """An annotation file; its objects have a name, a box and whether they are difficult."""
+    """An annotation file; its objects have a name, a box and whether they are difficult.
 
-    stem: str
+    A size of (0, 0) is not known.
+    """
+
     size: tuple[int, int]
     objects: list[tuple[str, tuple[float, float, float, float], bool]]
 
 
-def find_set(root: Path) -> Path:
-    """The folder of Annotations, JPEGImages and ImageSets: `root`, or the one year below it."""
-    places = [root, *sorted(root.glob("VOC20*")), *sorted(root.glob("VOCdevkit/VOC20*"))]
-    found = [place for place in places if all((place / name).is_dir() for name in FOLDERS)]
-    if not found:
-        raise ValueError(f"{root} has no folders {', '.join(FOLDERS)}, nor has a VOC20xx below it")
-    if len(found) > 1:
-        years = ", ".join(map(str, found))
-        raise ValueError(f"{root} holds more than one set: give one of {years} as root")
-    return found[0]
+def load_voc(
+    root: Path, splits: VocSplits, *, on_bad_box: str, exif: str | None = None
+) -> DetectionSet:
+    """Records of the splits; the classes are the names found in them, in alphabetical order.
 
-
-def load_voc(folder: Path, splits: VocSplits, *, on_bad_box: str) -> DetectionSet:
-    """Records of the splits; the classes are the names found in them, in alphabetical order."""
-    images = {split: _read_list(folder, path) for split, path in splits.lists(folder).items()}
-    names = sorted(
-        {name for part in images.values() for image in part for name, *_ in image.objects}
-    )
+    Without lists of images, an XML file belongs to the image of its name, as LabelImg writes it;
+    the folders train, val and test below `root` are the splits, if they are there. Without test a
+    fifth of the images is held out, the same ones for every seed.
+    """
+    pairs = find_pairs(root, splits)
+    images = {split: [read_voc(xml) for xml, _ in part] for split, part in pairs.items()}
+    names = _names(images)
     labels = {name: label for label, name in enumerate(names, 1)}
-    endings = {
-        path.stem: path.suffix
-        for path in (folder / "JPEGImages").iterdir()
-        if path.suffix.lower() in EXTENSIONS
-    }
     records: dict[str, list[Record]] = {"val": []}
     image_id = 1
     for split, part in images.items():
         found = []
-        for image in part:
-            name = image.stem + endings.get(image.stem, ".jpg")
-            found.append(_record(folder / "JPEGImages" / name, image_id, image, labels))
+        for (_, file), image in zip(pairs[split], part, strict=True):
+            found.append(_record(file, image_id, image, labels))
             image_id += 1
-        where = f"{folder} ({split})"
+        where = f"{root} ({split})"
         check_files(found, where)
-        records[split] = clean(found, where=where, on_bad_box=on_bad_box)
+        records[split] = clean(
+            settle(found, where=where, exif=exif), where=where, on_bad_box=on_bad_box
+        )
+    if "test" not in records:
+        records["train"], records["test"] = hold_out_test(records["train"], root)
     return DetectionSet(names, list(labels.values()), **records, pixels={})
+
+
+def list_names(root: Path, splits: VocSplits) -> list[str]:
+    """Names of the classes in all annotation files of the set at `root`."""
+    pairs = find_pairs(root, splits)
+    return _names({split: [read_voc(xml) for xml, _ in part] for split, part in pairs.items()})
 
 
 def read_voc(path: Path) -> VocImage:
@@ -87,22 +81,17 @@ def read_voc(path: Path) -> VocImage:
         raise ValueError(f"there is no annotation file {path}") from None
     except ElementTree.ParseError as error:
         raise ValueError(f"{path} is not XML: {error}") from error
-    width, height = (int(_number(root, f"size/{side}", path)) for side in ("width", "height"))
-    if min(width, height) < 1:
-        raise ValueError(f"{path} has the image size {width} x {height}")
-    return VocImage(
-        path.stem, (width, height), [_object(element, path) for element in root.findall("object")]
-    )
+    for element in root.iter():
+        element.tag = element.tag.rpartition("}")[2]  # without a namespace
+    objects = [_object(element, path) for element in root.findall("object")]
+    sides = [_number(root, f"size/{side}", path, default=0.0) for side in ("width", "height")]
+    size = (int(sides[0]), int(sides[1])) if min(sides) >= 1 else (0, 0)
+    return VocImage(size, objects)
 
 
-def _read_list(folder: Path, path: Path) -> list[VocImage]:
-    try:
-        stems = path.read_text().split()
-    except FileNotFoundError:
-        raise ValueError(f"there is no list of images {path}") from None
-    if not stems:
-        raise ValueError(f"{path} lists no image")
-    return [read_voc(folder / "Annotations" / f"{stem}.xml") for stem in stems]
+def _names(images: dict[str, list[VocImage]]) -> list[str]:
+    found = {name for part in images.values() for image in part for name, *_ in image.objects}
+    return sorted(found)
 
 
 def _record(file: Path, image_id: int, image: VocImage, labels: dict[str, int]) -> Record:
@@ -118,15 +107,20 @@ def _object(element: Element, path: Path) -> tuple[str, tuple[float, float, floa
     if not name:
         raise ValueError(f"{path} has an object without a name")
     left, top, right, bottom = (_number(element, f"bndbox/{key}", path) for key in CORNERS)
-    return (
-        name,
-        (left - 1, top - 1, right, bottom),
-        element.findtext("difficult", "0").strip() == "1",
-    )
+    return name, (left - 1, top - 1, right, bottom), _is_difficult(element, path)
 
 
-def _number(element: Element, place: str, path: Path) -> float:
+def _is_difficult(element: Element, path: Path) -> bool:
+    text = (element.findtext("difficult") or "").strip().lower()
+    if text not in (*YES, *NO):
+        raise ValueError(f"{path}: object/difficult is {text!r}, not 0 or 1")
+    return text in YES
+
+
+def _number(element: Element, place: str, path: Path, default: float | None = None) -> float:
     text = element.findtext(place)
+    if text is None and default is not None:
+        return default
     try:
         return float(text or "")  # some of VOC2011's are no whole numbers
     except ValueError:

@@ -4,6 +4,7 @@ A waveform is int16 [T], mono. What cannot be used is said in one sentence a fil
 """
 
 import logging
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,7 +18,6 @@ from ghostexp.data.in_memory import LabelledSet
 
 log = logging.getLogger(__name__)
 
-EXTENSIONS = frozenset({".wav", ".flac", ".ogg", ".mp3"})
 CACHE_FORMAT = 1
 FILES_WORTH_A_BAR = 1000
 FULL_SCALE = 2**15
@@ -63,6 +63,9 @@ class Waveforms:
 
     def __getitem__(self, indices: Tensor) -> Tensor:
         return self.waveforms.index_select(0, indices)
+
+    def content(self) -> Iterable[Tensor]:
+        return [self.waveforms]
 
 
 def load_recordings(files: Recordings, form: WaveformForm, *, on_bad_file: str) -> LabelledSet:
@@ -167,7 +170,7 @@ def read_samples(path: str | Path) -> tuple[np.ndarray, int]:
         raise ValueError(f"{path} cannot be read as audio: {error}") from error
     if announced == 0:
         raise ValueError(f"{path} holds no samples")
-    if len(samples) < announced or _riff_lacks_bytes(Path(path)):
+    if len(samples) < announced or _data_chunk_is_cut(Path(path)):
         raise ValueError(f"{path} is truncated: it ends after {len(samples)} samples")
     mono = samples.mean(axis=1)
     if not np.isfinite(mono).all():
@@ -196,9 +199,20 @@ def to_waveform(path: str | Path, samples: np.ndarray, rate: int, form: Waveform
     return whole[start : start + form.num_samples]
 
 
-def _riff_lacks_bytes(path: Path) -> bool:
-    """Whether a WAV file is shorter than its header says; libsndfile reads what there is."""
+def _data_chunk_is_cut(path: Path) -> bool:
+    """Whether a WAV file ends within its samples; libsndfile reads what there is.
+
+    The size of the RIFF chunk, which encloses the others, does not matter: many programs write it
+    wrong by a few bytes, or leave out the byte that pads an odd number of bytes.
+    """
+    end = path.stat().st_size
     with path.open("rb") as file:
-        header = file.read(8)
-    size = int.from_bytes(header[4:], "little")
-    return header[:4] == b"RIFF" and size < STREAMED and path.stat().st_size < size + 8
+        if file.read(4) != b"RIFF":
+            return False
+        file.seek(12)
+        while len(header := file.read(8)) == 8:
+            size = int.from_bytes(header[4:], "little")
+            if header[:4] == b"data":
+                return size < STREAMED and file.tell() + size > end
+            file.seek(size + size % 2, 1)
+    return False

@@ -118,7 +118,7 @@ def _adapt(
 ) -> EfficientNetV2:
     adapted = EfficientNetV2(net, num_classes, in_channels, cosine_head=cosine_head)
     if weights is not None:
-        state = fit_weights(read_weights(weights), adapted, mean_stem=mean_stem)
+        state = fit_weights(read_weights(adapted, weights), adapted, mean_stem=mean_stem)
         load_state(adapted, state, weights)
     return adapted
 

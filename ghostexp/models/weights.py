@@ -4,20 +4,21 @@ load_weights(net, "ghostnet_1.0")       published weights, fetched once; see PUB
 load_weights(net, "RUN/checkpoints/best.ckpt")
 load_weights(net, "timm.pth")           torch.save(timm's network.state_dict()): by its order
 
-Files are read as plain data: a pickle of anything else is not run but refused.
+Entries are matched by their names, and what is left by its order: timm names the same layers
+otherwise. weight_files.py says which forms of files are read.
 """
 
 import logging
 import os
-import pickle
 from dataclasses import dataclass
 from pathlib import Path
 
-import torch
-from torch import Tensor, nn
+from torch import nn
 from torchvision import models
 
 from ghostexp.download import fetch
+from ghostexp.models.preprocessing import IMAGENET, Preprocessing, of_torchvision
+from ghostexp.models.weight_files import SAFETENSORS, State, read_state
 
 log = logging.getLogger(__name__)
 
@@ -25,16 +26,31 @@ GITHUB = "https://github.com/huawei-noah/Efficient-AI-Backbones"
 COUNTER = "num_batches_tracked"  # of batch norm; files of other sources may lack it
 NAMES_IN_AN_ERROR = 4
 
-State = dict[str, Tensor]
-
 
 @dataclass(frozen=True)
 class Published:
-    """A file of trained weights: where it is, its SHA-256 or the first digits, what it fits."""
+    """A file of trained weights: where it is, its SHA-256 or the first digits, what it fits.
+
+    `preprocessing` is how the images that it was trained with were prepared.
+    """
 
     url: str
     sha256: str | None
     fits: str
+    preprocessing: Preprocessing | None = None
+
+
+# the authors' validate.py of GhostNet; timm's record of GhostNetV2
+_V1 = Preprocessing(*IMAGENET, "bilinear")
+_V2 = Preprocessing(*IMAGENET, "bicubic")
+
+
+def _torchvision(size: str, sha256: str) -> Published:
+    """EfficientNetV2 of torchvision, whose file's name ends with the first digits of the hash."""
+    network = f"efficientnet_v2_{size}"
+    known = models.get_model_weights(network).IMAGENET1K_V1
+    preprocessing = of_torchvision(network, "IMAGENET1K_V1")
+    return Published(known.url, sha256, f"model={network}", preprocessing)
 
 
 PUBLISHED = {  # for ImageNet: of the papers' authors, top-1 73.98, 75.3, 76.9, 77.8 %
@@ -42,61 +58,67 @@ PUBLISHED = {  # for ImageNet: of the papers' authors, top-1 73.98, 75.3, 76.9, 
         f"{GITHUB}/raw/master/ghostnet_pytorch/models/state_dict_73.98.pth",
         "965143b0",  # as far as it is published, by third parties who load the file with it
         "model=ghostnet",
+        _V1,
     ),
     "ghostnet_v2_1.0": Published(
         f"{GITHUB}/releases/download/GhostNetV2/ck_ghostnetv2_10.pth.tar",
         None,
         "model=ghostnet_v2",
+        _V2,
     ),
     "ghostnet_v2_1.3": Published(
         f"{GITHUB}/releases/download/GhostNetV2/ck_ghostnetv2_13.pth.tar",
         None,
         "model=ghostnet_v2 model.width_mult=1.3",
+        _V2,
     ),
     "ghostnet_v2_1.6": Published(
         f"{GITHUB}/releases/download/GhostNetV2/ck_ghostnetv2_16.pth.tar",
         None,
         "model=ghostnet_v2 model.width_mult=1.6",
+        _V2,
     ),
-    # torchvision's, which end their files' names by the hash; top-1 84.23, 85.11, 85.81 %
-    "efficientnet_v2_s": Published(
-        models.EfficientNet_V2_S_Weights.IMAGENET1K_V1.url, "dd5fe13b", "model=efficientnet_v2_s"
-    ),
-    "efficientnet_v2_m": Published(
-        models.EfficientNet_V2_M_Weights.IMAGENET1K_V1.url, "dc08266a", "model=efficientnet_v2_m"
-    ),
-    "efficientnet_v2_l": Published(
-        models.EfficientNet_V2_L_Weights.IMAGENET1K_V1.url, "59c71312", "model=efficientnet_v2_l"
-    ),
+    # torchvision's; top-1 84.23, 85.11, 85.81 %
+    "efficientnet_v2_s": _torchvision("s", "dd5fe13b"),
+    "efficientnet_v2_m": _torchvision("m", "dc08266a"),
+    "efficientnet_v2_l": _torchvision("l", "59c71312"),
 }
 
 
 @dataclass(frozen=True)
 class LoadReport:
-    """What was loaded: every entry of the network but `new`, the head of other classes."""
+    """What was loaded: every entry of the network but `new`, the head of other classes.
+
+    `by_order` of the `loaded` entries have other names in the source, and the same sequence of
+    kinds and shapes.
+    """
 
     source: str
     loaded: int
-    by_order: bool  # names differ, and the sequences of kinds and shapes are the same
+    by_order: int
     new: tuple[str, ...]
 
     def __str__(self) -> str:
         text = f"{self.loaded} entries of weights={self.source} loaded"
-        text += " in their order" if self.by_order else ""
-        return text + (f"; {', '.join(self.new)} are new: other classes" if self.new else "")
+        if self.by_order:
+            text += f", {self.by_order} of them by their order because their names differ"
+        if self.new:
+            text += f"; {', '.join(self.new)} are new, because the file has other classes or none"
+        return text
 
 
 def load_weights(net: nn.Module, source: str) -> LoadReport:
     """Load the weights that `source` names, published ones or a file, into `net`.
 
-    Every entry must fit. Only the last linear layer stays new where the classes differ in number.
+    Every entry must fit. Only the last linear layer stays new, where the classes differ in number
+    or the file has no classifier.
     """
-    return load_state(net, read_weights(source), source)
+    return load_state(net, read_weights(net, source), source)
 
 
-def read_weights(source: str) -> State:
-    """State dict of published weights or of a file, as `load_weights` names them."""
-    return read_state(locate(source))
+def read_weights(net: nn.Module, source: str) -> State:
+    """State dict for `net` of published weights or of a file, as `load_weights` names them."""
+    return read_state(locate(source), own=net.state_dict().keys())
 
 
 def load_state(net: nn.Module, given: State, source: str) -> LoadReport:
@@ -104,9 +126,7 @@ def load_state(net: nn.Module, given: State, source: str) -> LoadReport:
     own = net.state_dict()
     if not any(name.endswith(COUNTER) for name in given):
         own = {name: value for name, value in own.items() if not name.endswith(COUNTER)}
-    by_order = len(own) == len(given) and own.keys() & given.keys() <= _head(net)
-    if by_order:
-        given = dict(zip(own, _checked_order(own, given, source), strict=True))
+    given, by_order = _renamed(net, own, given, source)
     new = _check_fit(net, own, given, source)
     net.load_state_dict({name: given[name] for name in own if name not in new}, strict=False)
     report = LoadReport(source, len(own) - len(new), by_order, new)
@@ -140,56 +160,42 @@ def cache_folder() -> Path:
     return users / "ghostexp" / "weights"
 
 
-def read_state(path: Path) -> State:
-    """State dict in a file: bare, in a checkpoint's `state_dict`, or the `net` of our task's."""
-    content = _read(path)
-    ours = isinstance(content, dict) and "pytorch-lightning_version" in content
-    state = content.get("state_dict", content) if isinstance(content, dict) else None
-    if not state or not all(isinstance(value, Tensor) for value in state.values()):
-        raise ValueError(f"{path} holds no state dict, which is a tensor for each name")
-    if ours:
-        return {n.removeprefix("net."): value for n, value in state.items() if n.startswith("net.")}
-    if all(name.startswith("module.") for name in state):  # DataParallel's
-        return {name.removeprefix("module."): value for name, value in state.items()}
-    return dict(state)
+def _renamed(net: nn.Module, own: State, given: State, source: str) -> tuple[State, int]:
+    """`given` under the names of `own`, and the number of entries whose names were others.
 
-
-def _read(path: Path) -> object:
-    if path.suffix == ".safetensors":
-        raise ValueError(
-            f"{path} is sorted by name, as safetensors are, and networks are matched by order: load"
-            f" it where it comes from, torch.save(net.state_dict()), and give that file"
-        )
-    try:
-        return torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        raise ValueError(
-            f"{path} is refused: it is damaged, or a pickle of more than tensors in plain"
-            f" containers, which could run any code"
-        ) from error
-    except Exception as error:  # of a damaged file torch raises nearly anything
-        raise ValueError(f"{path} cannot be read as weights: {error}") from error
-
-
-def _checked_order(own: State, given: State, source: str) -> list[Tensor]:
-    """Values of `given`, whose kinds (weight, running_mean, ...) must be those of `own`."""
-    for mine, theirs in zip(own, given, strict=True):
-        if _kind(mine) != _kind(theirs):
-            raise ValueError(
-                f"weights={source} do not fit{_hint(source)}: by their order {theirs} would become"
-                f" {mine}"
-            )
-    return list(given.values())
+    Names that both have stay. The others are matched by their order, if the kinds (weight,
+    running_mean, ...) and shapes agree one by one; else they stay, to be named as misfits.
+    """
+    head = _head(net) & own.keys()
+    mine = [name for name in own if name not in given]
+    theirs = [name for name in given if name not in own]
+    if source.endswith(SAFETENSORS) or not theirs:  # a safetensors file is sorted by name
+        return given, 0
+    if len(mine) != len(theirs) and head <= set(mine):
+        mine = [name for name in mine if name not in head]  # a backbone without its classifier
+    if len(mine) != len(theirs):
+        return given, 0
+    for name, other in zip(mine, theirs, strict=True):
+        same_shape = own[name].shape == given[other].shape or name in head
+        if _kind(name) != _kind(other) or not same_shape:
+            return given, 0
+    names = dict(zip(theirs, mine, strict=True))
+    return {names.get(name, name): value for name, value in given.items()}, len(names)
 
 
 def _check_fit(net: nn.Module, own: State, given: State, source: str) -> tuple[str, ...]:
     """Entries of a head for other classes; raises for whatever else is missing, over or unlike."""
+    head = _head(net) & own.keys()
     missing = [name for name in own if name not in given]
+    if set(missing) == head:
+        missing = []
     unexpected = [name for name in given if name not in own]
     unlike = [name for name in own if name in given and own[name].shape != given[name].shape]
-    head = _head(net)
     new = tuple(
-        name for name in unlike if name in head and own[name].shape[1:] == given[name].shape[1:]
+        name
+        for name in own
+        if name in head
+        and (name not in given or name in unlike and own[name].shape[1:] == given[name].shape[1:])
     )
     shapes = [
         f"{name} {list(given[name].shape)} instead of {list(own[name].shape)}"

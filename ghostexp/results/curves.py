@@ -2,44 +2,88 @@
 
 from itertools import cycle
 
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
-from ghostexp.results.collect import read_curves
-from ghostexp.results.rows import Row, axis_name, count_statuses, is_share, labels
-from ghostexp.results.style import MARKERS, colors, missing, new_figure, plain, remark
+from ghostexp.results.circumstances import caption
+from ghostexp.results.names import is_share, metric_name
+from ghostexp.results.rows import Row
+from ghostexp.results.standing import count_statuses, missing
+from ghostexp.results.style import (
+    LONGEST_LABEL,
+    MARKERS,
+    colors,
+    legend_beside,
+    new_figure,
+    plain,
+    remark,
+)
+from ghostexp.results.text import cut_apart
+
+MOST_COLORS = 20  # rows that an eye can still tell apart by colour and marker
+PALE = "#C3CAD1"
 
 
 def draw_curves(rows: list[Row], metric: str, not_started: int) -> Figure | None:
     """Validation (else training) accuracy and training loss of every run over its epochs."""
-    curves = {run.directory: read_curves(run.directory) for row in rows for run in row.runs}
-    names = {name for curve in curves.values() for name in curve}
-    kind = metric.rpartition("/")[2]
-    shown = [name for name in (f"val/{kind}", f"train/{kind}") if name in names][:1]
-    shown += [name for name in ("train/loss",) if name in names and name not in shown]
+    shown = _shown_metrics(rows, metric)
     if not shown:
         return None
     figure = new_figure(11.5, 5.0)
     panels = figure.subplots(1, len(shown), squeeze=False)[0]
-    looks = zip(rows, labels(rows), colors(len(rows)), cycle(MARKERS), strict=False)
-    for row, label, color, marker in looks:
-        legend = plain(label) + _standing(row)
-        for run in row.runs:
-            for axes, name in zip(panels, shown, strict=True):
-                if curve := curves[run.directory].get(name):
-                    _draw_curve(axes, curve, is_share(name), run.finished, color, marker)
-                    axes.lines[-1].set_label(legend)
-                    legend = None  # one entry a row
+    chosen = _best(rows, metric)
+    for row in rows:
+        if row not in chosen:
+            _draw_row(panels, shown, row, PALE, "")
+    names = cut_apart([row.label for row in chosen], LONGEST_LABEL)
+    handles: list[Artist] = []
+    for row, name, color, marker in zip(
+        chosen, names, colors(len(chosen)), cycle(MARKERS), strict=False
+    ):
+        if _draw_row(panels, shown, row, color, marker):
+            label = plain(name) + _standing(row)
+            handles.append(Line2D([], [], color=color, marker=marker, markersize=4, label=label))
+    if others := len(rows) - len(chosen):
+        handles.append(Line2D([], [], color=PALE, label=f"{others} other rows"))
     for axes, name in zip(panels, shown, strict=True):
         _finish_panel(axes, name)
-    figure.legend(loc="outside right upper", fontsize=9, ncols=1 + len(rows) // 28)
-    drawn = {directory for directory, curve in curves.items() if curve.keys() & set(shown)}
-    remarks = [missing(rows, lambda run: run.directory in drawn, not_started)]
-    if any(not run.finished and run.directory in drawn for row in rows for run in row.runs):
-        remarks.append("dashed: not finished")
-    remark(figure, "; ".join(filter(None, remarks)))
+    legend_beside(figure, handles)
+    remark(figure, [caption(rows), *_remarks(rows, shown, not_started)])
     return figure
+
+
+def _shown_metrics(rows: list[Row], metric: str) -> list[str]:
+    """Of the metrics that any run logged per epoch: an accuracy and the loss."""
+    names = {name for row in rows for run in row.runs for name in run.curves}
+    kind = metric.rpartition("/")[2]
+    shown = [name for name in (f"val/{kind}", f"train/{kind}") if name in names][:1]
+    return shown + [name for name in ("train/loss",) if name in names and name not in shown]
+
+
+def _best(rows: list[Row], metric: str) -> list[Row]:
+    """All rows, or the MOST_COLORS best ones, in the order of the table."""
+    if len(rows) <= MOST_COLORS:
+        return rows
+    results = {id(row): row.share(metric) for row in rows}
+    sign = -1 if is_share(metric) else 1  # a loss or an error rate is best where it is low
+    known = [row for row in rows if results[id(row)]] or rows
+    ranked = sorted(known, key=lambda row: sign * results[id(row)].mean if results[id(row)] else 0)
+    best = {id(row) for row in ranked[:MOST_COLORS]}
+    return [row for row in rows if id(row) in best]
+
+
+def _draw_row(panels: list[Axes], shown: list[str], row: Row, color: str, marker: str) -> bool:
+    """Draw the curves of a row's runs; False if there are none."""
+    is_drawn = False
+    for run in row.runs:
+        for axes, name in zip(panels, shown, strict=True):
+            if curve := run.curves.get(name):
+                _draw_curve(axes, curve, is_share(name), run.finished, color, marker)
+                is_drawn = True
+    return is_drawn
 
 
 def _draw_curve(
@@ -47,7 +91,7 @@ def _draw_curve(
 ) -> None:
     epochs = sorted(curve)
     axes.plot(
-        [epoch + 1 for epoch in epochs],
+        epochs,
         [curve[epoch] * (100 if percent else 1) for epoch in epochs],
         linestyle="-" if finished else "--",
         linewidth=1.2,
@@ -65,9 +109,20 @@ def _standing(row: Row) -> str:
     return f" ({', '.join(parts)})" if parts else ""
 
 
+def _remarks(rows: list[Row], shown: list[str], not_started: int) -> list[str]:
+    drawn = [run for row in rows for run in row.runs if run.curves.keys() & set(shown)]
+    remarks = [missing(rows, lambda run: bool(run.curves.keys() & set(shown)), not_started)]
+    for name in shown:
+        if without := sum(name not in run.curves for run in drawn):
+            remarks.append(f"{without} more without {metric_name(name).removesuffix(', %')}")
+    if any(not run.finished for run in drawn):
+        remarks.append("dashed: not finished")
+    return remarks
+
+
 def _finish_panel(axes: Axes, name: str) -> None:
     """Names and ticks; losses over two orders of magnitude get a logarithmic axis."""
-    axes.set(xlabel="epoch", ylabel=axis_name(name))
+    axes.set(xlabel="epoch", ylabel=plain(metric_name(name)))
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.spines["right"].set_visible(False)
     values = [value for line in axes.lines for value in line.get_ydata() if value > 0]

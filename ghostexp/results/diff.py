@@ -6,9 +6,12 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from ghostexp.results.collect import Run, as_number
+from ghostexp.results.collect import Run
 from ghostexp.results.identity import flatten
-from ghostexp.results.rows import show
+from ghostexp.results.text import as_number, cut_apart, printable, quoted, show
+
+LONGEST_NAME = 40  # characters of a run's name above its column
+LONGEST_NUMBER = 9  # characters of a metric
 
 
 def diff_runs(left: Run, right: Run) -> RenderableType:
@@ -18,12 +21,14 @@ def diff_runs(left: Run, right: Run) -> RenderableType:
         _metrics(left, right),
     ]
     for title in ("choices", "versions", "git", "network", "selected", "dataset"):
-        pairs = differing(flatten(left.record[title]), flatten(right.record[title]))
+        pairs = differing(_facts(left, title), _facts(right, title))
         if pairs:
             parts.append(_table(title, left, right, pairs))
     circumstances = differing(_circumstances(left), _circumstances(right))
     if circumstances:
         parts.append(_table("circumstances", left, right, circumstances))
+    problems = [problem for run in (left, right) for problem in run.problems]
+    parts += [Text(f"unreadable: {problem}", "bold red") for problem in problems]
     return Group(*parts)
 
 
@@ -38,7 +43,9 @@ def differing(left: dict[str, Any], right: dict[str, Any]) -> dict[str, tuple[An
 
 def _metrics(left: Run, right: Run) -> Table:
     table = _new_table("metrics", left, right)
-    table.add_column("difference", justify="right")
+    for column in table.columns[1:]:
+        column.justify, column.min_width = "right", LONGEST_NUMBER
+    table.add_column("difference", justify="right", no_wrap=True, min_width=LONGEST_NUMBER)
     ours, theirs = left.record["metrics"], right.record["metrics"]
     for name in sorted(ours.keys() | theirs.keys()):
         first, second = as_number(ours.get(name)), as_number(theirs.get(name))
@@ -56,18 +63,33 @@ def _table(title: str, left: Run, right: Run, pairs: dict[str, tuple[Any, Any]])
 
 def _new_table(title: str, left: Run, right: Run) -> Table:
     table = Table(title=Text(title), title_justify="left", min_width=60)
-    table.add_column("key")
+    table.add_column("key", no_wrap=True)
     is_enough = left.directory.name != right.directory.name
-    for run in (left, right):
-        name = run.directory.name if is_enough else str(run.directory)
+    names = [run.directory.name if is_enough else str(run.directory) for run in (left, right)]
+    for name in cut_apart(list(map(printable, names)), LONGEST_NAME):
         table.add_column(Text(name), overflow="fold")
     return table
 
 
+def _facts(run: Run, part: str) -> dict[str, Any]:
+    """A part of the record with dotted keys; its epoch counts from 1, as a person does."""
+    facts = flatten(run.record[part])
+    epoch = facts.get("epoch")
+    return facts if epoch is None else facts | {"epoch": epoch + 1}
+
+
 def _circumstances(run: Run) -> dict[str, Any]:
-    keys = ("status", "command", "seed", "epochs", "device", "precision", "throughput", "wall_s")
-    return {key: run.record.get(key) for key in keys}
+    keys = ("status", "seed", "epochs", "max_epochs", "device", "precision", "wall_s")
+    facts = {key: run.record.get(key) for key in keys}
+    command = run.record.get("command")
+    return facts | {
+        "command": quoted(command) if command else None,
+        "throughput": run.images_per_s,
+        "segments": len(run.record.get("segments") or []) or None,
+    }
 
 
 def _number(value: float | None) -> str:
-    return "" if value is None else f"{value:.4f}"
+    if value is None:
+        return ""
+    return f"{value:.1e}" if 0 < abs(value) < 1e-3 else f"{value:.4f}"

@@ -1,18 +1,15 @@
-"""A report as Markdown, as CSV (a line a run, nothing rounded) and in the terminal."""
+"""A report as Markdown, and as CSV with one line per run and nothing rounded."""
 
 import csv
 import io
 import re
 
-from rich.console import Group, RenderableType
-from rich.table import Table
-from rich.text import Text
-
+from ghostexp.results.circumstances import circumstances
 from ghostexp.results.collect import Run
 from ghostexp.results.rows import Row
-from ghostexp.results.table import Report, circumstances, published, summary, unfinished
-
-STATUS_STYLES = {"failed": "bold red", "interrupted": "yellow", "running": "cyan"}
+from ghostexp.results.standing import summary, unfinished
+from ghostexp.results.table import Report, no_difference, published
+from ghostexp.results.text import one_line
 
 
 def to_markdown(report: Report, pictures: dict[str, str]) -> str:
@@ -20,27 +17,29 @@ def to_markdown(report: Report, pictures: dict[str, str]) -> str:
     headers = [_cell(column.header) for column in report.columns]
     rules = ["---:" if column.is_number else "---" for column in report.columns]
     cells = zip(*(column.cells for column in report.columns), strict=True)
-    lines = [f"## {_cell(report.title)}", "", _cell(summary(report)), ""]
+    lines = [f"## {_cell(report.title)}", "", _cell(summary(report.tree)), ""]
     lines += [_line(headers), _line(rules), *(_line(map(_cell, row)) for row in cells)]
     for number, note in enumerate(report.notes, 1):
         lines += ["", f"[{number}] {_cell(note)}"]
-    if rest := unfinished(report):
-        lines += ["", "### Without a result", ""]
-        lines += [_line(["run", "status", "progress", "error"]), _line(["---"] * 4)]
-        lines += [_line(map(_cell, entry)) for entry in rest]
+    lines += _section("Recipes", ["run", "folder", "what tells it apart"], report.legend)
+    lines += _section(
+        "Without a result",
+        ["run", "status", "progress", "error"],
+        unfinished(report.tree, report.rows),
+    )
     if report.tree.unreadable:
-        lines += ["", "### Unreadable records", ""]
+        lines += ["", "### Unreadable files", ""]
         lines += [f"- {_cell(problem)}" for problem in report.tree.unreadable]
     for title, file_name in pictures.items():
         lines += ["", f"![{title}]({file_name})"]
     lines += ["", "### Circumstances", ""]
-    for fact, values in circumstances(report).items():
-        lines += [f"- {fact}: {_cell(text)}" for text in counted(values)]
+    for fact, values in circumstances(report.tree.runs).items():
+        lines += [f"- {fact}: {_cell(text)}" for text in values]
     return "\n".join(lines) + "\n"
 
 
 def to_csv(report: Report) -> str:
-    """One line a run, also of those without a result; metrics as they were logged."""
+    """One line per run, also of those without a result; metrics as they were logged."""
     runs = [(row, run) for row in report.rows for run in row.runs]
     facts = [_facts(report, row, run) for row, run in runs]
     metrics = sorted({name for _, run in runs for name in run.record["metrics"]} - facts[0].keys())
@@ -53,40 +52,11 @@ def to_csv(report: Report) -> str:
     return buffer.getvalue()
 
 
-def to_terminal(report: Report) -> RenderableType:
-    """Table for rich; texts from records are never read as markup."""
-    table = Table(title=Text(f"{report.title}: {summary(report)}"), title_justify="left")
-    for column in report.columns:
-        table.add_column(
-            Text(column.header),
-            justify="right" if column.is_number else "left",
-            overflow="fold",
-            no_wrap=column.header == "status",
-        )
-    for cells in zip(*(column.cells for column in report.columns), strict=True):
-        status = next((style for word, style in STATUS_STYLES.items() if word in cells[-1]), "")
-        table.add_row(*map(Text, cells[:-1]), Text(cells[-1], status))
-    parts: list[RenderableType] = [table]
-    parts += [Text(f"[{number}] {note}") for number, note in enumerate(report.notes, 1)]
-    for run, status, progress, error in unfinished(report):
-        details = ", ".join(part for part in (status, progress) if part)
-        line = f"{run}: {details}" + (f": {error}" if error else "")
-        parts.append(Text(line, STATUS_STYLES.get(status, "")))
-    parts += [Text(f"unreadable: {problem}", "bold red") for problem in report.tree.unreadable]
-    return Group(*parts)
-
-
-def counted(values: dict[str, int]) -> list[str]:
-    """`value (3 runs)` for each value; the value alone if there is no other."""
-    if len(values) == 1:
-        return list(values)
-    return [f"{value} ({count} run{'s' if count > 1 else ''})" for value, count in values.items()]
-
-
 def _facts(report: Report, row: Row, run: Run) -> dict[str, object]:
     record = run.record
     paper = published(row, report.metric)
     ours = Row({}, [run]).share(report.metric)
+    is_compared = ours and paper and not no_difference(row, paper)
     return {
         "run": run.label,
         **{key: run.value(key) for key in report.keys},
@@ -96,13 +66,22 @@ def _facts(report: Report, row: Row, run: Run) -> dict[str, object]:
         "macs": record["network"].get("macs"),
         "selected_by": record["selected"].get("rule"),
         "paper_percent": paper.percent if paper else None,
-        "difference_points": ours.mean - paper.percent if ours and paper else None,
-        "images_per_s": record.get("throughput"),
+        "paper_epochs": paper.epochs if paper else None,
+        "difference_points": ours.mean - paper.percent if is_compared else None,
+        "images_per_s": run.images_per_s,
         "latency_ms": record.get("latency_ms"),
         "wall_s": record.get("wall_s"),
         "epochs": record.get("epochs"),
         "error": run.last_line_of_error,
     }
+
+
+def _section(title: str, headers: list[str], rows: list[tuple[str, ...]]) -> list[str]:
+    """A table below a heading; nothing without rows."""
+    if not rows:
+        return []
+    lines = ["", f"### {title}", "", _line(headers), _line(["---"] * len(headers))]
+    return lines + [_line(map(_cell, row)) for row in rows]
 
 
 def _line(cells: object) -> str:
@@ -111,5 +90,5 @@ def _line(cells: object) -> str:
 
 def _cell(text: str) -> str:
     """`text` on one line, with what Markdown or HTML would interpret taken literally."""
-    text = re.sub(r"([\\`*_\[\]|~$])", r"\\\1", " ".join(text.split()))
+    text = re.sub(r"([\\`*_\[\]|~$])", r"\\\1", one_line(text))
     return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")

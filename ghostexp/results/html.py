@@ -3,9 +3,9 @@
 from base64 import b64encode
 from html import escape
 
-from ghostexp.results.formats import counted
-from ghostexp.results.rows import count_statuses
-from ghostexp.results.table import Report, circumstances, summary, unfinished
+from ghostexp.results.circumstances import circumstances
+from ghostexp.results.standing import count_statuses, summary, unfinished
+from ghostexp.results.table import Report
 
 CSS = """
 :root { --ink: #1d2329; --soft: #5f6b76; --line: #dde2e7; --good: #00724f; --bad: #b03a00; }
@@ -23,13 +23,12 @@ table { border-collapse: collapse; width: 100%; font-size: .92rem;
 th { text-align: left; vertical-align: bottom; font-weight: 600; color: var(--soft);
   border-bottom: 2px solid var(--ink); }
 th, td { padding: .38rem .7rem; }
-td { border-bottom: 1px solid var(--line); vertical-align: top; overflow-wrap: anywhere; }
+td { border-bottom: 1px solid var(--line); vertical-align: top; white-space: nowrap; }
 td.number, th.number { text-align: right; }
-td.number { white-space: nowrap; }
+td.text { white-space: normal; overflow-wrap: break-word; min-width: 24rem; }
 tbody tr:hover { background: #f5f7f9; }
 .finished { color: var(--good); } .failed { color: var(--bad); font-weight: 600; }
 .running { color: #005a8c; } .interrupted { color: #8a5a00; }
-td.finished, td.failed, td.running, td.interrupted { white-space: nowrap; }
 .notes, .facts { color: var(--soft); font-size: .87rem; }
 .notes p { margin: .25rem 0; }
 figure { margin: 1.2rem 0 2rem; break-inside: avoid; }
@@ -58,9 +57,10 @@ def to_html(report: Report, figures: dict[str, bytes]) -> str:
     body = [
         f"<h1>{escape(report.title)}</h1>",
         _bar(report),
-        f'<p class="summary">{escape(summary(report))}</p>',
+        f'<p class="summary">{escape(summary(report.tree))}</p>',
         _table(report),
         _notes(report),
+        _legend(report),
         _unfinished(report),
         "<h2>Figures</h2>" if figures else "",
         *(_figure(title, svg) for title, svg in figures.items()),
@@ -97,13 +97,22 @@ def _table(report: Report) -> str:
     return _html_table(head, rows)
 
 
+def _legend(report: Report) -> str:
+    """What the short labels of mixed recipes stand for."""
+    if not report.legend:
+        return ""
+    kinds = ["word", "word", "text"]
+    head = _cells("th", ["run", "folder", "what tells it apart"], kinds)
+    rows = [_cells("td", entry, kinds) for entry in report.legend]
+    return f"<h2>Recipes</h2>\n{_html_table(head, rows)}"
+
+
 def _unfinished(report: Report) -> str:
-    entries = unfinished(report)
+    entries = unfinished(report.tree, report.rows)
     parts = []
     if entries:
-        words = ["word"] * 4
-        head = _cells("th", ["run", "status", "progress", "error"], words)
-        rows = [_cells("td", e, ["word", _status_class(e[1]), "word", "word"]) for e in entries]
+        head = _cells("th", ["run", "status", "progress", "error"], ["word"] * 3 + ["text"])
+        rows = [_cells("td", e, ["word", _status_class(e[1]), "word", "text"]) for e in entries]
         parts += ["<h2>Without a result</h2>", _html_table(head, rows)]
     for run in report.tree.runs:
         if trace := run.record["error"].get("traceback"):
@@ -114,7 +123,7 @@ def _unfinished(report: Report) -> str:
             )
     if report.tree.unreadable:
         problems = "".join(f"<li>{escape(problem)}</li>" for problem in report.tree.unreadable)
-        parts.append(f'<h2>Unreadable records</h2>\n<ul class="failed">{problems}</ul>')
+        parts.append(f'<h2>Unreadable files</h2>\n<ul class="failed">{problems}</ul>')
     return "\n".join(parts)
 
 
@@ -133,8 +142,8 @@ def _figure(title: str, svg: bytes) -> str:
 
 def _circumstances(report: Report) -> str:
     facts = [
-        f"<dt>{escape(fact)}</dt><dd>{'<br>'.join(map(escape, counted(values)))}</dd>"
-        for fact, values in circumstances(report).items()
+        f"<dt>{escape(fact)}</dt><dd>{'<br>'.join(map(escape, values))}</dd>"
+        for fact, values in circumstances(report.tree.runs).items()
     ]
     return f'<h2>Circumstances</h2>\n<dl class="facts">{"".join(facts)}</dl>' if facts else ""
 

@@ -21,8 +21,9 @@ PLACES_AND_PACE = {  # group -> its keys that change where and how fast, never w
     },
 }
 PRESENTATION = {  # callbacks that show or write, by the last part of their `_target_`
-    *("BoxPictures", "EpochLog", "FeaturePictures", "LearningRateMonitor", "NetworkSummary"),
-    *("PartialCheckpoint", "Pictures", "Progress", "RichProgressBar"),
+    *("BoxPictures", "EpochLog", "FeaturePictures", "LearningRate", "LearningRateMonitor"),
+    *("NetworkSummary", "PartialCheckpoint", "Pictures", "Progress", "RichProgressBar"),
+    "SlowSteps",
     *("Throughput", "TQDMProgressBar"),
 }
 

@@ -1,4 +1,4 @@
-"""What `scripts/benchmark.py infer` measured, as files: all of it, and a run's own latency.
+"""What `scripts/benchmark.py infer` measured of a run, written into its folder and read again.
 
 `latency.json` in a run's folder is what a report shows beside MACs: `latency_ms` is one image on
 one thread, in the fastest form that computes in float32; `latency_of` says which form and where.
@@ -10,6 +10,7 @@ from typing import Any
 
 from ghostexp.files.atomic import write_text
 from ghostexp.results.record import now
+from ghostexp.results.text import as_number, printable
 
 FILE_NAME = "latency.json"
 SCHEMA = 1
@@ -53,29 +54,16 @@ def write_latency(directory: Path, network: str, everything: Measured) -> Path:
     return path
 
 
-def write_measurements(everything: Measured, folder: Path) -> list[Path]:
-    """A `document` as inference.json and .md, and its figure if networks are compared in it."""
-    from ghostexp.results.latency_report import draw_ratios, to_markdown  # matplotlib
-    from ghostexp.results.style import render
-
-    folder.mkdir(parents=True, exist_ok=True)
-    paths = [folder / "inference.json", folder / "inference.md"]
-    write_text(paths[0], json.dumps(everything, indent=2) + "\n")
-    write_text(paths[1], to_markdown(everything))
-    figure = draw_ratios(everything["rows"])
-    if figure is not None:
-        paths.append(folder / "inference.png")
-        paths[-1].write_bytes(render(figure, "png"))
-    return paths
-
-
 def read_latency(directory: Path) -> Measured:
     """`latency_ms` and `latency_of` of a run, nothing where nobody measured; ValueError if bad."""
     path = directory / FILE_NAME
     if not path.is_file():
         return {}
     try:
-        read = json.loads(path.read_text())
-        return {"latency_ms": float(read["latency_ms"]), "latency_of": str(read["latency_of"])}
-    except (KeyError, TypeError, ValueError) as error:
+        read = json.loads(path.read_text(encoding="utf-8"))
+        latency = {"latency_ms": float(read["latency_ms"]), "latency_of": str(read["latency_of"])}
+    except (OSError, KeyError, TypeError, ValueError, RecursionError) as error:
         raise ValueError(f"{path} holds no latency ({error!r})") from error
+    if as_number(latency["latency_ms"]) is None:
+        raise ValueError(f"{path} holds no latency (latency_ms is {latency['latency_ms']})")
+    return printable(latency)

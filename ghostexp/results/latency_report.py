@@ -1,11 +1,25 @@
-"""Table and figure of what `scripts/benchmark.py infer` measured."""
+"""Table and figure of what `scripts/benchmark.py infer` measured, and the files of both."""
+
+import json
+from pathlib import Path
 
 import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from ghostexp.files.atomic import write_text
 from ghostexp.results.latency_file import Measured
-from ghostexp.results.style import GREY, MARKERS, OKABE_ITO, STYLE, new_figure
+from ghostexp.results.style import (
+    GREY,
+    MARKERS,
+    OKABE_ITO,
+    STYLE,
+    legend_above,
+    new_figure,
+    plain,
+    render,
+)
+from ghostexp.results.text import quoted
 
 COLUMNS = {  # header -> whether it is of numbers
     "form": False,
@@ -19,12 +33,25 @@ COLUMNS = {  # header -> whether it is of numbers
 }
 
 
+def write_measurements(everything: Measured, folder: Path) -> list[Path]:
+    """A `document` as inference.json and .md, and its figure if networks are compared in it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    paths = [folder / "inference.json", folder / "inference.md"]
+    write_text(paths[0], json.dumps(everything, indent=2) + "\n")
+    write_text(paths[1], to_markdown(everything))
+    figure = draw_ratios(everything["rows"])
+    if figure is not None:
+        paths.append(folder / "inference.png")
+        paths[-1].write_bytes(render(figure, "png"))
+    return paths
+
+
 def to_markdown(everything: Measured) -> str:
-    """A table a setting: each network beside its reference, medians with the rounds' extremes."""
+    """A table per setting: each network beside its reference, medians with the rounds' extremes."""
     lines = [
         f"{everything['circumstances']}; fastest to slowest in brackets; {everything['measured']}",
         "",
-        f"    {everything['command']}",
+        f"    {quoted(everything['command'])}",
     ]
     for setting, members in _by_setting(everything["rows"]).items():
         lines += ["", f"**{setting}**", "", _line(COLUMNS)]
@@ -38,7 +65,7 @@ def to_markdown(everything: Measured) -> str:
 
 
 def draw_ratios(rows: list[Measured]) -> Figure | None:
-    """Speed ratio of each form beside the MACs ratio, a panel a setting; None without any ratio."""
+    """Speed ratio of each form beside the MACs ratio, one panel per setting; None without one."""
     compared = [row for row in rows if row["network"] != row["reference"] and row["speed_ratio"]]
     if not compared:
         return None
@@ -63,7 +90,7 @@ def draw_ratios(rows: list[Measured]) -> Figure | None:
         for axes in panels:
             handles, texts = axes.get_legend_handles_labels()
             labels |= dict(zip(texts, handles, strict=True))
-        figure.legend(labels.values(), labels.keys(), loc="outside upper center", ncols=2)
+        legend_above(figure, list(labels.values()))
     return figure
 
 
@@ -76,7 +103,8 @@ def _draw_network(
     color = OKABE_ITO[index % len(OKABE_ITO)]
     offset = 0.22 * (index - (count - 1) / 2)
     ratios = [row["speed_ratio"] for row in rows]
-    label = f"{rows[0]['network']} / {rows[0]['reference']}"
+    name = plain(rows[0]["network"])
+    label = f"{name} / {plain(rows[0]['reference'])}"
     axes.errorbar(
         ratios,
         [forms.index(row["form"]) + offset for row in rows],
@@ -91,8 +119,8 @@ def _draw_network(
         label=label,
     )
     macs = rows[0]["macs_ratio"]
-    name = f"MACs ratio of {rows[0]['network']}, {macs:.2f}"
-    axes.axvline(macs, color=color, linestyle="--", linewidth=1.4, label=name)
+    label = f"MACs ratio of {name}, {macs:.2f}"
+    axes.axvline(macs, color=color, linestyle="--", linewidth=1.4, label=label)
 
 
 def _by_setting(rows: list[Measured]) -> dict[str, list[Measured]]:

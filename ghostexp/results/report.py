@@ -22,7 +22,9 @@ def report_on(root: Path) -> Report:
 
 def write_report(report: Report, out: Path, *, png: bool = False) -> list[Path]:
     """Write the files into the folder `out` and return their paths."""
-    from ghostexp.results.plots import draw  # matplotlib: a second that --diff need not wait
+    from ghostexp.results.plots import (
+        draw,
+    )  # matplotlib: it takes a second to import, and --diff needs no figure
     from ghostexp.results.style import render
 
     figures = draw(report.rows, report.metric, len(report.tree.not_started))

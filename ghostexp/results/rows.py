@@ -1,14 +1,18 @@
-"""Runs -> rows of a table: what was swept, which runs differ only in the seed, mean and spread."""
+"""Runs -> rows of a table: which runs differ in nothing but the seed, their mean and spread."""
 
 import json
-import re
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from statistics import fmean, stdev
 from typing import Any
 
-from ghostexp.results.collect import STATUSES, Run, as_number, natural
-from ghostexp.results.identity import NOT_THE_RESULT
+from ghostexp.results.collect import Run
+from ghostexp.results.keys import is_incidental, telling_keys
+from ghostexp.results.names import is_share
+from ghostexp.results.text import as_number, describe, natural
+
+MOST_KEYS = 3  # keys that get a column each; of more, as few as possible make a label
+MOST_IN_LABEL = 4
 
 
 @dataclass(frozen=True)
@@ -24,13 +28,15 @@ class Estimate:
 class Row:
     """Runs that differ in nothing but the seed."""
 
-    swept: dict[str, Any]
+    values: dict[str, Any]  # of the keys that tell the rows apart
     runs: list[Run]
+    name: str = ""  # the values, or as many as tell the rows apart
+    is_told: bool = True  # whether the name tells the row from every other
 
     @property
-    def name(self) -> str:
-        """`vgg16, ratio=2`: the swept values, words without their key; empty if none is known."""
-        return describe(self.swept)
+    def label(self) -> str:
+        """The name, with the folder where another row has the same; different for each row."""
+        return self.name if self.is_told else f"{self.name} [{self.folder}]".strip()
 
     @property
     def folder(self) -> str:
@@ -67,115 +73,60 @@ class Row:
 
 def make_rows(runs: list[Run]) -> tuple[list[str], list[Row]]:
     """Keys that tell the rows apart, and the rows, ordered by the values of these keys."""
-    differing = differing_keys(runs)
-    keys = swept_keys(runs) or differing
-    if len({run.record.get("name") for run in runs}) > 1:
-        keys = ["name", *keys]
-    telling = list(dict.fromkeys([*keys, "name", *differing]))
+    keys = telling_keys(runs)
     groups: dict[str, list[Run]] = {}
     for run in runs:
-        values = json.dumps([run.value(key) for key in telling])
-        groups.setdefault(values, []).append(run)
+        groups.setdefault(_recipe(run), []).append(run)
     parts = [part for group in groups.values() for part in _by_seed(group)]
     rows = [Row({key: part[0].value(key) for key in keys}, part) for part in parts]
-    rows.sort(key=lambda row: (*map(_order, row.swept.values()), natural(row.runs[0].label)))
-    return keys, rows
+    rows.sort(key=lambda row: (*map(_order, row.values.values()), natural(row.runs[0].label)))
+    return keys, _named(rows, keys)
 
 
-def labels(rows: list[Row]) -> list[str]:
-    """A name for each row, by its folder where the swept values do not tell it from another."""
-    names = [row.name for row in rows]
-    return [
-        name if name and names.count(name) == 1 else f"{name} [{row.folder}]".strip()
-        for name, row in zip(names, rows, strict=True)
-    ]
-
-
-def swept_keys(runs: Iterable[Run]) -> list[str]:
-    """Keys that the records call swept, seed left out, in the order of their first appearance."""
-    keys = dict.fromkeys(key for run in runs for key in run.record["swept"])
-    return [key for key in keys if not _is_incidental(key)]
-
-
-def differing_keys(runs: Iterable[Run]) -> list[str]:
-    """Groups whose choice differs, then keys that differ between runs of the same choices."""
-    known = [run for run in runs if run.config or run.record["choices"]]
-    groups = _differing([run.record["choices"] for run in known])
-    groups = [group for group in groups if group != "experiment"]  # a name for the differences
-    alike: dict[str, list[dict[str, Any]]] = {}
-    for run in known:
-        if run.config:
-            chosen = str([run.record["choices"].get(group) for group in groups])
-            alike.setdefault(chosen, []).append(run.config)
-    keys = dict.fromkeys(key for configs in alike.values() for key in _differing(configs))
-    return groups + [key for key in keys if not _is_incidental(key)]
-
-
-def primary_metric(runs: Iterable[Run]) -> str:
-    """`test/acc` if any run has it, else `test/map`, else the first test metric there is."""
-    names = {name for run in runs for name in run.record["metrics"] if name.startswith("test/")}
-    preferred = [name for name in ("test/acc", "test/map") if name in names]
-    return (preferred or sorted(names) or ["test/acc"])[0]
-
-
-def is_share(metric: str) -> bool:
-    """Whether a metric is a share from 0 to 1, which a table gives in percent."""
-    return metric.rpartition("/")[2].startswith(("acc", "map"))
-
-
-def axis_name(metric: str) -> str:
-    """`test/acc` -> `test accuracy, %`."""
-    words = {"acc": "accuracy", "map": "mAP", "train": "training", "val": "validation"}
-    name = " ".join(words.get(word, word) for word in re.split("[/_]", metric))
-    return f"{name}, %" if is_share(metric) else name
-
-
-def count_statuses(runs: Iterable[Run]) -> dict[str, int]:
-    """How many runs have each status, without the statuses that none has."""
-    statuses = [run.status for run in runs]
-    return {status: statuses.count(status) for status in STATUSES if status in statuses}
-
-
-def describe(values: dict[str, Any]) -> str:
-    """`vgg16, ratio=2` for the values that are known; a word says by itself what it is."""
-    known = {key: value for key, value in values.items() if value is not None}
-    return ", ".join(
-        show(value)
-        if as_number(value) is None and not isinstance(value, bool)
-        else f"{short(key)}={show(value)}"
-        for key, value in known.items()
-    )
-
-
-def short(key: str) -> str:
-    """Last part of a dotted key."""
-    return key.rpartition(".")[2]
-
-
-def show(value: Any) -> str:
-    """A config value in a cell; blank when unknown."""
-    if isinstance(value, float):
-        return f"{value:g}"
-    return "" if value is None else str(value)
+def _recipe(run: Run) -> str:
+    """Name and config without seeds; choices and swept values where a record has no config."""
+    known = run.config or run.record["choices"] | run.record["swept"]
+    telling = {key: value for key, value in known.items() if not is_incidental(key)}
+    return json.dumps([run.record.get("name"), telling], sort_keys=True)
 
 
 def _by_seed(runs: list[Run]) -> list[list[Run]]:
-    """One group, or one a run if two of them share a seed: those are repetitions, not seeds."""
+    """One group, or one per run if two of them share a seed: those are repetitions, not seeds."""
     seeds = [run.value("seed") for run in runs]
     if len({str(seed) for seed in seeds}) < len(seeds):
         return [[run] for run in runs]
     return [sorted(runs, key=lambda run: _order(run.value("seed")))]
 
 
-def _differing(mappings: list[dict[str, Any]]) -> list[str]:
-    """Keys, in order, that do not have one value in all mappings."""
-    keys = dict.fromkeys(key for mapping in mappings for key in mapping)
-    return [key for key in keys if len({str(mapping.get(key)) for mapping in mappings}) > 1]
+def _named(rows: list[Row], keys: list[str]) -> list[Row]:
+    """The rows with their names. A row that failed leaves its name to one that did not."""
+    chosen = keys if len(keys) <= MOST_KEYS else _few(rows, keys)
+    names = [describe({key: row.values[key] for key in chosen}) for row in rows]
+    have_failed = [all(run.status == "failed" for run in row.runs) for row in rows]
+    kept = [name for name, has_failed in zip(names, have_failed, strict=True) if not has_failed]
+    counts = [
+        (names if has_failed else kept).count(name)
+        for name, has_failed in zip(names, have_failed, strict=True)
+    ]
+    return [
+        replace(row, name=name, is_told=bool(name) and count == 1)
+        for row, name, count in zip(rows, names, counts, strict=True)
+    ]
 
 
-def _is_incidental(key: str) -> bool:
-    """Seeds (rows are over seeds) and what does not change the result."""
-    return key in NOT_THE_RESULT or short(key) == "seed"
+def _few(rows: list[Row], keys: list[str]) -> list[str]:
+    """At most MOST_IN_LABEL keys, each the one that tells most of the rows apart."""
+
+    def count(some: list[str]) -> int:
+        return len({str([row.values[key] for key in some]) for row in rows})
+
+    chosen: list[str] = []
+    while len(chosen) < MOST_IN_LABEL:
+        best = max(keys, key=lambda key: count([*chosen, key]))  # the first one of equal keys
+        if count([*chosen, best]) == count(chosen):
+            break
+        chosen.append(best)
+    return chosen
 
 
 def _order(value: Any) -> tuple[int, float, Any]:

@@ -1,16 +1,18 @@
-"""What the figures share: colours, fonts, size, names of axes, labels that do not overlap.
+"""What the figures share: colours, fonts, size, legends and labels that do not overlap.
 
 Colours are Okabe and Ito's, which colour-blind readers tell apart, or viridis for many ordered
 lines; markers and dashes repeat what the colour says. No figure depends on a display or a clock.
 """
 
 import io
-from collections.abc import Callable, Iterator
+import textwrap
+from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from math import cos, radians, sin
 
 import matplotlib
 import numpy as np
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
@@ -18,8 +20,7 @@ from matplotlib.patheffects import withStroke
 from matplotlib.text import Annotation
 from matplotlib.transforms import Bbox
 
-from ghostexp.results.collect import Run
-from ghostexp.results.rows import Row, count_statuses
+from ghostexp.results.text import cut, one_line, printable
 
 OKABE_ITO = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 MARKERS = "osD^vPX"
@@ -37,6 +38,8 @@ STYLE = {
     "lines.linewidth": 1.8,
     "svg.hashsalt": "ghostexp",
 }
+LONGEST_LABEL = 56  # characters of a label in a legend
+CHARACTER = 0.085  # inches, about, at the legends' size of letters
 LABEL_GAPS = (7, 16, 28, 42)  # points between a marker and its label; the near one needs no line
 LABEL_ANGLES = (90, 135, 180, 45, 0, -45, -90, -135)
 
@@ -66,28 +69,29 @@ def colors(count: int) -> list[str | tuple[float, ...]]:
 
 
 def plain(text: str) -> str:
-    """`text` for a figure: no formula, one line, not too long."""
-    line = " ".join(text.split())
-    if len(line) > 60:
-        line = f"{line[:59]}…"
-    return line.replace("$", r"\$")
+    """`text` for a figure: no formula, one line, cut in the middle where it is long."""
+    return cut(one_line(printable(text)), LONGEST_LABEL).replace("$", r"\$")
 
 
-def remark(figure: Figure, text: str) -> None:
-    """Small line below the figure."""
-    if text:
-        figure.supxlabel(text, fontsize=9.5, color=GREY)
+def remark(figure: Figure, parts: Sequence[str]) -> None:
+    """Small lines below the figure: what it is about and what is not in it."""
+    text = "; ".join(filter(None, map(one_line, parts))).replace("$", r"\$")
+    width = round(figure.get_figwidth() / CHARACTER)
+    figure.supxlabel(textwrap.fill(text, width), fontsize=9.5, color=GREY)
 
 
-def missing(rows: list[Row], is_shown: Callable[[Run], bool], not_started: int) -> str:
-    """Sentence on the runs that a figure does not show; empty if it shows all."""
-    runs = [run for row in rows for run in row.runs]
-    absent = [run for run in runs if not is_shown(run)]
-    counts = count_statuses(absent) | ({"not started": not_started} if not_started else {})
-    if not counts:
-        return ""
-    parts = ", ".join(f"{count} {status}" for status, count in counts.items())
-    return f"{sum(counts.values())} of {len(runs) + not_started} runs missing here: {parts}"
+def legend_above(figure: Figure, handles: Sequence[Artist]) -> None:
+    """The figure's only legend, above its axes, in as many columns as find room."""
+    longest = max(len(handle.get_label()) for handle in handles) + 5  # 5: the line before it
+    room = int(figure.get_figwidth() / (longest * CHARACTER))
+    ncols = max(1, min(room, len(handles)))
+    figure.legend(handles=list(handles), loc="outside upper center", ncols=ncols)
+
+
+def legend_beside(figure: Figure, handles: Sequence[Artist]) -> None:
+    """The figure's only legend, right of its axes; the figure grows to hold a long one."""
+    figure.set_figheight(max(figure.get_figheight(), 0.4 + 0.21 * len(handles)))
+    figure.legend(handles=list(handles), loc="outside right upper", fontsize=9)
 
 
 def label_points(

@@ -1,28 +1,25 @@
-"""Rows -> the table of a report, as text: what was swept, size, accuracy ours and the paper's."""
+"""Rows -> the table of a report, as text: name, result, the paper's, costs, in this order."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from ghostexp.results.collect import Run, Tree, as_number, read_curves
-from ghostexp.results.paper import Published, caveat, find_published
-from ghostexp.results.rows import (
-    Estimate,
-    Row,
-    axis_name,
-    count_statuses,
-    labels,
-    make_rows,
-    primary_metric,
-    show,
-)
+from ghostexp.results.collect import Run, Tree
+from ghostexp.results.names import metric_name, primary_metric
+from ghostexp.results.paper import Published, caveats, find_published, other_budget
+from ghostexp.results.rows import MOST_KEYS, Estimate, Row, make_rows
+from ghostexp.results.standing import status
+from ghostexp.results.text import as_number, show
+from ghostexp.results.wording import clock
 
 
 @dataclass(frozen=True)
 class Column:
-    """Header and one cell a row; numbers are set flush right."""
+    """Header and one cell per row; where there is no room, the columns of high rank go first."""
 
     header: str
     cells: list[str]
+    rank: int
     is_number: bool = True
 
 
@@ -36,31 +33,38 @@ class Report:
     metric: str
     columns: list[Column]
     notes: list[str]
+    legend: list[tuple[str, str, str]]  # label, folder, what tells it; of mixed recipes
 
     @property
     def title(self) -> str:
-        return self.tree.root.resolve().name
+        return self.tree.root.resolve().name.encode("utf-8", "backslashreplace").decode()
 
 
 def build_report(tree: Tree) -> Report:
     """Group the runs of a tree into rows and fill the table."""
     keys, rows = make_rows(tree.runs)
-    metric = primary_metric(tree.runs)
+    metric = primary_metric(name for run in tree.runs for name in run.record["metrics"])
     notes = Notes()
+    is_mixed = len(keys) > MOST_KEYS
     columns = [
-        *_swept_columns(keys, rows),
-        Column("params, M", [_millions(row.network("params"), 3) for row in rows]),
-        Column("MACs, M (multiply-adds)", [_millions(row.network("macs"), 2) for row in rows]),
+        *([label_column(rows)] if is_mixed else _key_columns(keys, rows)),
         *_accuracy_columns(rows, metric, notes),
-        *_map50_columns(rows, metric),
-        Column("images/s (training)", [_mean(row, "throughput", "{:,.0f}") for row in rows]),
+        *_paper_columns(rows, metric, notes),
+        *_unequal_columns(keys, rows, metric),
+        Column("params, M", [_millions(row.network("params"), 3) for row in rows], rank=6),
+        Column("MACs, M", [_millions(row.network("macs"), 2) for row in rows], rank=5),
+        Column(
+            "images/s (training)",
+            _means(rows, lambda run: run.images_per_s, "{:,.0f}".format),
+            rank=8,
+        ),
         _latency_column(rows, notes),
-        Column("wall time", [duration(row.estimate(_wall)) for row in rows]),
-        Column("status", [status(row) for row in rows], is_number=False),
+        Column("wall time", _means(rows, _wall, clock), rank=7),
+        Column("status", [status(row) for row in rows], rank=2, is_number=False),
     ]
-    if not any(columns[-3].cells):
-        del columns[-3]  # nobody measured a latency
-    return Report(tree, keys, rows, metric, columns, notes.texts)
+    columns = [column for column in columns if column.rank <= 1 or any(column.cells)]
+    legend = [(row.label, row.folder, _recipe(row)) for row in rows] if is_mixed else []
+    return Report(tree, keys, rows, metric, columns, notes.texts, legend)
 
 
 class Notes:
@@ -76,72 +80,22 @@ class Notes:
         return f" [{self.texts.index(text) + 1}]"
 
 
+def label_column(rows: list[Row]) -> Column:
+    """One column that tells the rows apart."""
+    return Column("run", [row.label for row in rows], rank=0, is_number=False)
+
+
 def published(row: Row, metric: str) -> Published | None:
     """The paper's figure for a row."""
-    run = row.runs[0]
     class_names = row.known(lambda run: run.record["dataset"].get("class_names"))
-    return find_published(run.value, class_names, metric)
+    return find_published(row.runs[0].value, class_names, metric)
 
 
-def summary(report: Report) -> str:
-    """`20 runs: 18 finished, 1 running, 1 failed; 2 jobs not started; 1 unreadable`."""
-    counts = count_statuses(report.tree.runs)
-    total = len(report.tree.runs)
-    text = f"{total} run{'s' if total > 1 else ''}: "
-    text += ", ".join(f"{count} {name}" for name, count in counts.items())
-    if waiting := len(report.tree.not_started):
-        text += f"; {waiting} job{'s' if waiting > 1 else ''} not started"
-    if bad := len(report.tree.unreadable):
-        text += f"; {bad} record{'s' if bad > 1 else ''} unreadable"
-    return text
-
-
-def unfinished(report: Report) -> list[tuple[str, str, str, str]]:
-    """(run, status, how far it came, last line of the error) of all that gave no result."""
-    lines = [
-        (run.label, run.status, progress(run), run.last_line_of_error)
-        for row in report.rows
-        for run in row.runs
-        if not run.finished
-    ]
-    lines += [(job, "not started", "", "") for job in report.tree.not_started]
-    return lines
-
-
-def circumstances(report: Report) -> dict[str, dict[str, int]]:
-    """Fact -> its values -> number of runs that have it; what a result depends on."""
-    facts: dict[str, dict[str, int]] = {}
-    for run in report.tree.runs:
-        for fact, value in _circumstances(run).items():
-            if value:
-                values = facts.setdefault(fact, {})
-                values[str(value)] = values.get(str(value), 0) + 1
-    return facts
-
-
-def progress(run: Run) -> str:
-    """`epoch 3 of 15`, from the record or, before its end, from the logged metrics."""
-    logged = [epoch + 1 for curve in read_curves(run.directory).values() for epoch in curve]
-    done = run.record.get("epochs") or max(logged, default=0)
-    total = run.record.get("max_epochs")
-    return f"{done:g} of {total:g} epochs" if total else f"{done:g} epochs"
-
-
-def status(row: Row) -> str:
-    """One run's status, or how many of a row's runs have which."""
-    counts = count_statuses(row.runs)
-    if len(row.runs) > 1:
-        return ", ".join(f"{count} {name}" for name, count in counts.items())
-    (run,) = row.runs
-    return f"running, {progress(run)}" if run.status == "running" else run.status
-
-
-def duration(seconds: Estimate | None) -> str:
-    """Mean duration as h:mm:ss."""
-    if seconds is None:
-        return ""
-    minutes, rest = divmod(round(seconds.mean), 60)
-    return f"{minutes // 60}:{minutes % 60:02}:{rest:02}"
+def no_difference(row: Row, paper: Published) -> str | None:
+    """Why a row's result is not subtracted from the paper's; None at the same budget."""
+    epochs = row.known(lambda run: run.record.get("max_epochs"))
+    num_train = row.known(lambda run: run.record["dataset"].get("num_train"))
+    return other_budget(paper, epochs, num_train)
 
 
 def spread(value: Estimate | None) -> str:
@@ -154,97 +108,105 @@ def spread(value: Estimate | None) -> str:
     return f"{value.mean:.{digits}f} ± {value.std:.{digits}f} ({value.n})"
 
 
-def _swept_columns(keys: list[str], rows: list[Row]) -> list[Column]:
+def _key_columns(keys: list[str], rows: list[Row]) -> list[Column]:
     columns = []
     for key in keys:
-        values = [row.swept[key] for row in rows]
+        values = [row.values[key] for row in rows]
         are_numbers = all(value is None or as_number(value) is not None for value in values)
-        columns.append(Column(key, [show(value) for value in values], are_numbers))
-    if any(row.name != label for row, label in zip(rows, labels(rows), strict=True)):
-        columns.append(Column("run", [row.folder for row in rows], is_number=False))
+        columns.append(Column(key, [show(value) for value in values], 0, are_numbers))
+    if not all(row.is_told for row in rows):
+        folders = ["" if row.is_told else row.folder for row in rows]
+        columns.append(Column("run", folders, rank=0, is_number=False))
     return columns
+
+
+def _recipe(row: Row) -> str:
+    """`model=vgg16, optimizer.lr=0.1`: the known values of all keys that tell rows apart."""
+    known = {key: value for key, value in row.values.items() if value is not None}
+    return ", ".join(f"{key}={show(value)}" for key, value in known.items())
 
 
 def _accuracy_columns(rows: list[Row], metric: str, notes: Notes) -> list[Column]:
+    """The result, how its epoch was selected if rows differ in that, and mAP 50 of detectors."""
     ours = [row.share(metric) for row in rows]
     rules = [row.known(_rule) if row.metric(metric) else None for row in rows]
-    distinct = {rule for rule in rules if rule}
-    header = ", ".join([axis_name(metric), *(distinct if len(distinct) == 1 else ())])
+    distinct = {str(rule) for rule in rules if rule}
+    header = ", ".join([metric_name(metric), *(distinct if len(distinct) == 1 else ())])
     if any(estimate and estimate.std is not None for estimate in ours):
         header += notes.mark("mean ± sample standard deviation (number of seeds)")
-    columns = [Column(header, [spread(estimate) for estimate in ours])]
+    columns = [Column(header, [spread(estimate) for estimate in ours], rank=1)]
+    if metric == "test/map":  # data sets other than COCO are usually reported by mAP 50
+        cells = [spread(row.share("test/map_50")) for row in rows]
+        columns.append(Column(metric_name("test/map_50"), cells, rank=4))
     if len(distinct) > 1:
-        columns.append(Column("selected by", [rule or "" for rule in rules], is_number=False))
-    papers = [published(row, metric) for row in rows]
-    if not any(papers):
-        notes.mark("no published figure belongs to these runs, so there is no column for one")
-        return columns
-    cells = [_paper_cell(row, paper, notes) for row, paper in zip(rows, papers, strict=True)]
-    columns.append(Column("paper, %", cells))
-    differences = [
-        f"{mine.mean - paper.percent:+.2f}".replace("-", "−") if mine and paper else ""
-        for mine, paper in zip(ours, papers, strict=True)
-    ]
-    columns.append(Column("difference, points", differences))
+        columns.append(Column("selected by", [show(rule) for rule in rules], 9, is_number=False))
     return columns
 
 
-def _map50_columns(rows: list[Row], metric: str) -> list[Column]:
-    """Of detectors: what data sets other than COCO are usually reported by."""
-    if metric != "test/map":
+def _paper_columns(rows: list[Row], metric: str, notes: Notes) -> list[Column]:
+    """The paper's figure with its budget, and the difference of rows that had the same budget."""
+    papers = [published(row, metric) for row in rows]
+    budgets = {paper.budget for paper in papers if paper}
+    if not budgets:
+        notes.mark("no published figure belongs to these runs, so there is no column for one")
         return []
-    name = "test/map_50"
-    return [Column(axis_name(name), [spread(row.share(name)) for row in rows])]
+    is_one = len(budgets) == 1
+    cells, differences = [], []
+    for row, paper in zip(rows, papers, strict=True):
+        if paper is None:
+            cells.append("")
+            differences.append("")
+            continue
+        reason = no_difference(row, paper)
+        remarks = [paper.source, *([reason] if reason else []), *caveats(paper, row.runs[0].value)]
+        budget = "" if is_one else f" ({paper.budget})"
+        cells.append(f"{paper.percent:.1f}{budget}{''.join(map(notes.mark, remarks))}")
+        ours = None if reason else row.share(metric)
+        difference = f"{ours.mean - paper.percent:+.2f}" if ours else ""
+        differences.append(difference.replace("-", "−"))
+    header = f"paper ({budgets.pop()}), %" if is_one else "paper (its budget), %"
+    return [Column(header, cells, rank=3), Column("difference, points", differences, rank=4)]
+
+
+def _unequal_columns(keys: list[str], rows: list[Row], metric: str) -> list[Column]:
+    """Data set and epochs where results differ in them: such results are no comparison."""
+    facts = {
+        "dataset": ("dataset", lambda run: run.value("dataset")),
+        "trainer.max_epochs": ("epochs", lambda run: run.record.get("max_epochs")),
+    }
+    columns = []
+    for key, (name, fact) in facts.items():
+        counted = {show(row.known(fact)) for row in rows if row.metric(metric)}
+        if len(counted) > 1 and (len(keys) > MOST_KEYS or key not in keys):
+            cells = [show(row.known(fact)) for row in rows]
+            columns.append(Column(name, cells, rank=4, is_number=name == "epochs"))
+    return columns
 
 
 def _latency_column(rows: list[Row], notes: Notes) -> Column:
-    """Footnotes say of what: alike for all rows in the header, else in each cell."""
-    cells = [_mean(row, "latency_ms", "{:.2f}") for row in rows]
+    """Footnotes say of what: in the header if it is the same for all rows, else in each cell."""
+    cells = _means(rows, lambda run: run.record.get("latency_ms"), "{:.2f}".format)
     facts = [row.known(lambda run: run.record.get("latency_of")) for row in rows]
     marks = [notes.mark(fact) if fact else "" for fact in facts]
     if len(set(marks) - {""}) == 1:
-        return Column("latency, ms" + max(marks), cells)
-    return Column("latency, ms", list(map("".join, zip(cells, marks, strict=True))))
-
-
-def _paper_cell(row: Row, paper: Published | None, notes: Notes) -> str:
-    if paper is None:
-        return ""
-    cell = f"{paper.percent:.1f}{notes.mark(paper.source)}"
-    num_train = row.known(lambda run: run.record["dataset"].get("num_train"))
-    if reason := caveat(row.runs[0].value("dataset"), num_train):
-        cell += notes.mark(reason)
-    return cell
-
-
-def _circumstances(run: Run) -> dict[str, Any]:
-    record = run.record
-    data = " ".join(str(x) for x in (run.value("dataset"), record["dataset"].get("root")) if x)
-    num_train = record["dataset"].get("num_train")
-    revision = str(record["git"].get("revision") or "")[:12]
-    return {
-        "device": record.get("device"),
-        "precision": record.get("precision"),
-        "data": data + (f", {num_train} training examples" if num_train else ""),
-        "epochs": show(record.get("max_epochs")),
-        "versions": ", ".join(f"{name} {number}" for name, number in record["versions"].items()),
-        "git": revision + (" with uncommitted changes" if record["git"].get("dirty") else ""),
-        "command": record.get("command"),
-    }
+        return Column("latency, ms" + max(marks), cells, rank=8)
+    return Column("latency, ms", list(map("".join, zip(cells, marks, strict=True))), rank=8)
 
 
 def _millions(count: int | None, digits: int) -> str:
     return "" if count is None else f"{count / 1e6:.{digits}f}"
 
 
-def _mean(row: Row, key: str, pattern: str) -> str:
-    estimate = row.estimate(lambda run: run.record.get(key))
-    return "" if estimate is None else pattern.format(estimate.mean)
+def _means(
+    rows: list[Row], fact: Callable[[Run], float | None], write: Callable[[float], str]
+) -> list[str]:
+    estimates = [row.estimate(fact) for row in rows]
+    return ["" if each is None else write(each.mean) for each in estimates]
 
 
 def _wall(run: Run) -> float | None:
     return run.record.get("wall_s")
 
 
-def _rule(run: Run) -> str | None:
+def _rule(run: Run) -> Any:
     return run.record["selected"].get("rule")

@@ -15,8 +15,10 @@ from torch import Tensor
 from ghostexp.analysis.box_pictures import DPI, above, annotate, detect
 from ghostexp.config.build import build
 from ghostexp.data.boxes import rescale
+from ghostexp.data.detection import DetectionData
 from ghostexp.data.examples import shrink
 from ghostexp.data.folder import EXTENSIONS, open_image
+from ghostexp.data.tree import files_below
 from ghostexp.runs.load import data_record, load_network
 
 Target = dict[str, Tensor]
@@ -40,7 +42,7 @@ class Detector:
         known = data_record(directory)["dataset"]
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         self.net = net.to(self.device, memory_format=torch.channels_last)
-        self.load_file = build(cfg.dataset, "dataset").load_file
+        self.data: DetectionData = build(cfg.dataset, "dataset")  # loads nothing
         self.class_names: list[str] = known["class_names"]
         self.category_ids: list[int] = known["category_ids"]
 
@@ -48,15 +50,14 @@ class Detector:
         """Files as they are given, folders as the images below them; an empty folder stays."""
         found = []
         for path in paths:
-            below = [p for p in sorted(path.rglob("*")) if p.suffix.lower() in EXTENSIONS]
-            found += below or [path]
+            found += files_below(path, EXTENSIONS) or [path]
         return found
 
     def detect(self, paths: list[Path], *, complain: Callable[[str], None]) -> Iterator[Detections]:
         """Detections of each file, in order; `complain` is told of what cannot be read."""
         for path in paths:
             try:
-                image, size = self.load_file(path)
+                image, size = self.data.load_file(path)
             except ValueError as error:
                 complain(str(error))
                 continue
@@ -75,7 +76,7 @@ class Detector:
 
     def draw(self, detections: Detections, min_score: float, path: Path) -> None:
         """Write the photo with its boxes to the PNG file `path`, shrunk to PICTURE if larger."""
-        photo = open_image(detections.file, 3)
+        photo = open_image(detections.file, 3, upright=self.data.reading.exif != "ignore")
         image = shrink(photo, PICTURE).float() / 255
         found = _resized(above(detections.found, min_score), photo.size, _size(image))
         annotate(image, found, self.class_names).savefig(path, dpi=DPI)

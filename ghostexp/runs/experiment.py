@@ -20,6 +20,7 @@ from ghostexp.config.audit import audit
 from ghostexp.config.build import Parts, build_parts, users_mistakes
 from ghostexp.config.cli import UserError
 from ghostexp.config.directories import register_resolvers
+from ghostexp.config.facts import complete_facts
 from ghostexp.results import record as records
 from ghostexp.results.identity import digest, result_part
 from ghostexp.runs import ending, ranks
@@ -66,6 +67,7 @@ def run_job(job: Job) -> float | None:
     try:
         with Stopping(lambda signum: run.end_at_once()), run.owned():
             audit(cfg, job.config_folders)
+            complete_facts(cfg)
             wanted = result_part(resolved(cfg))
             decision = decide(run.directory, wanted, rerun=cfg.rerun, resume=job.resumes)
             if decision.finished is not None:
@@ -218,6 +220,7 @@ def _prepare(cfg: DictConfig, record: records.Record, keep: KeepRecord) -> Parts
         "category_ids": getattr(datamodule, "category_ids", None),  # of detection
         "num_train": datamodule.num_train,
         "root": cfg.dataset.get("root"),
+        "fingerprint": datamodule.fingerprint,
     }
     record["device"] = describe_device(parts.trainer)
     record["precision"] = str(parts.trainer.precision)

@@ -3,10 +3,8 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 from pytorch_lightning.callbacks import ModelCheckpoint
-from pytorch_lightning.loggers import TensorBoardLogger
 
 from ghostexp.config.build import Parts
 from ghostexp.config.cli import UserError
@@ -16,6 +14,7 @@ from ghostexp.runs.load import load_checkpoint
 from ghostexp.runs.machine import describe_device
 from ghostexp.training.callbacks import KeepRecord
 from ghostexp.training.callbacks.keep_record import logged
+from ghostexp.training.hyperparameters import hyperparameters, log_hyperparameters
 
 
 @contextmanager
@@ -44,7 +43,8 @@ def fit_and_test(parts: Parts, record: Record, checkpoint: Path | None) -> None:
         parts.task, datamodule=parts.datamodule, ckpt_path=path, weights_only=True, verbose=False
     )
     record["metrics"] |= logged(trainer)
-    _log_hyperparameters(trainer.loggers, record)
+    chosen = hyperparameters(record["config"], record["choices"], record["swept"])
+    log_hyperparameters(trainer, chosen, record["metrics"], record.get("best") or {})
 
 
 def _select(parts: Parts, record: Record) -> str | None:
@@ -59,12 +59,3 @@ def _select(parts: Parts, record: Record) -> str | None:
             record["best"] = {best.monitor: float(best.best_model_score)}
             return path
     return None
-
-
-def _log_hyperparameters(loggers: list[Any], record: Record) -> None:
-    chosen = {**record["choices"], **record["swept"], "seed": record["seed"]}
-    chosen = {key: chosen[key] for key in chosen if key not in ("callbacks", "logger")}
-    for logger in loggers:
-        if isinstance(logger, TensorBoardLogger):
-            logger.log_hyperparams(chosen, record["metrics"])
-            logger.save()

@@ -13,6 +13,7 @@ from torch import nn
 from ghostexp.config.audit import audit
 from ghostexp.config.build import build_network, dense_twin, input_shape
 from ghostexp.config.cli import CONFIG_FOLDER, UserError, compose_config
+from ghostexp.config.facts import complete_facts
 from ghostexp.deploy.forms import Subject
 from ghostexp.models.ghostnet import ghostnet
 from ghostexp.results.record import read_record
@@ -68,6 +69,7 @@ def circumstances(rounds: int) -> str:
 def _config(model: str, overrides: Sequence[str]) -> DictConfig:
     cfg = compose_config([*overrides, f"model={model}"])
     audit(cfg, [CONFIG_FOLDER])
+    complete_facts(cfg)
     return cfg
 
 

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from ghostexp.config.build import build
 from ghostexp.data import ClassificationData
+from ghostexp.data.tree import files_below
 from ghostexp.runs.load import data_record, load_network
 
 
@@ -52,8 +53,7 @@ class Predictor:
         extensions = self.datamodule.source.extensions
         found = []
         for path in paths:
-            below = [p for p in sorted(path.rglob("*")) if p.suffix.lower() in extensions]
-            found += below or [path]
+            found += files_below(path, extensions) or [path]
         return found
 
     @torch.inference_mode()

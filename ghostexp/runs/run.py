@@ -89,10 +89,13 @@ class Run:
         try:
             yield self
         finally:
-            if (self.directory / records.FILE_NAME).exists():
-                self.lock.release()
-            else:
-                self._remove_unused()
+            began = (self.directory / records.FILE_NAME).exists()
+            if not began:
+                self._remove_empty_log()
+            self.lock.remove()
+            if not began:
+                with suppress(OSError):  # something lies there that is not ours
+                    self.directory.rmdir()
 
     @contextmanager
     def recorded(self, record: records.Record) -> Iterator[None]:
@@ -157,10 +160,7 @@ class Run:
             with suppress(OSError):  # absent, or it holds what we did not write
                 (self.directory / folder).rmdir()
 
-    def _remove_unused(self) -> None:
+    def _remove_empty_log(self) -> None:
         log = self.directory / LOG
         if log.exists() and not log.stat().st_size:
             log.unlink()
-        self.lock.remove()
-        with suppress(OSError):  # something lies there that is not ours
-            self.directory.rmdir()

@@ -11,15 +11,15 @@ from ghostexp.sweeps.job import Job
 
 def show_outcome(folder: Path, jobs: list[Job]) -> None:
     """Print the table of the runs below `folder`, and what to do next."""
-    from ghostexp.results.formats import to_terminal
     from ghostexp.results.report import report_on
+    from ghostexp.results.terminal import to_terminal
 
     console = Console(stderr=True)
     try:
         report = report_on(folder)
     except ValueError:  # no job has left a record
         return
-    console.print(to_terminal(report))
+    console.print(to_terminal(report, console.width))
     for sentence in causes(jobs):
         console.print(sentence, style="bold red", markup=False)
     shown = shlex.quote(str(folder))

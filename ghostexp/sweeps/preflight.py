@@ -19,6 +19,7 @@ from ghostexp.analysis.estimate import StepCost, step_cost
 from ghostexp.config.audit import audit
 from ghostexp.config.build import Parts, build_parts, users_mistakes
 from ghostexp.config.cli import UserError
+from ghostexp.config.facts import complete_facts
 from ghostexp.results.identity import result_part
 from ghostexp.results.wording import clock
 from ghostexp.sweeps.job import Job, check_devices, is_finished
@@ -42,7 +43,8 @@ class Plan:
 def preflight(jobs: list[Job]) -> None:
     """Show the plans of all jobs as a table; `UserError` with a sentence for each cause of refusal.
 
-    Nothing is written but what a data set downloads.
+    What a job's config leaves to its data is filled in. Nothing is written but what a data set
+    downloads.
     """
     known: dict[str, Facts] = {}
     plans: list[Plan] = []
@@ -63,8 +65,9 @@ def preflight(jobs: list[Job]) -> None:
 
 
 def _plan(job: Job, known: dict[str, Facts]) -> Plan:
+    audit(job.config, job.config_folders)
+    complete_facts(job.config)  # before it is frozen
     cfg = job.config.copy()
-    audit(cfg, job.config_folders)
     check_devices(cfg.trainer)
     with tempfile.TemporaryDirectory() as folder, open_dict(cfg):
         cfg.run_dir = folder  # what a logger or callback might make when it is built

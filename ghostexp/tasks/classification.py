@@ -79,9 +79,9 @@ class ClassificationTask(Task):
             correct = (logits.argmax(dim=1) == labels).sum()
             count = len(images)
             self.train_means.add(count, {"train/loss": loss * count, "train/acc": correct})
-        logs_now = batch_idx % self.trainer.log_every_n_steps == 0
+        logs_now = (self.trainer.global_step + 1) % self.trainer.log_every_n_steps == 0
         self._stop_at_lost_sum(loss, batch_idx, waits=logs_now or self.trainer.is_last_batch)
-        if logs_now:
+        if logs_now:  # Lightning writes it then
             self.log("train/loss_step", loss, sync_dist=True)
         return loss
 

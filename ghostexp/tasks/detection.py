@@ -1,7 +1,9 @@
 """Detection: boxes with labels in images, a detector's own losses, COCO's mean average precision.
 
 A batch is (images, targets): images a list of [3, H, W] in [0, 1], targets a list of dictionaries
-with boxes [n, 4] xyxy in pixels, labels [n] from 1, area [n] and iscrowd [n].
+with boxes [n, 4] xyxy in pixels, labels [n] from 1, area [n] and iscrowd [n]. In evaluation a
+target may have `size` [2], (height, width) of the image as it was annotated: its area is in the
+pixels of that image.
 """
 
 import logging
@@ -81,20 +83,20 @@ class DetectionTask(Task):
         count = len(images)
         sums = {name: term.detach() * count for name, term in {"train/loss": loss, **terms}.items()}
         self.train_means.add(count, sums)
-        if batch_idx % self.trainer.log_every_n_steps == 0:
+        if (self.trainer.global_step + 1) % self.trainer.log_every_n_steps == 0:  # is written
             self.log("train/loss_step", loss)
         return loss
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         images, targets = batch
-        self.val_map.update(self(images), targets)
+        self.val_map.update(*as_annotated(images, self(images), targets))
 
     def on_validation_epoch_end(self) -> None:
         self._log_metrics(self.val_map, "val")
 
     def test_step(self, batch: Batch, batch_idx: int) -> None:
         images, targets = batch
-        self.test_map.update(self(images), targets)
+        self.test_map.update(*as_annotated(images, self(images), targets))
 
     def on_test_epoch_end(self) -> None:
         self._log_metrics(self.test_map, "test")
@@ -109,6 +111,31 @@ class DetectionTask(Task):
             values[f"{OF_CLASS}{names[label - 1]}"] = precision
         known = {f"{stage}/{name}": value for name, value in values.items() if value >= 0}
         self.log_dict(known, sync_dist=True)
+
+
+def as_annotated(
+    images: list[Tensor], detections: list[Target], targets: list[Target]
+) -> tuple[list[Target], list[Target]]:
+    """Detections and targets with their boxes in the pixels that were annotated.
+
+    Images may be shrunk when they are read, and COCO's small, medium and large objects are those of
+    the annotated size.
+    """
+    scales = [_scale(image, target) for image, target in zip(images, targets, strict=True)]
+    return tuple(
+        [
+            each | {"boxes": each["boxes"] * scale.to(each["boxes"])}
+            for each, scale in zip(listed, scales, strict=True)
+        ]
+        for listed in (detections, targets)
+    )
+
+
+def _scale(image: Tensor, target: Target) -> Tensor:
+    """Factors [4] of (left, top, right, bottom) from an image's pixels to the annotated ones."""
+    height, width = image.shape[1:]
+    annotated = target.get("size", torch.tensor([height, width])).tolist()
+    return torch.tensor([annotated[1] / width, annotated[0] / height] * 2)
 
 
 def _mean_average_precision() -> MeanAveragePrecision:

@@ -7,11 +7,14 @@ import numpy as np
 from matplotlib.figure import Figure
 from torch import Tensor
 
+from ghostexp.analysis.figure_text import plain
+
 MAX_CELLS_WITH_NUMBERS = 20
 
 
 def confusion_figure(confusion: np.ndarray, names: list[str]) -> Figure:
     """Picture of a confusion matrix [true, predicted], rows as shares of the true class."""
+    names = [plain(name) for name in names]
     shares = confusion / confusion.sum(axis=1, keepdims=True).clip(min=1)
     size = 3 + 0.4 * min(len(names), 40)
     figure = Figure(figsize=(size + 0.8, size), layout="constrained")
@@ -30,10 +33,10 @@ def confusion_figure(confusion: np.ndarray, names: list[str]) -> Figure:
 
 
 def write_confusion(path: Path, confusion: Tensor, names: list[str]) -> None:
-    """Confusion matrix as CSV: a row a true class, its accuracy last."""
+    """Confusion matrix as CSV: one row per true class, its accuracy in the last column."""
     rows = [["true", *names, "accuracy"]]
     for index, (name, counts) in enumerate(zip(names, confusion.tolist(), strict=True)):
         accuracy = counts[index] / max(1, sum(counts))
         rows.append([name, *counts, f"{accuracy:.4f}"])
-    with path.open("w", newline="") as file:
+    with path.open("w", newline="", encoding="utf-8", errors="backslashreplace") as file:
         csv.writer(file).writerows(rows)

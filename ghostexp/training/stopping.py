@@ -13,6 +13,8 @@ from contextlib import contextmanager, suppress
 from types import FrameType, TracebackType
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
+END = b"\0"  # no signal's number
+PATIENCE_SECONDS = 2.0
 
 
 class Stopped(BaseException):
@@ -23,9 +25,12 @@ class Stopped(BaseException):
     """
 
     def __init__(self, signum: int) -> None:
-        super().__init__(f"stopped by {signal.Signals(signum).name}")
+        super().__init__(signum)
         self.signum = signum
         self.exit_code = 128 + signum
+
+    def __str__(self) -> str:
+        return f"stopped by {signal.Signals(self.signum).name}"
 
 
 class Stopping:
@@ -37,15 +42,19 @@ class Stopping:
     A signal that the process was started to ignore stays ignored, as of a shell's background job.
     Outside of the main thread, where Python allows no handlers, nothing is taken over. `silent` is
     for the further processes of a run on several devices, whose first process speaks for all.
+
+    Python calls a handler only when the main thread returns from what it computes, such as a
+    backward pass of a minute. A second thread therefore tells the user, and ends the process.
     """
 
     def __init__(self, on_kill: Callable[[int], None], *, silent: bool = False) -> None:
         self.on_kill = on_kill
         self.silent = silent
         self.signum: int | None = None  # the first signal
+        self.told = threading.Lock()
         self.depth = 0  # of blocks in `deferred`
         self.pid = os.getpid()
-        self.earlier: dict[int, Callable | int] = {}
+        self.earlier: dict[int, Callable | int] = {}  # handlers
         self.outer: Stopping | None = None
 
     def install(self) -> None:
@@ -59,12 +68,8 @@ class Stopping:
             raise Stopped(self.signum)
 
     def __enter__(self) -> "Stopping":
-        global _current
-        self.outer, _current = _current, self
         if threading.current_thread() is threading.main_thread():
-            found = {signum: signal.getsignal(signum) or signal.SIG_DFL for signum in SIGNALS}
-            self.earlier = {n: handler for n, handler in found.items() if handler != signal.SIG_IGN}
-        self.install()
+            self._begin()
         return self
 
     def __exit__(
@@ -73,38 +78,86 @@ class Stopping:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        global _current
-        for signum, previous in self.earlier.items():
-            signal.signal(signum, previous)
-        _current = self.outer
+        self.depth += 1  # a signal that comes now is raised at the end
+        if threading.current_thread() is threading.main_thread():
+            self._end()
         if error is None:
             self.check()
+
+    def _begin(self) -> None:
+        global _current
+        self.outer, _current = _current, self
+        found = {signum: signal.getsignal(signum) or signal.SIG_DFL for signum in SIGNALS}
+        self.earlier = {n: handler for n, handler in found.items() if handler != signal.SIG_IGN}
+        reading, self.writing = os.pipe()
+        os.set_blocking(self.writing, False)
+        self.watcher = threading.Thread(target=self._watch, args=(reading,), daemon=True)
+        self.watcher.start()
+        self.earlier_fd = signal.set_wakeup_fd(self.writing, warn_on_full_buffer=False)
+        self.install()
+
+    def _end(self) -> None:
+        global _current
+        _current = self.outer
+        for signum, previous in self.earlier.items():
+            signal.signal(signum, previous)
+        signal.set_wakeup_fd(self.earlier_fd)
+        os.write(self.writing, END)
+        self.watcher.join()
+        os.close(self.writing)
 
     def _handle(self, signum: int, frame: FrameType | None) -> None:
         if os.getpid() != self.pid:  # a child that was started by fork is no run
             signal.signal(signum, self.earlier[signum])
             os.kill(os.getpid(), signum)
-        elif self.signum is not None:
-            self._say("ended at once")
-            try:
-                self.on_kill(signum)
-            finally:
-                os._exit(128 + signum)
-        else:
+        elif self.signum is None:
             self.signum = signum
             if self.depth == 0:
                 raise Stopped(signum)
+            self._tell(signum)
+
+    def _watch(self, reading: int) -> None:
+        """Read the numbers of the signals, which Python's C code writes when they arrive."""
+        count = 0
+        while (byte := os.read(reading, 1)) != END:
+            signum = byte[0]
+            if signum in self.earlier:
+                count += 1
+                if count > 1:
+                    self._kill(signum)
+                elif self.depth > 0:
+                    self._tell(signum)
+        os.close(reading)
+
+    def _tell(self, signum: int) -> None:
+        if self.told.acquire(blocking=False):  # by whichever thread is the first
             name = "Ctrl-C" if signum == signal.SIGINT else signal.Signals(signum).name
             self._say(f"{name}: this run ends after its current batch; once more ends it at once")
 
+    def _kill(self, signum: int) -> None:
+        self._say("ended at once")
+        writer = threading.Thread(target=self.on_kill, args=(signum,), daemon=True)
+        writer.start()
+        writer.join(PATIENCE_SECONDS)  # it may want a lock that the main thread holds
+        os._exit(128 + signum)
+
     def _say(self, sentence: str) -> None:
-        """Write past Python's buffers, which the signal may have caught half written."""
+        """Write past Python's buffers, whose lock the main thread may hold."""
         if not self.silent:
             with suppress(OSError):  # nobody listens
                 os.write(2, f"\n{sentence}\n".encode())
 
 
 _current: Stopping | None = None  # signals belong to the process
+
+
+def _forget_in_child() -> None:
+    """A child that was started by fork does not write its signals to this process's thread."""
+    if _current is not None:
+        signal.set_wakeup_fd(-1)
+
+
+os.register_at_fork(after_in_child=_forget_in_child)
 
 
 def requested() -> bool:

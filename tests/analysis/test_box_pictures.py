@@ -1,6 +1,4 @@
-"""Pictures of boxes: where they are, in which colour, what the legend says, when they come."""
-
-from types import SimpleNamespace
+"""Pictures of boxes: where they are, in which colour, what the legend says."""
 
 import numpy as np
 import pytest
@@ -12,7 +10,6 @@ from torch import nn
 
 from ghostexp.analysis.box_pictures import (
     DPI,
-    BoxPictures,
     above,
     annotate,
     compare,
@@ -56,6 +53,14 @@ def test_truth_and_predictions_stand_side_by_side():
     assert legend.get_window_extent().y1 <= lowest  # below the images
 
 
+@pytest.mark.parametrize("name", ["$x^$", "$5_$", "caf\udce9", r"\frac"])
+def test_a_class_may_have_any_name(name):
+    figure = compare([torch.zeros(3, 80, 120)], [TRUTH], [FOUND], [name] * 10)
+    figure.draw_without_rendering()
+    shown = figure.legends[0].get_texts()[0].get_text()
+    assert shown.replace(r"\$", "$") == name.encode("utf-8", "backslashreplace").decode()
+
+
 def test_weak_detections_are_left_out():
     kept = above(FOUND, 0.5)
     assert kept["labels"].tolist() == [2]
@@ -79,34 +84,3 @@ def test_detecting_leaves_the_network_training():
     net = Finder().train()
     assert torch.equal(detect(net, [torch.zeros(3, 8, 8)])[0]["boxes"], FOUND["boxes"])
     assert net.training
-
-
-def test_pictures_come_every_few_epochs_and_at_the_end(tmp_path):
-    batch = [torch.zeros(3, 80, 120)] * 3, [TRUTH] * 3
-    data = SimpleNamespace(has_validation=False, test_dataloader=lambda: [batch], class_names=NAMES)
-    module = SimpleNamespace(net=Finder(), device="cpu")
-    pictures = BoxPictures(str(tmp_path), every_n_epochs=2, num_images=2)
-    drawn = []
-    for epoch in range(5):
-        trainer = SimpleNamespace(
-            datamodule=data, current_epoch=epoch, max_epochs=5, is_global_zero=True, loggers=[]
-        )
-        pictures.on_fit_start(trainer, module)
-        pictures.on_train_epoch_end(trainer, module)
-        picture = tmp_path / "detections.png"
-        drawn.append(picture.exists())
-        picture.unlink(missing_ok=True)
-    assert drawn == [False, True, False, True, True]
-
-
-@pytest.mark.parametrize(
-    ("options", "sentence"),
-    [
-        ({"every_n_epochs": 0}, "every_n_epochs must be a whole number of at least 1, not 0"),
-        ({"num_images": 1.5}, "num_images must be a whole number of at least 1, not 1.5"),
-        ({"min_score": 2}, "min_score is a share from 0 to 1, not 2"),
-    ],
-)
-def test_bad_values_get_a_sentence(options, sentence):
-    with pytest.raises(ValueError, match=sentence):
-        BoxPictures("run", **options)

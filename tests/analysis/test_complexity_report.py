@@ -131,8 +131,13 @@ def test_tables_and_files_hold_the_factors(ghost, dense):
     ("printed", "count", "expected"),
     [
         ("67.50M", 67_504_768, True),
-        ("0.43M", 439_914, True),  # cut off
-        ("0.44M", 439_914, True),  # rounded
+        ("0.43M", 439_914, False),  # cut off, not rounded
+        ("0.44M", 439_914, True),
+        ("0.4M", 439_914, True),
+        ("8.9M", 8_960_404, False),
+        ("9.0M", 8_960_404, True),
+        ("2.5K", 2_450, True),  # a half is rounded up
+        ("2.4K", 2_450, False),
         ("63M", 65_325_696, False),
         ("226M", 227_003_256, False),
         ("2.2B", 2_151_023_360, True),
@@ -157,7 +162,9 @@ def counts(net: nn.Module, shape: tuple[int, ...]) -> dict[str, int]:
 
 
 @pytest.mark.parametrize(
-    "published", PUBLISHED_COSTS, ids=lambda p: f"{p.factory}-{p.compute}-{p.source}"
+    "published",
+    PUBLISHED_COSTS,
+    ids=lambda p: f"{p.factory}-{p.compute}-{p.source}-{list(p.settings.values())}",
 )
 def test_every_printed_figure_is_met_or_explained(published):
     settings = [f"model.{key}={value}" for key, value in published.settings.items()]
@@ -216,6 +223,17 @@ def test_script_tells_a_detectors_parts_and_its_backbone(script):
     out = script("model=retinanet_ghostnet", *small, narrow)[1]
     assert "149.31M" in out
     assert "1,055,832" in out
+
+
+def test_script_says_exact_for_nothing_but_the_rounded_digits(script):
+    lines = script("model=ghost_resnet56")[1].splitlines()
+    (paper,) = [line for line in lines if "0.43M │" in line]
+    (write_up,) = [line for line in lines if "0.44M │" in line]
+    assert "439,914" in paper
+    assert "+2.3%" in paper
+    assert "exact" not in paper
+    assert "439,914" in write_up
+    assert "exact" in write_up
 
 
 def test_script_prints_the_plan(script):

@@ -12,7 +12,7 @@ from helpers import ROOT
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from torch import nn
 
-from ghostexp.analysis.feature_pictures import FeaturePictures, picture_ghosts, test_example
+from ghostexp.analysis.feature_pictures import picture_ghosts, test_example
 from ghostexp.analysis.features import choose_layer, ghost_maps, layer_outputs
 from ghostexp.analysis.ghost_copies import (
     CopyFit,
@@ -227,9 +227,7 @@ def test_picture(ratio, channels):
     assert len(rows) == 20 - 20 // ratio
 
 
-def test_callback_checks_its_arguments():
-    with pytest.raises(ValueError, match="every_n_epochs must be"):
-        FeaturePictures(every_n_epochs=0)
+def test_an_index_past_the_test_images_gets_a_sentence():
     labelled_set = SimpleNamespace(test=torch.arange(3))
     with pytest.raises(ValueError, match="index 3: the test images are 0 to 2"):
         test_example(SimpleNamespace(labelled_set=labelled_set), 3)
@@ -246,7 +244,10 @@ def test_training_logs_pictures_and_the_script_reads_the_run(small_run, monkeypa
     )
     events = EventAccumulator(str(folder / "tensorboard"), size_guidance={"images": 0})
     events.Reload()
-    assert [event.step for event in events.Images("features/stem.0")] == [0, 1]
+    assert [event.step for event in events.Images("features/stem.0")] == [
+        1,
+        3,
+    ]  # two batches an epoch
     spec = importlib.util.spec_from_file_location("features", ROOT / "scripts" / "features.py")
     features = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(features)

@@ -2,14 +2,19 @@
 
 import hashlib
 import io
+import re
 import tarfile
 import threading
+import zipfile
+from dataclasses import replace
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
+from helpers import ROOT
 
-from ghostexp.data.archives import Archive, provide
+from ghostexp.data.archives import Archive, content_digest, provide
+from ghostexp.data.recordings import ESC50, FSDD, SPEECH_COMMANDS
 
 FILES = {"recordings/a.wav": b"one", "README.md": b"two"}
 
@@ -75,3 +80,46 @@ def test_offline_the_sentence_says_where_the_data_belong(tmp_path):
     assert "\n" not in sentence
     for part in ("The set needs", str(tmp_path / "data" / "recordings"), "dataset.root=FOLDER"):
         assert part in sentence
+
+
+def test_a_zip_file_is_unpacked_as_well(tmp_path, shown):
+    folder, url = shown
+    with zipfile.ZipFile(folder / "set.zip", "w") as packed:
+        for name, content in FILES.items():
+            packed.writestr(f"set-1.0/{name}", content)
+    sha256 = hashlib.sha256((folder / "set.zip").read_bytes()).hexdigest()
+    root = tmp_path / "data"
+    provide(Archive("The set", f"{url}/set.zip", "set.zip", "recordings", sha256), root)
+    assert {name: (root / name).read_bytes() for name in FILES} == FILES
+
+
+def test_the_content_is_checked_whatever_packed_it(tmp_path, shown):
+    folder, url = shown
+    pack(folder, "set-1.0/")
+    known = hashlib.sha256(b"a.wav\0" + hashlib.sha256(b"one").digest()).hexdigest()
+    root = tmp_path / "data"
+    provide(replace(archive(url), content=known), root)
+    assert content_digest(root / "recordings") == known
+    other = tmp_path / "other"
+    with pytest.raises(ValueError, match="files in recordings of .*set.tar.gz are not the known"):
+        provide(replace(archive(url), content=known[::-1]), other)
+    assert not (other / "recordings").exists()
+
+
+@pytest.mark.parametrize("known", [FSDD, ESC50, SPEECH_COMMANDS], ids=lambda known: known.title)
+def test_published_sets_are_pinned(known):
+    """A branch moves; a commit or a file with a checksum does not."""
+    assert "refs/heads" not in known.url
+    digests = [digest for digest in (known.sha256, known.content) if digest]
+    assert len(digests) == 1
+    assert len(digests[0]) == 64
+    assert int(digests[0], 16)
+    if "github.com" in known.url:
+        assert re.search(r"/archive/[0-9a-f]{40}\.", known.url)
+
+
+def test_a_copy_of_fsdd_is_the_pinned_one():
+    recordings = ROOT / "data" / "fsdd" / "recordings"
+    if not recordings.is_dir():
+        pytest.skip("FSDD is not in data/fsdd")
+    assert content_digest(recordings) == FSDD.content

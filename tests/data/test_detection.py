@@ -1,6 +1,7 @@
 """The batches that a detector sees: form, order, augmentation, what is left out, wrong values."""
 
 import logging
+import shutil
 from types import SimpleNamespace
 
 import numpy as np
@@ -17,6 +18,7 @@ from torchvision.transforms import v2
 from ghostexp.config.audit import audit
 from ghostexp.config.build import build
 from ghostexp.config.cli import UserError, compose_config
+from ghostexp.config.facts import complete_facts
 from ghostexp.data import CocoFiles, Reading, coco_json, rescale
 from ghostexp.data.read_ahead import read_ahead
 
@@ -133,8 +135,10 @@ def test_a_batch_of_evaluation(root):
         kinds = {key: value.dtype for key, value in target.items()}
         whole, real = torch.int64, torch.float32
         assert kinds == {
-            "boxes": real, "labels": whole, "image_id": whole, "area": real, "iscrowd": whole
+            "boxes": real, "labels": whole, "image_id": whole, "area": real, "iscrowd": whole,
+            "size": whole,
         }  # fmt: skip
+        assert target["size"].tolist() == [HEIGHT, WIDTH]
         assert target["boxes"].shape[1] == 4
         assert target["image_id"].shape == ()
         if len(target["labels"]):
@@ -283,7 +287,8 @@ def test_max_size_shrinks_images_and_their_boxes(root, in_memory):
     ):
         assert image.shape == (3, 18, 24)
         assert torch.equal(after["boxes"], before["boxes"] / 2)
-        assert torch.allclose(after["area"], before["area"] / 4)
+        assert torch.equal(after["area"], before["area"])  # of the annotated pixels, as COCO's
+        assert after["size"].tolist() == [HEIGHT, WIDTH]
         record = small.records("test")[int(after["image_id"])]
         back = rescale(after["boxes"].numpy(), (24, 18), (record.width, record.height))
         assert np.array_equal(back, record.boxes)
@@ -326,12 +331,14 @@ def test_official_layout_and_validation_images_out_of_train(tmp_path):
         ("dataset.root=nowhere", "root=nowhere is no folder: give dataset.root=FOLDER"),
         ("dataset.root=null", "root=None is no folder"),
         ("dataset.num_classes=3", "num_classes is 3, the data has 2 classes"),
+        ("dataset.val_split=0.5", "the set has validation images: val_split must be 0, not 0.5"),
         ("dataset.num_classes=0", "num_classes is a whole number of at least 1, not 0"),
         ("dataset.in_channels=1", "in_channels is 3, grey images are read as RGB, not 1"),
         ("dataset.image_size=[480]", r"image_size is \[height, width\] in pixels, not \[480\]"),
         ("dataset.batch_size=0", "batch_size must be a whole number of at least 1, not 0"),
         ("dataset.files.test=a.json", "there is no annotation file .*a.json"),
         ("dataset.reading.on_bad_box=skip", "on_bad_box is drop or error, not skip"),
+        ("dataset.reading.exif=turn", "exif is apply, ignore or null, not turn"),
         ("dataset.reading.max_size=0", "max_size is a whole number of pixels, or null, not 0"),
         ("dataset.reading.num_workers=-1", "num_workers is a whole number of at least 0"),
     ],
@@ -346,7 +353,17 @@ def test_image_of_another_size_than_its_annotation_is_named(root, tmp_path):
     for split in ("train", "test"):
         write_coco(tmp_path / "annotations" / f"{split}.json", tmp_path / "images", content)
     Image.new("RGB", (HEIGHT, WIDTH)).save(tmp_path / "images" / "100.png")
+    sentence = r"1 of 2 images .* the first is .*100\.png: 36x48 pixels, annotated as 48x36"
+    with pytest.raises(ValueError, match=sentence):
+        plain(tmp_path, val=None)
+
+
+def test_an_image_that_changes_during_training_is_named(root, tmp_path):
+    content = split_content(2, 100)
+    for split in ("train", "test"):
+        write_coco(tmp_path / "annotations" / f"{split}.json", tmp_path / "images", content)
     data = plain(tmp_path, val=None)
+    Image.new("RGB", (HEIGHT, WIDTH)).save(tmp_path / "images" / "100.png")
     with pytest.raises(ValueError, match=r"100\.png is 36x48 pixels, its annotation says 48x36"):
         epoch(data)
 
@@ -379,3 +396,80 @@ def test_shapes_work_offline():
     cfg = compose_config(["dataset=shapes", "+dataset.reading.max_size=20"])
     with pytest.raises(UserError, match="reading.max_size is null, not 20"):
         build(cfg.dataset, "dataset")
+
+
+def test_a_single_file_is_split_and_its_classes_are_counted(tmp_path):
+    write_coco(tmp_path / "all.json", tmp_path / "images", split_content(20, 100))
+    overrides = ["dataset=coco_json", f"dataset.root={tmp_path}", "dataset.val_split=0.25"]
+    sets = []
+    for seed in (0, 1):
+        cfg = compose_config([*overrides, f"seed={seed}", "model=retinanet_ghostnet"])
+        complete_facts(cfg)
+        assert cfg.dataset.num_classes == cfg.model.num_classes == 2
+        sets.append(ready(build(cfg.dataset, "dataset")))
+    for data in sets:
+        assert data.has_validation
+        parts = [
+            {r.image_id for r in data.train},
+            set(data.records("val")),
+            set(data.records("test")),
+        ]
+        assert [len(part) for part in parts] == [12, 4, 4]
+        assert set.union(*parts) == set(range(100, 120))
+    assert set(sets[0].records("test")) == set(sets[1].records("test"))  # whatever the seed
+    assert set(sets[0].records("val")) != set(sets[1].records("val"))
+
+
+def test_names_in_xml_files_are_counted(tmp_path):
+    for number, name in enumerate(("cat", "dog", "cat", "cow")):
+        Image.new("RGB", (20, 20)).save(tmp_path / f"{number}.jpg")
+        corners = "<xmin>2</xmin><ymin>2</ymin><xmax>9</xmax><ymax>9</ymax>"
+        box = f"<object><name>{name}</name><bndbox>{corners}</bndbox></object>"
+        (tmp_path / f"{number}.xml").write_text(f"<annotation>{box}</annotation>")
+    cfg = compose_config(["dataset=voc_xml", f"dataset.root={tmp_path}"])
+    complete_facts(cfg)
+    assert cfg.dataset.num_classes == 3
+    data = ready(build(cfg.dataset, "dataset"))
+    assert data.class_names == ["cat", "cow", "dog"]
+    assert (data.num_train, len(data.records("test"))) == (3, 1)
+
+
+def test_a_class_without_training_boxes_is_named(tmp_path, caplog):
+    for split in ("train", "test"):
+        content = split_content(4, 100)
+        content["categories"] = [{"id": 0, "name": "things"}, *CATEGORIES]  # Roboflow's parent
+        write_coco(tmp_path / "annotations" / f"{split}.json", tmp_path / "images", content)
+    cfg = compose_config(
+        ["dataset=coco_json", f"dataset.root={tmp_path}", "dataset.files.val=null"]
+    )
+    data = ready(build(cfg.dataset, "dataset"))
+    assert data.class_names == ["things", "cell", "spot"]
+    assert "no training image has a box of things: it is never found" in caplog.text
+
+
+def test_the_fingerprint_changes_with_images_boxes_and_split(root, tmp_path):
+    first = plain(root).fingerprint
+    assert len(first) == 16
+    assert int(first, 16) >= 0
+    shutil.copytree(root, tmp_path / "copy")
+    copy = tmp_path / "copy"
+    assert plain(copy).fingerprint == first  # names, sizes and boxes; not times or places
+    assert plain(copy, in_memory=True).fingerprint == first
+    assert plain(root, seed=1).fingerprint == first
+    assert plain(root, val=None).fingerprint != first
+    path = copy / "annotations" / "train.json"
+    content = path.read_text()
+    path.write_text(content.replace('"bbox": [8, ', '"bbox": [9, ', 1))
+    assert plain(copy).fingerprint != first
+    path.write_text(content.replace('"category_id": 4', '"category_id": 9', 1))
+    assert plain(copy).fingerprint != first
+    path.write_text(content)
+    assert plain(copy).fingerprint == first
+    Image.new("RGB", (WIDTH, HEIGHT), (9, 200, 1)).save(copy / "images" / "300.png")
+    assert plain(copy).fingerprint != first
+    shapes = [f"dataset.image_size=[{size},32]" for size in (32, 48)]
+    one, other, same = (
+        ready(build(compose_config(["dataset=shapes", size]).dataset, "dataset")).fingerprint
+        for size in (*shapes, shapes[0])
+    )
+    assert one == same != other

@@ -1,3 +1,4 @@
+import logging
 import os
 from pathlib import Path
 
@@ -7,9 +8,9 @@ import torch
 from PIL import Image
 
 from ghostexp.data import folder
-from ghostexp.data.files import scan
 from ghostexp.data.folder import ImageFiles, load_folder, load_image
 from ghostexp.data.in_memory import InMemory
+from ghostexp.data.tree import scan
 
 
 def write_images(place: Path, count: int, shade: int = 0, suffix: str = "png") -> None:
@@ -62,11 +63,95 @@ def test_grey_images_and_other_files_and_hidden_folders(tmp_path):
     assert images.examples[torch.tensor([1])].shape == (1, 1, 4, 4)
 
 
-@pytest.mark.parametrize("suffix", ["jpg", "JPEG", "bmp", "webp", "ppm"])
+@pytest.mark.parametrize(
+    "suffix",
+    ["jpg", "JPEG", "jfif", "bmp", "webp", "ppm", "tif", "TIFF", "gif", "avif", "png", "tga"],
+)
 def test_every_ending_is_read(tmp_path, suffix):
     write_images(tmp_path / "cat", 1, shade=90, suffix=suffix)
     path = scan(tmp_path, folder.EXTENSIONS).paths[0]
     assert (load_image(path, 3, 6).long() - 90).abs().max() <= 1
+
+
+def test_endings_are_those_that_pillow_decodes():
+    assert {".jpg", ".tif", ".avif"} < folder.EXTENSIONS
+    for foreign in (".pdf", ".eps", ".mpg", ".h5", ".wmf", ".txt", ".xml"):
+        assert foreign not in folder.EXTENSIONS
+
+
+SYSTEM = [
+    "train/cat/.ipynb_checkpoints/00-checkpoint.png",
+    "train/cat/@eaDir/00.png/SYNOPHOTO_THUMB_S.png",
+    "train/dog/.Trash-1000/files/00.png",
+    "train/dog/._00.png",
+    "train/dog/.DS_Store",
+    "train/dog/Thumbs.db",
+    "train/__MACOSX/cat/._00.png",
+    "train/.git/config",
+    "__MACOSX/train/cat/00.png",
+]
+
+
+def test_hidden_and_system_files_are_no_data_and_are_counted(tmp_path, caplog):
+    root = write_tree(tmp_path, {"train": 5, "test": 2})
+    expected = scan(root, folder.EXTENSIONS)
+    for name in SYSTEM:
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_bytes((root / "train/cat/00.png").read_bytes())
+    (root / "train/cat/notes.txt").write_text("no image")
+    (root / "train/dog/clip.MPG").write_text("no image")
+    (root / "train/LICENSE").write_text("no image")
+    (root / "unlabelled").mkdir()
+    with caplog.at_level(logging.INFO):
+        assert scan(root, folder.EXTENSIONS) == expected
+    (message,) = caplog.messages
+    assert message.startswith(f"left out of {root}: 9 hidden or system names (2 __MACOSX, ")
+    assert "4 others, which are not read (" in message
+    caplog.clear()
+    (root / "train/cat/notes.txt").rename(root / "train/cat/99.png")  # it has been text so far
+    assert scan(root, folder.EXTENSIONS).counts["train"] == 11
+
+
+def test_a_hidden_folder_above_the_root_does_not_matter(tmp_path):
+    root = write_tree(tmp_path / ".cache" / "@eaDir", {"train": 5})
+    assert len(scan(root, folder.EXTENSIONS).paths) == 10
+
+
+def test_links_to_folders_are_followed(tmp_path):
+    root = write_tree(tmp_path / "data", {"train": 5})
+    write_images(tmp_path / "more", 3)
+    (root / "train/cat/more").symlink_to(tmp_path / "more")
+    assert scan(root, folder.EXTENSIONS).counts == {"train": 13}
+
+
+def test_a_class_may_lack_test_images_which_is_named(tmp_path, caplog):
+    root = write_tree(tmp_path, {"train": 3, "test": 2})
+    write_images(root / "train" / "gnu", 3)
+    (root / "test" / "gnu").mkdir()
+    write_images(root / "train" / "yak", 3)
+    images = load_folder(root, in_channels=3, image_size=4)
+    assert images.class_names == ["cat", "dog", "gnu", "yak"]
+    assert images.labels[images.test].bincount(minlength=4).tolist() == [2, 2, 0, 0]
+    assert "test has no file of the classes gnu, yak: its accuracy says nothing" in caplog.text
+    write_images(root / "test" / "emu", 1)
+    with pytest.raises(ValueError, match="test has the class folder emu, which .*train lacks"):
+        scan(root, folder.EXTENSIONS)
+
+
+def test_a_class_of_one_image_is_trained_on_and_named(tmp_path, caplog):
+    root = write_tree(tmp_path, {".": 5})
+    write_images(root / "gnu", 1)
+    images = load_folder(root, in_channels=3, image_size=4)
+    assert images.labels[images.test].bincount(minlength=3).tolist() == [1, 1, 0]
+    assert "nothing is held out of gnu" in caplog.text
+
+
+def test_validation_folders_have_three_names(tmp_path):
+    root = write_tree(tmp_path, {"train": 3, "valid": 2, "test": 1})
+    assert scan(root, folder.EXTENSIONS).counts == {"train": 6, "val": 4, "test": 2}
+    write_tree(tmp_path, {"val": 1})
+    with pytest.raises(ValueError, match="two validation folders, val and valid"):
+        scan(root, folder.EXTENSIONS)
 
 
 def test_load_image_takes_the_centre_square(tmp_path):
@@ -111,8 +196,7 @@ def test_sixteen_bit_image_is_refused(tmp_path):
     [
         ([], "has no class folders"),
         (["test/cat"], "has a folder test, but no train"),
-        (["train/cat", "train/dog", "test/cat"], "differ in their class folders: dog is in one"),
-        (["train/cat"], "class folder .*cat holds no file"),
+        (["train/cat"], "class folder .*cat holds no file that can be read"),
     ],
 )
 def test_bad_trees_are_named(tmp_path, folders, sentence):

@@ -1,11 +1,13 @@
 import logging
+import shutil
 from pathlib import Path
 
 import pytest
 from PIL import Image
 from torchvision.datasets import VOCDetection
 
-from ghostexp.data.voc import VocSplits, find_set, load_voc, read_voc
+from ghostexp.data.voc import list_names, load_voc, read_voc
+from ghostexp.data.voc_layout import VocSplits, find_set, has_val
 
 OBJECT = """<object><name>{}</name><difficult>{}</difficult>
 <part><name>head</name><bndbox><xmin>9</xmin><ymin>9</ymin><xmax>9</xmax><ymax>9</ymax></bndbox></part>
@@ -91,8 +93,9 @@ def test_box_without_area_is_dropped_or_refused(tmp_path, caplog):
 
 def test_the_set_is_found_below_a_devkit(folder, tmp_path):
     assert find_set(folder) == find_set(folder.parent) == find_set(tmp_path) == folder
+    assert find_set(folder / "JPEGImages") is None
     with pytest.raises(ValueError, match="JPEGImages has no folders Annotations, JPEGImages"):
-        find_set(folder / "JPEGImages")
+        load_voc(folder / "JPEGImages", VocSplits(), on_bad_box="error")
     write_voc(tmp_path / "VOCdevkit" / "VOC2007", {})
     with pytest.raises(ValueError, match="more than one set: give one of .*2007, .*2012 as root"):
         find_set(tmp_path)
@@ -103,8 +106,15 @@ def test_the_set_is_found_below_a_devkit(folder, tmp_path):
     [
         ("<annotation>", "a.xml is not XML"),
         ("", "a.xml is not XML"),
-        ("<annotation/>", "annotation/size/width is None, not a number"),
-        ("<annotation><size><width>0</width><height>3</height></size></annotation>", "size 0 x 3"),
+        (
+            "<annotation><size><width>wide</width></size></annotation>",
+            "annotation/size/width is 'wide', not a number",
+        ),
+        (
+            "<annotation><object><name>cat</name><difficult>maybe</difficult><bndbox><xmin>1</xmin>"
+            "<ymin>1</ymin><xmax>2</xmax><ymax>2</ymax></bndbox></object></annotation>",
+            "object/difficult is 'maybe', not 0 or 1",
+        ),
         (
             "<annotation><size><width>9</width><height>9</height></size>"
             "<object><bndbox/></object></annotation>",
@@ -134,3 +144,144 @@ def test_missing_lists_and_images_are_named(folder):
     (folder / "ImageSets" / "Main" / "val.txt").write_text("\n")
     with pytest.raises(ValueError, match=r"val\.txt lists no image"):
         load_voc(folder, VocSplits(), on_bad_box="drop")
+
+
+def rewrite(folder: Path, place: str, change) -> None:
+    for path in sorted(folder.glob(place)):
+        path.write_text(change(path.read_text()))
+
+
+def same(found, expected) -> bool:
+    """Whether two sets hold the same records, the files' place aside."""
+    return found.class_names == expected.class_names and all(
+        [r.file.stem for r in one] == [r.file.stem for r in other]
+        and all(
+            (a == b).all()
+            for first, second in zip(one, other, strict=True)
+            for a, b in zip(first.facts(), second.facts(), strict=True)
+        )
+        for one, other in zip(
+            (found.train, found.val, found.test),
+            (expected.train, expected.val, expected.test),
+            strict=True,
+        )
+    )
+
+
+LINES = {
+    "flags behind the names": lambda text: text.replace("\n", "  1\n"),
+    "flags of absence": lambda text: text.replace("\n", " -1\n"),
+    "endings": lambda text: text.replace("\n", ".jpg\n"),
+    "endings and flags": lambda text: text.replace("\n", ".JPG  0\n"),
+    "lines of Windows": lambda text: text.replace("\n", "\r\n"),
+    "a byte order mark": lambda text: "\ufeff" + text,
+    "empty lines": lambda text: "\n" + text + "\n  \n",
+}
+
+
+@pytest.mark.parametrize("form", LINES)
+@pytest.mark.parametrize("stem", ["2008_0", "My photo (", "cam.1.", "shot 1 "])
+def test_lists_as_people_have_them(tmp_path, form, stem):
+    splits = {
+        split: {name.replace("2008_0", stem): objects for name, objects in images.items()}
+        for split, images in SPLITS.items()
+    }
+    folder = write_voc(tmp_path, splits)
+    expected = load_voc(folder, VocSplits(), on_bad_box="error")
+    assert [record.file.stem for record in expected.train] == [f"{stem}1", f"{stem}2"]
+    rewrite(folder, "ImageSets/Main/*.txt", LINES[form])
+    assert same(load_voc(folder, VocSplits(), on_bad_box="error"), expected)
+
+
+CONTENTS = {
+    "a namespace": lambda text: text.replace("<annotation>", "<annotation xmlns='http://a.org/v'>"),
+    "size 0": lambda text: text.replace(">40<", ">0<", 1).replace(">30<", ">0<", 1),
+    "no size": lambda text: text.replace("<size>", "<other>").replace("</size>", "</other>"),
+    "difficult in words": lambda text: text.replace("<difficult>0</", "<difficult>False</").replace(
+        "<difficult>1</", "<difficult>True</"
+    ),
+    "difficult empty": lambda text: text.replace("<difficult>0</difficult>", "<difficult/>"),
+    "a whole number as 5.0": lambda text: text.replace("<xmin>3</", "<xmin>3.0</"),
+}
+
+
+@pytest.mark.parametrize("form", CONTENTS)
+def test_annotations_as_tools_write_them(folder, form):
+    expected = load_voc(folder, VocSplits(), on_bad_box="error")
+    rewrite(folder, "Annotations/*.xml", CONTENTS[form])
+    assert same(load_voc(folder, VocSplits(), on_bad_box="error"), expected)
+
+
+@pytest.mark.parametrize("ending", ["JPG", "png", "tif"])
+def test_images_with_other_endings(folder, ending):
+    for path in (folder / "JPEGImages").iterdir():
+        path.rename(path.with_suffix(f".{ending}"))
+    found = load_voc(folder, VocSplits(), on_bad_box="error")
+    assert found.train[0].file == folder / "JPEGImages" / f"2008_01.{ending}"
+
+
+def labelimg(root: Path, images: str, annotations: str, count: int = 10) -> None:
+    """LabelImg's output: an XML file for each image that shows something."""
+    content = {f"photo {n}": [(("cat", "dog")[n % 2], 0, n + 1, 2, 20, 21)] for n in range(count)}
+    made = write_voc(root.parent / "made", {"train": content})
+    for source, place in (("JPEGImages", images), ("Annotations", annotations)):
+        (root / place).mkdir(parents=True, exist_ok=True)
+        for path in (made / source).iterdir():
+            path.rename(root / place / path.name)
+    shutil.rmtree(made)
+
+
+@pytest.mark.parametrize(
+    ("images", "annotations"),
+    [(".", "."), ("photos", "photos"), ("images", "xml"), ("JPEGImages", "Annotations")],
+)
+def test_labelimgs_output_is_split_by_a_seeded_share(tmp_path, caplog, images, annotations):
+    root = tmp_path / "root"
+    labelimg(root, images, annotations)
+    (root / ".ipynb_checkpoints").mkdir()
+    (root / ".ipynb_checkpoints" / "photo 1.xml").write_text("")
+    (root / images / "._photo 1.jpg").write_text("")
+    Image.new("RGB", (40, 30)).save(root / images / "unlabelled.jpg")
+    with caplog.at_level(logging.INFO):
+        found, again = (load_voc(root, VocSplits(), on_bad_box="error") for _ in range(2))
+    assert (found.class_names, len(found.train), len(found.test)) == (["cat", "dog"], 8, 2)
+    records = sorted([*found.train, *found.test], key=lambda record: record.file.stem)
+    assert [record.file.stem for record in records] == [f"photo {n}" for n in range(10)]
+    for number, record in enumerate(records):
+        assert record.boxes.tolist() == [[number, 1, 20, 21]]
+        assert record.labels.tolist() == [number % 2 + 1]
+    assert same(again, found)
+    assert "2 of 10, 20%, are held out as test" in caplog.text
+    assert "1 images below" in caplog.text
+    assert "unlabelled.jpg" in caplog.text
+    assert list_names(root, VocSplits()) == ["cat", "dog"]
+    assert not has_val(root, VocSplits())
+
+
+def test_labelimgs_output_in_a_folder_for_each_split(tmp_path):
+    for split, count in (("train", 4), ("valid", 3), ("test", 2)):
+        labelimg(tmp_path / split, ".", ".", count)
+    found = load_voc(tmp_path, VocSplits(), on_bad_box="error")
+    assert [len(part) for part in (found.train, found.val, found.test)] == [4, 3, 2]
+    assert has_val(tmp_path, VocSplits())
+    assert [record.image_id for record in found.val] == [5, 6, 7]
+
+
+def test_an_xml_file_belongs_to_one_image(tmp_path):
+    root = tmp_path / "root"
+    labelimg(root, "a", "xml", 2)
+    (root / "a" / "photo 1.jpg").rename(root / "a" / "photo 9.jpg")
+    with pytest.raises(ValueError, match=r"photo 1\.xml belongs to one image .* there are 0"):
+        load_voc(root, VocSplits(), on_bad_box="error")
+    for place in ("a", "b"):
+        (root / place).mkdir(exist_ok=True)
+        Image.new("RGB", (40, 30)).save(root / place / "photo 1.jpg")
+    with pytest.raises(ValueError, match=r"photo 1\.xml belongs to one image .* there are 2"):
+        load_voc(root, VocSplits(), on_bad_box="error")
+
+
+def test_a_size_that_the_file_does_not_have_is_named_before_training(folder):
+    rewrite(folder, "Annotations/2008_02.xml", lambda text: text.replace(">40<", ">41<"))
+    sentence = r"1 of 2 images of .*\(train\) .* 2008_02\.jpg: 40x30 pixels, annotated as 41x30"
+    with pytest.raises(ValueError, match=sentence.replace(" 2008", ".*2008")):
+        load_voc(folder, VocSplits(), on_bad_box="error")

@@ -1,5 +1,6 @@
 """Audio files of every kind, whole and broken, as waveforms of one form."""
 
+import struct
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +9,14 @@ import soundfile
 import torch
 
 from ghostexp.data import waveforms
-from ghostexp.data.waveforms import Recordings, WaveformForm, load_recordings, load_waveform
+from ghostexp.data.formats import AUDIO_ENDINGS, audio_endings
+from ghostexp.data.waveforms import (
+    Recordings,
+    WaveformForm,
+    load_recordings,
+    load_waveform,
+    read_samples,
+)
 
 FORM = WaveformForm(sample_rate=8000, num_samples=4000, min_samples=256, f_max=4000.0)
 
@@ -168,3 +176,47 @@ def test_narrow_files_of_a_set_are_counted(tmp_path, caplog):
     write(files.paths[0], tone(0.5, 4000), 4000)
     load_recordings(files, FORM, on_bad_file="error")
     assert "1 of 6 files, such as" in caplog.text
+
+
+def chunk(name: bytes, content: bytes, size: int | None = None) -> bytes:
+    size = len(content) if size is None else size
+    return name + size.to_bytes(4, "little") + content
+
+
+WHOLE = {  # as the headers of programs are wrong, with all samples there
+    "size off by 8": (8, b"", b""),
+    "size of a whole disk": (2**31 - 2**20, b"", b""),
+    "size of nothing": (-2900, b"", b""),
+    "no pad byte": (1, b"", b""),
+    "other chunks before": (0, chunk(b"LIST", b"odd") + b"\0", b""),
+    "other chunks behind": (0, b"", chunk(b"id3 ", b"x" * 20)),
+    "another chunk cut": (0, b"", chunk(b"id3 ", b"x" * 20, size=400)),
+}
+
+
+@pytest.mark.parametrize("kind", WHOLE)
+def test_of_a_wav_file_the_data_chunk_decides(tmp_path, kind):
+    wrong, before, behind = WHOLE[kind]
+    samples = np.random.default_rng(0).integers(1, 200, 3001, dtype=np.uint8)  # an odd number
+    form = chunk(b"fmt ", struct.pack("<HHIIHH", 1, 1, 8000, 8000, 1, 8))
+    pad = b"" if kind == "no pad byte" else b"\0"
+    content = b"WAVE" + form + before + chunk(b"data", samples.tobytes()) + pad + behind
+    path = tmp_path / "a.wav"
+    path.write_bytes(chunk(b"RIFF", content, len(content) + wrong))
+    read, rate = read_samples(path)
+    assert rate == 8000
+    assert np.array_equal(read, (samples.astype(np.float32) - 128) / 128)
+    path.write_bytes(path.read_bytes()[: -len(behind + pad) - 5])
+    with pytest.raises(ValueError, match=r"a\.wav is truncated: it ends after 29\d\d samples"):
+        read_samples(path)
+
+
+def test_endings_are_those_that_libsndfile_reads(tmp_path):
+    known = set(soundfile.available_formats()) - {"RAW", "MAT4", "MAT5", "WAVEX"}
+    assert known == set(AUDIO_ENDINGS)
+    assert {".aif", ".aiff", ".opus", ".wav", ".caf", ".mp3"} <= audio_endings()
+    path = tmp_path / "a.opus"
+    soundfile.write(path, tone(), 8000, format="OGG", subtype="OPUS")
+    assert load_waveform(path, FORM).shape == (4000,)
+    soundfile.write(tmp_path / "a.aif", tone(), 8000, format="AIFF")
+    assert load_waveform(tmp_path / "a.aif", FORM).shape == (4000,)

@@ -5,13 +5,8 @@ import json
 import pytest
 
 from ghostexp.results.formats import to_markdown
-from ghostexp.results.latency_file import (
-    document,
-    read_latency,
-    write_latency,
-    write_measurements,
-)
-from ghostexp.results.latency_report import draw_ratios
+from ghostexp.results.latency_file import document, read_latency, write_latency
+from ghostexp.results.latency_report import draw_ratios, write_measurements
 from ghostexp.results.report import report_on
 
 
@@ -67,7 +62,16 @@ def test_without_such_a_time_nothing_is_written(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("text", ["{", "{}", "[]", '{"latency_ms": "x", "latency_of": ""}'])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "{",
+        "{}",
+        "[]",
+        '{"latency_ms": "x", "latency_of": ""}',
+        '{"latency_ms": NaN, "latency_of": ""}',
+    ],
+)
 def test_a_broken_file_is_named(tmp_path, text):
     (tmp_path / "latency.json").write_text(text)
     with pytest.raises(ValueError, match="latency.json holds no latency"):
@@ -91,11 +95,12 @@ def test_the_report_shows_it_beside_macs_and_says_of_what(make_run, tmp_path):
 
 
 def test_files_table_and_figure_of_a_benchmark(tmp_path):
-    paths = write_measurements(document(ROWS, "a machine", "a command"), tmp_path / "out")
+    command = "benchmark.py infer model.net={_target_:a,b:c}"
+    paths = write_measurements(document(ROWS, "a machine", command), tmp_path / "out")
     assert [path.name for path in paths] == ["inference.json", "inference.md", "inference.png"]
     lines = paths[1].read_text().splitlines()
     assert lines[0].startswith("a machine; fastest to slowest in brackets; 20")
-    assert lines[2] == "    a command"
+    assert lines[2] == "    benchmark.py infer 'model.net={_target_:a,b:c}'"  # for a shell
     assert [line for line in lines if line.startswith("**")] == [
         "**batch 1, 1 thread**",
         "**batch 1, 2 threads**",

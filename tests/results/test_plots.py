@@ -4,11 +4,14 @@ import random
 
 import numpy as np
 import pytest
+from matplotlib.legend import Legend
+from matplotlib.text import Text
 
 from ghostexp.results.collect import collect
-from ghostexp.results.curves import draw_curves
-from ghostexp.results.plots import draw, draw_pareto, draw_sweep, numeric_key, pareto_front
-from ghostexp.results.rows import Row, make_rows
+from ghostexp.results.curves import PALE, draw_curves
+from ghostexp.results.pareto import draw_pareto, pareto_front
+from ghostexp.results.plots import draw, draw_sweep, swept_number
+from ghostexp.results.rows import make_rows
 from ghostexp.results.style import OKABE_ITO, colors, plain, render
 
 METRIC = "test/acc"
@@ -21,6 +24,11 @@ def rows_of(tmp_path):
 
 def texts(figure):
     return [text.get_text() for text in figure.findobj(lambda o: hasattr(o, "get_text"))]
+
+
+def words_of(figure) -> str:
+    """All texts of a figure, lines joined."""
+    return " ".join(" ".join(texts(figure)).split())
 
 
 def test_pareto_front_against_the_definition():
@@ -57,15 +65,34 @@ def test_sweep_of_a_learning_rate_is_logarithmic(make_run, rows_of):
         make_run(str(rate), swept={"optimizer.lr": rate, "sched": "cosine"})
     figure = draw_sweep(rows_of(), METRIC, 0)
     assert figure.axes[0].get_xscale() == "log"
-    assert figure.axes[0].get_xlabel() == "optimizer.lr"
+    assert figure.axes[0].get_xlabel() == "learning rate (optimizer.lr)"
 
 
-def test_numeric_key():
-    rows = [Row({"a": 1, "b": 5, "c": "x", "d": i}, []) for i in range(3)]
-    rows += [Row({"a": 2, "b": 5, "c": 3, "d": None}, [])]
-    assert numeric_key(rows) == "d"
-    assert numeric_key(rows[:1]) is None
-    assert numeric_key([]) is None
+def test_the_swept_number_with_most_values_is_drawn(make_run, rows_of):
+    for ratio, kernel in ((1, 3), (2, 3), (3, 3), (2, 5)):
+        swept = {"model.ratio": ratio, "model.cheap_kernel_size": kernel, "sched": "cosine"}
+        make_run(f"{ratio},{kernel}", swept=swept)
+    assert swept_number(rows_of()) == "model.ratio"
+    assert swept_number(rows_of()[:1]) is None
+    assert swept_number([]) is None
+
+
+def test_no_sweep_is_drawn_where_nothing_was_swept(make_run, rows_of):
+    """Numbers that differ between recipes are no sweep, recorded or not."""
+    make_run("a", ratio=2, swept={})
+    make_run("b", ratio=3, swept={})
+    assert draw_sweep(rows_of(), METRIC, 0) is None
+    make_run("c", swept={"optimizer.lr": 0.1, "sched": "cosine"})
+    make_run("d", swept={"optimizer.lr": 0.2, "sched": "step"})
+    assert draw_sweep(rows_of(), METRIC, 0) is None  # no two differ in the rate alone
+    make_run("e", swept={"optimizer.lr": 0.3, "sched": "step"})
+    assert swept_number(rows_of()) == "optimizer.lr"
+
+
+def test_no_front_of_a_metric_that_is_best_where_it_is_low(make_run, rows_of):
+    for ratio in (2, 3):
+        make_run(f"{ratio}", ratio=ratio, metrics={"test/eer": 0.1 * ratio})
+    assert draw_pareto(rows_of(), "test/eer", 0) is None
 
 
 def test_pareto_labels_cover_nothing(make_run, rows_of):
@@ -87,11 +114,22 @@ def test_missing_runs_are_counted(make_run, rows_of):
     make_run("6", ratio=6, acc=None, status="interrupted")
     rows = rows_of()
     sentence = "4 of 7 runs missing here: 1 interrupted, 1 failed, 2 not started"
-    assert sentence in texts(draw_sweep(rows, METRIC, 2))
-    assert sentence in texts(draw_pareto(rows, METRIC, 2))
-    words = texts(draw_curves(rows, METRIC, 0))
+    assert sentence in words_of(draw_sweep(rows, METRIC, 2))
+    assert sentence in words_of(draw_pareto(rows, METRIC, 2))
+    words = words_of(draw_curves(rows, METRIC, 0))
     assert "1 of 5 runs missing here: 1 failed; dashed: not finished" in words
     assert "ratio=6 (interrupted)" in words
+
+
+def test_figures_name_data_epochs_and_n(make_run, rows_of):
+    for ratio in (2, 3):
+        for seed in (0, 1):
+            make_run(f"{ratio},{seed}", ratio=ratio, seed=seed, choices={"dataset": "cifar$10$"})
+    figures = draw(rows_of(), METRIC)
+    assert list(figures) == ["sweep", "pareto", "curves"]
+    for figure in figures.values():
+        assert r"cifar\$10\$; 2 epochs; n = 2 runs each" in words_of(figure)
+    assert "ratio s of all maps to intrinsic maps (model.ratio)" in words_of(figures["sweep"])
 
 
 def test_curves_of_all_runs(make_run, rows_of):
@@ -114,12 +152,72 @@ def test_curves_fall_back_on_training_accuracy(make_run, rows_of):
     assert draw_curves(rows_of(), METRIC, 0) is None
 
 
+def test_of_many_rows_the_best_are_coloured_and_named(make_run, rows_of):
+    for number in range(60):
+        make_run(f"{number}", ratio=number + 1, acc=0.5 + number / 200)
+    rows = rows_of()
+    figure = draw_curves(rows, METRIC, 0)
+    (legend,) = figure.findobj(Legend)
+    entries = [text.get_text() for text in legend.get_texts()]
+    assert entries == [f"ratio={number}" for number in range(41, 61)] + ["40 other rows"]
+    lines = figure.axes[0].lines
+    assert sum(line.get_color() == PALE for line in lines) == 40
+    assert len(lines) == 60
+    numbered = draw_pareto(rows, METRIC, 0)
+    front = pareto_front([(row.network("macs"), row.share(METRIC).mean) for row in rows])
+    assert len(numbered.axes[0].texts) == len(front)
+
+
+def shapes(make_run, shape: str) -> None:
+    """Runs that make figures of every shape: short and long names, few and many, hostile ones."""
+    if shape == "many":
+        for number in range(60):
+            make_run(f"{number}", ratio=number + 1, acc=0.5 + 0.4 * (number * 7 % 60) / 60)
+    elif shape == "long":
+        for number in range(8):
+            swept = {"model": f"ghost_{'efficient_' * 9}v2_{number % 4}", "x": number // 4}
+            make_run(f"{number}", ratio=number + 1, swept=swept | {"task": "classification " * 3})
+    elif shape == "lines":
+        for number in range(36):
+            swept = {"model.ratio": 1 + number % 3, "model": f"network_{'x' * 30}_{number // 3}"}
+            make_run(f"{number}", ratio=1 + number % 3, swept=swept)
+    else:
+        for number, name in enumerate(("$x^$", "$5_$", "\\frac{$", "a\udcff", "$$", "{}%_^")):
+            swept = {"tag": f"{name} <b>", "x": number + 1}
+            metrics = {"test/acc": 0.9, f"test/map_of_{name}": 0.1 * number}
+            make_run(f"{number}", number + 1, swept=swept, name=name, metrics=metrics)
+
+
+@pytest.mark.parametrize("shape", ["many", "long", "lines", "hostile"])
+def test_legends_overlap_nothing_and_nothing_leaves_the_picture(make_run, rows_of, shape):
+    shapes(make_run, shape)
+    for figure in draw(rows_of(), METRIC, not_started=3).values():
+        figure.draw_without_rendering()
+        (legend,) = figure.findobj(Legend)
+        box = legend.get_window_extent()
+        canvas = figure.bbox.padded(2)
+        for axes in figure.axes:
+            tight = axes.get_tightbbox()
+            assert not box.overlaps(tight)
+            assert canvas.x0 <= tight.x0
+            assert tight.x1 <= canvas.x1
+            assert axes.bbox.width > 0.2 * figure.bbox.width
+        assert canvas.x0 <= box.x0
+        assert box.x1 <= canvas.x1
+        assert canvas.y0 <= box.y0
+        assert box.y1 <= canvas.y1
+        (caption,) = figure.findobj(lambda o: isinstance(o, Text) and "; n = " in o.get_text())
+        line = caption.get_window_extent()
+        assert canvas.x0 <= line.x0
+        assert line.x1 <= canvas.x1
+        assert not any(line.overlaps(axes.get_tightbbox()) for axes in figure.axes)
+
+
 def test_pictures_are_the_same_each_time_whatever_the_names(make_run, rows_of):
-    make_run("a", swept={"tag": "$\\frac{$ <b>", "x": 1})
-    make_run("b", swept={"tag": "_hidden & $x$", "x": 2}, network={"macs": 5})
+    shapes(make_run, "hostile")
     rows = rows_of()
     first, second = draw(rows, METRIC), draw(rows, METRIC)
-    assert list(first) == ["sweep", "pareto", "curves"]
+    assert list(first) == ["pareto", "curves"]
     for name in first:
         svg = render(first[name], "svg")
         assert svg == render(second[name], "svg")
@@ -127,8 +225,17 @@ def test_pictures_are_the_same_each_time_whatever_the_names(make_run, rows_of):
     assert render(first["curves"], "png").startswith(b"\x89PNG")
 
 
+def test_a_metric_of_any_name_is_an_axis(make_run, rows_of):
+    for ratio in (2, 3):
+        make_run(f"{ratio}", ratio=ratio, metrics={"test/map_of_$x^$": 0.1 * ratio})
+    for figure in draw(rows_of(), "test/map_of_$x^$").values():
+        render(figure, "png")
+
+
 def test_colors_are_distinct():
     assert colors(3) == list(OKABE_ITO[:3])
     assert len(set(colors(20))) == 20
     assert plain("a\n$b$") == r"a \$b\$"
-    assert len(plain("x" * 100)) == 60
+    assert plain(f"start{'x' * 100}end").startswith("startx")
+    assert plain(f"start{'x' * 100}end").endswith("xend")
+    assert len(plain("x" * 100)) == 56

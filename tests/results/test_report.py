@@ -3,7 +3,9 @@
 import csv
 import importlib.util
 import io
+import os
 import re
+import shlex
 import subprocess
 import sys
 from html.parser import HTMLParser
@@ -14,8 +16,9 @@ from rich.console import Console
 
 from ghostexp.results.collect import read_run
 from ghostexp.results.diff import diff_runs, differing
-from ghostexp.results.formats import to_csv, to_markdown, to_terminal
+from ghostexp.results.formats import to_csv, to_markdown
 from ghostexp.results.report import report_on, write_report
+from ghostexp.results.terminal import to_terminal
 
 SCRIPT = Path(__file__).parents[2] / "scripts" / "report.py"
 HOSTILE = "<script>alert('x')</script> | [red]boom[/nope] `*_ <img src=http://x.test/y>"
@@ -33,7 +36,7 @@ def main():
 def sweep(make_run, tmp_path):
     """Two finished runs, one failed with a hostile message, one record that is cut off."""
     make_run("ratio=10", ratio=10, acc=0.88)
-    make_run("ratio=2", ratio=2, acc=0.92)
+    make_run("ratio=2", ratio=2, acc=0.92, max_epochs=200)
     error = {"type": "ValueError", "message": HOSTILE, "traceback": f"Traceback\n{HOSTILE}"}
     make_run("ratio=3", ratio=3, acc=None, status="failed", error=error)
     (make_run("cut") / "result.json").write_text('{"sch')
@@ -63,11 +66,11 @@ class Page(HTMLParser):
 
 
 def test_terminal(sweep):
-    text = terminal(to_terminal(report_on(sweep)))
+    text = terminal(to_terminal(report_on(sweep), 200))
     assert text.index("92.00") < text.index("│ failed") < text.index("88.00")  # 2, 3, 10
     assert HOSTILE in text  # not read as markup
     assert "unreadable" in text
-    assert "3 runs: 2 finished, 1 failed; 1 record unreadable" in text
+    assert "3 runs: 2 finished, 1 failed; 1 file unreadable" in text
 
 
 def test_markdown(sweep):
@@ -87,8 +90,9 @@ def test_csv_has_a_line_for_every_run(sweep):
     assert [row["model.ratio"] for row in rows] == ["2", "3", "10"]
     assert [row["status"] for row in rows] == ["finished", "failed", "finished"]
     assert rows[0]["test/acc"] == "0.92"
-    assert rows[0]["paper_percent"] == "92.7"
+    assert (rows[0]["paper_percent"], rows[0]["paper_epochs"]) == ("92.7", "200")
     assert float(rows[0]["difference_points"]) == pytest.approx(-0.7)
+    assert rows[2]["difference_points"] == ""
     assert rows[1]["error"] == f"ValueError: {HOSTILE}"
     assert rows[1]["test/acc"] == ""
 
@@ -128,6 +132,27 @@ def test_script(sweep, main, capsys):
     assert not (sweep / "report.html").exists()
 
 
+def test_names_in_the_page_are_never_broken_inside_a_word(sweep, tmp_path):
+    """Cells do not wrap, but for texts of errors and recipes, which wrap between words."""
+    write_report(report_on(sweep), tmp_path / "out")
+    page = (tmp_path / "out" / "report.html").read_text()
+    cell = re.search(r"^td \{(.*)\}$", page, re.MULTILINE)[1]
+    assert "white-space: nowrap" in cell
+    assert "anywhere" not in cell
+    assert "anywhere" not in re.search(r"^td.text \{(.*)\}$", page, re.MULTILINE)[1]
+
+
+def test_epochs_count_from_one(make_run, main, capsys):
+    """The record's selected epoch, as Lightning counts, is 0 of the first one."""
+    for name, epoch in (("a", 0), ("b", 7)):
+        make_run(name, selected={"rule": "best val/acc", "epoch": epoch})
+    root = make_run("c", acc=None, status="interrupted", epochs=None, max_epochs=9).parent
+    assert main(["--diff", str(root / "a"), str(root / "b")]) == 0
+    assert re.search(r"│ epoch +│ 1 +│ 8 +│", capsys.readouterr().out)
+    assert main([str(root)]) == 0
+    assert "interrupted, 2 of 9 epochs" in capsys.readouterr().out
+
+
 def test_script_cannot_write(sweep, main, capsys):
     assert main([str(sweep), "--out", str(sweep / "cut" / "result.json")]) == 1
     assert capsys.readouterr().err.startswith("error: the report cannot be written")
@@ -140,7 +165,15 @@ def test_script_diff(make_run, main, capsys):
 
 
 @pytest.mark.parametrize(
-    "arguments", [["{}"], ["{}/absent"], ["--diff", "{}", "{}"], ["{}/result.json"]]
+    "arguments",
+    [
+        *(["{}"], ["{}/absent"], ["{}/result.json"], ["{}/" + "long" * 1000]),
+        *(
+            ["--diff", "{}", "{}"],
+            ["--diff", "{}/absent", "{}"],
+            ["--diff", "{}/result.json", "{}"],
+        ),
+    ],
 )
 def test_script_says_in_one_sentence_what_it_cannot_read(tmp_path, main, capsys, arguments):
     (tmp_path / "result.json").write_text("{")
@@ -157,9 +190,63 @@ def test_script_needs_a_folder_or_two_runs(main):
         main(["somewhere", "--diff", "a", "b"])
 
 
+def through_a_shell(command: str, **variables: str) -> subprocess.CompletedProcess:
+    """Run a command line in which $REPORT is the script, as its user does."""
+    report = shlex.join([sys.executable, "-W", "error", str(SCRIPT)])
+    environment = os.environ | {"PYTHONPATH": str(SCRIPT.parents[1])} | variables
+    line = command.replace("$REPORT", report)
+    return subprocess.run(
+        ["bash", "-o", "pipefail", "-c", line], capture_output=True, text=True, env=environment
+    )
+
+
+@pytest.mark.parametrize("what", ["{sweep}", "--diff {sweep}/ratio=2 {sweep}/ratio=3"])
+def test_the_script_ends_quietly_when_its_reader_has_gone(sweep, what):
+    done = through_a_shell(f"$REPORT {what.format(sweep=sweep)} | true")
+    assert (done.returncode, done.stderr) == (0, "")
+    done = through_a_shell(f"$REPORT {what.format(sweep=sweep)} | head -1")
+    assert done.stderr == ""
+    assert done.stdout.count("\n") == 1
+
+
+def test_the_script_writes_its_files_whatever_becomes_of_its_output(sweep):
+    done = through_a_shell(f"$REPORT {sweep} > /dev/full")
+    assert done.returncode == 1
+    assert done.stderr.startswith("error: the report cannot be printed")
+    assert done.stderr.count("\n") == 1
+    assert (sweep / "report.html").exists()
+    done = through_a_shell(f"$REPORT {sweep} >&-")
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_the_script_knows_the_width_and_an_ascii_terminal(sweep):
+    ascii_only = {"PYTHONIOENCODING": "ascii", "PYTHONUTF8": "0"}
+    done = through_a_shell(f"$REPORT {sweep}", COLUMNS="80", **ascii_only)
+    assert done.returncode == 0
+    table = [line for line in done.stdout.splitlines() if line.startswith(("|", "+"))]
+    assert table
+    assert max(map(len, table)) <= 80
+    assert "No room here for:" in done.stdout
+
+
 def test_the_script_imports_no_torch():
     code = "import runpy, sys; runpy.run_path(sys.argv[1]); sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code, str(SCRIPT)]).returncode == 0
+
+
+def test_diff_keeps_numbers_whole_in_a_narrow_terminal(make_run):
+    left = read_run(make_run("a_run_of_a_long_name_that_takes_room", acc=0.9))
+    right = read_run(make_run("another_run_of_a_long_name_that_takes_room", ratio=3, acc=0.95))
+    console = Console(file=io.StringIO(), width=60)
+    console.print(diff_runs(left, right))
+    assert re.search(r"test/acc +│ +0.9000 │ +0.9500 │ +\+0.0500", console.file.getvalue())
+
+
+def test_diff_names_files_that_it_could_not_read(make_run, main, capsys):
+    left, right = make_run("a"), make_run("b")
+    (right / "latency.json").write_text("{")
+    assert main(["--diff", str(left), str(right)]) == 0
+    assert "latency.json holds no latency" in capsys.readouterr().out
 
 
 def test_diff_shows_what_differs(make_run):

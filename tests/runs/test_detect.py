@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -14,6 +15,7 @@ from ghostexp.analysis.complexity_report import activation_bytes
 from ghostexp.analysis.estimate import step_cost
 from ghostexp.config.build import build_network
 from ghostexp.config.cli import compose_config
+from ghostexp.data import Reading
 from ghostexp.models.detection import retinanet_ghostnet
 from ghostexp.models.ghostnet import ghostnet
 from ghostexp.runs.detect import Detections, Detector, coco_results, picture_paths
@@ -134,6 +136,7 @@ def predict(run, tmp_path, capsys):
 def test_a_picture_is_the_photo_itself_and_shrunk_where_it_is_large(tmp_path):
     detector = Detector.__new__(Detector)
     detector.class_names = ["cell"]
+    detector.data = SimpleNamespace(reading=Reading())
     boxes = torch.tensor([[0.0, 0, 1000, 500]])
     found = {"boxes": boxes, "labels": torch.tensor([1]), "scores": torch.tensor([0.9])}
     for width, shown in ((400, 400), (2000, 1280)):

@@ -164,6 +164,37 @@ def test_metrics_are_those_of_pycocotools(tmp_path):
     assert {key for key in found if "_of_" not in key} <= task.logged_metrics
 
 
+def test_images_shrunk_for_reading_are_judged_at_their_annotated_size(tmp_path):
+    """Small, medium and large are COCO's, which count pixels of the annotated image."""
+    generator = torch.Generator().manual_seed(1)
+    targets = make_truth(generator)
+    detections = make_detections(targets, generator)
+    for target in targets:  # exactly on the border between small and medium, which is in both
+        target["area"][:1] = 32**2
+    height, width = 450, 600
+    images = [torch.zeros(3, height // 3, width // 4)] * len(targets)  # no share is the other's
+    scale = torch.tensor([4.0, 3, 4, 3])
+    shrunk = [
+        target | {"boxes": target["boxes"] / scale, "size": torch.tensor([height, width])}
+        for target in targets
+    ]
+    found = [each | {"boxes": each["boxes"] / scale} for each in detections]
+    task = make_task(Known([*found, *found]))
+    trainer = make_trainer(tmp_path)
+    data = Data([(images, shrunk)])
+    (test,) = trainer.test(task, datamodule=data, verbose=False)
+    (val,) = trainer.validate(task, datamodule=data, verbose=False)
+    stats, _ = evaluated_by_pycocotools(tmp_path, targets, detections)
+    assert min(stats[3:6]) > 0.05  # there are objects of all three sizes
+    for name, expected in zip(COCO_METRICS, stats, strict=True):
+        assert test[f"test/{name}"] == pytest.approx(expected, abs=1e-6), name
+        assert val[f"val/{name}"] == test[f"test/{name}"]
+    unlike = [target | {"size": torch.tensor(images[0].shape[1:])} for target in shrunk]
+    task = make_task(Known(found))
+    (small,) = trainer.test(task, datamodule=Data([(images, unlike)]), verbose=False)
+    assert small["test/map_small"] != pytest.approx(stats[3], abs=1e-3)
+
+
 def test_a_detector_that_finds_nothing_has_map_zero(tmp_path):
     nothing = {
         "boxes": torch.zeros(0, 4),

@@ -39,16 +39,21 @@ def test_throughput_is_the_median_rate_over_epochs():
 
 
 def test_throughput_counts_images_of_all_processes(monkeypatch):
-    clock = iter([100.0, 101.0, 102.0])
+    clock = iter([0.0, 100.0, 101.0, 102.0, 110.0, 111.0, 114.0])
     monkeypatch.setattr("time.perf_counter", lambda: next(clock))
     throughput = Throughput()
     trainer = SimpleNamespace(world_size=2)
     module = SimpleNamespace(log=lambda *args, **options: None)
-    throughput.on_train_epoch_start(trainer, module)
-    for size in (8, 6):
-        throughput.on_train_batch_end(trainer, module, None, (torch.zeros(size), None), 0)
-    throughput.on_train_epoch_end(trainer, module)
-    assert throughput.images_per_s == pytest.approx(14 * 2 / 2.0)
+    throughput.on_train_start(trainer, module)
+    for sizes in ((8, 6), (8, 4)):
+        throughput.on_train_epoch_start(trainer, module)
+        for size in sizes:
+            throughput.on_train_batch_end(trainer, module, None, (torch.zeros(size), None), 0)
+        throughput.on_train_epoch_end(trainer, module)
+    assert throughput.rates == pytest.approx([14 * 2 / 2.0, 12 * 2 / 4.0])
+    assert throughput.images_per_s == pytest.approx(10.0)
+    assert throughput.total_images == 26 * 2
+    assert throughput.total_seconds == pytest.approx(6.0)
 
 
 def test_a_margin_rises_with_the_epoch_whatever_was_before():
@@ -63,6 +68,13 @@ def test_a_margin_rises_with_the_epoch_whatever_was_before():
     assert margin(2) == pytest.approx(0.1)  # of a run that is resumed there
     with pytest.raises(ValueError, match="at least 1, not 0"):
         MarginWarmup(margin=0.2, epochs=0)
+
+
+def test_a_margin_needs_a_loss_that_has_one():
+    warmup = MarginWarmup(margin=0.2, epochs=4)
+    warmup.check(None, SimpleNamespace(loss=ArcFace(margin=0.2)), None)
+    with pytest.raises(ValueError, match="choose task=arcface or task=circle"):
+        warmup.check(None, SimpleNamespace(loss=torch.nn.CrossEntropyLoss()), None)
 
 
 def test_confusion_is_written_with_names_and_accuracies(tmp_path):

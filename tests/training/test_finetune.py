@@ -152,8 +152,8 @@ def test_each_change_is_a_line(tmp_path, task, loader, caplog):
     ]
     assert lines == [
         "epoch 7 is past the last of 3 epochs",
-        "epoch 0: 1 of 3 blocks train, 15 of 291 parameters",
-        "epoch 2: 2 of 3 blocks train, 171 of 291 parameters",
+        "epoch 1: 1 of 3 blocks train, 15 of 291 parameters",
+        "epoch 3: 2 of 3 blocks train, 171 of 291 parameters",
     ]
 
 

@@ -31,3 +31,33 @@ def test_a_resumed_run_replaces_the_rows_after_its_first_step(tmp_path):
     second.log_metrics({"a": 40.0, "c": 1.0}, 4)
     assert [row["a"] for row in rows(path)] == ["0.0", "1.0", "2.0", "3.0", "40.0"]
     assert [path.name for path in tmp_path.iterdir()] == ["metrics.csv"]
+
+
+def test_the_loss_of_a_step_stands_at_that_step(small_run):
+    """Lightning writes the last value that was logged, whichever step it was of."""
+    shown = []
+    for log_every in (1, 2):
+        folder = small_run(
+            "trainer.limit_train_batches=4", f"trainer.log_every_n_steps={log_every}"
+        )
+        written = rows(folder / "metrics.csv")
+        shown.append(
+            {row["step"]: row["train/loss_step"] for row in written if row["train/loss_step"]}
+        )
+    assert list(shown[1]) == ["1", "3", "5", "7"]
+    assert shown[1] == {step: shown[0][step] for step in shown[1]}
+
+
+def test_a_longer_training_keeps_the_result_of_the_shorter_one(tmp_path):
+    path = tmp_path / "metrics.csv"
+    first = MetricsFile(str(path))
+    first.log_metrics({"a": 1.0}, 3)
+    first.log_metrics({"test/acc": 0.5}, 4)
+    MetricsFile(str(path)).log_metrics({"a": 2.0}, 4)
+    assert [(row["step"], row["test/acc"]) for row in rows(path)] == [
+        ("3", ""),
+        ("4", "0.5"),
+        ("4", ""),
+    ]
+    MetricsFile(str(path)).log_metrics({"test/acc": 0.6}, 4)  # the test alone is done again
+    assert [(row["step"], row["test/acc"]) for row in rows(path)] == [("3", ""), ("4", "0.6")]

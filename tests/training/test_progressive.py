@@ -116,7 +116,7 @@ def test_a_training_grows_images_and_regularisation(tmp_path, caplog):
         if r.name == "ghostexp.training.callbacks.progressive"
     ]
     assert len(lines) == 3
-    assert lines[1].startswith("epoch 2: stage 1 of 3, image_size 6, dropout 0.2")
+    assert lines[1].startswith("epoch 3: stage 2 of 3, image_size 6, dropout 0.2")
 
 
 @pytest.mark.parametrize(
@@ -143,21 +143,21 @@ def test_bad_values_are_refused(arguments, sentence):
         ({"image_size": [8, 65]}, Net, r"image_size is \[8, 65\], but the images have 64 pixels"),
         ({"mix_alpha": [0, 1]}, Net, "mix_alpha needs a MixUp or CutMix"),
         ({"dropout": [0, 0.5]}, lambda: vgg16(in_channels=1), "dropout: VGG has none above 0"),
-        ({"image_size": [2, 64]}, Net, "stage 0 trains on 2x2 pixels: the network cannot take"),
+        ({"image_size": [2, 64]}, Net, "stage 1 trains on 2x2 pixels: the network cannot take"),
         (
             {"image_size": [31, 64]},
             lambda: vgg16(in_channels=1),
-            "stage 0 trains on 31x31 pixels: VGG's poolings need images of at least 32x32",
+            "stage 1 trains on 31x31 pixels: VGG's poolings need images of at least 32x32",
         ),
         (
             {"image_size": [32, 64]},
             lambda: ghostnet_v2(10, 1),
-            "stage 0 trains on 32x32 pixels: .* use larger images",
+            "stage 1 trains on 32x32 pixels: .* use larger images",
         ),
         (
             {"image_size": [32, 64]},
             lambda: nn.Sequential(nn.Flatten(), nn.Linear(64 * 64, 10)),
-            "stage 0 trains on 32x32 pixels: the network cannot take",
+            "stage 1 trains on 32x32 pixels: the network cannot take",
         ),
     ],
     ids=["epochs", "too_large", "no_mix", "no_dropout", "conv", "vgg", "ghostnet_v2", "fixed_size"],
@@ -181,5 +181,5 @@ def test_data_of_another_kind_is_refused():
 
 def test_a_run_whose_images_get_too_small_ends_before_its_data(app, capfd):
     assert app("callbacks=progressive", "model=vgg16", "dataset=cifar10") == 1
-    sentence = "callbacks: image_size: stage 0 trains on 16x16 pixels: VGG's poolings need"
+    sentence = "callbacks: image_size: stage 1 trains on 16x16 pixels: VGG's poolings need"
     assert sentence in "".join(capfd.readouterr())

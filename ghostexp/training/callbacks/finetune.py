@@ -20,6 +20,7 @@ class Freeze(pl.Callback):
     """Trains the head and the last N blocks of the network, by the epoch.
 
     `blocks_by_epoch` says from which epoch on how many blocks train besides the head; -1 is all.
+    Its epochs are counted from 0: they are numbers of epochs that are done before.
     {0: 2} trains the last two from start to end, {0: 0, 5: 2, 10: -1} thaws in three stages. A
     stage may also freeze again. `blocks` says what the blocks are.
 
@@ -92,7 +93,7 @@ class Freeze(pl.Callback):
                     module.train(trains)  # Lightning takes modes up again after a validation
         count = self.trainable_blocks(epoch)
         if count != self.logged and trainer.is_global_zero:
-            log.info("epoch %d: %s", epoch, describe(net))
+            log.info("epoch %d: %s", epoch + 1, describe(net))
         self.logged = count
 
     def _split(self, net: nn.Module, epoch: int) -> list[tuple[nn.Module, bool]]:

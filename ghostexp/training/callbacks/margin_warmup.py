@@ -6,7 +6,7 @@ import pytorch_lightning as pl
 class MarginWarmup(pl.Callback):
     """Raises the margin of the task's loss linearly from 0, to be `margin` from epoch `epochs` on.
 
-    It depends on the epoch alone, so a resumed run has that of an undisturbed one.
+    The margin depends on the epoch alone, so a resumed run has an undisturbed run's margins.
     """
 
     def __init__(self, *, margin: float, epochs: int) -> None:
@@ -16,6 +16,18 @@ class MarginWarmup(pl.Callback):
             )
         self.margin = margin
         self.epochs = epochs
+
+    def check(
+        self,
+        trainer: pl.Trainer,
+        pl_module: pl.LightningModule,
+        datamodule: pl.LightningDataModule,
+    ) -> None:
+        """ValueError where the loss has no margin."""
+        if not hasattr(getattr(pl_module, "loss", None), "margin"):
+            raise ValueError(
+                "margin_warmup raises the margin of a loss: choose task=arcface or task=circle"
+            )
 
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         pl_module.loss.margin = self.margin * min(1.0, trainer.current_epoch / self.epochs)

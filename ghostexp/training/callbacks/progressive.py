@@ -96,7 +96,7 @@ class ProgressiveLearning(pl.Callback):
                 count_macs(pl_module.net, (channels, size, size))
             except (ValueError, AssertionError) as error:
                 raise ValueError(
-                    f"image_size: stage {stage} trains on {size}x{size} pixels: {error}"
+                    f"image_size: stage {stage + 1} trains on {size}x{size} pixels: {error}"
                 ) from error
 
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
@@ -112,7 +112,11 @@ class ProgressiveLearning(pl.Callback):
         if stage != self.logged and trainer.is_global_zero:
             said = ", ".join(f"{name} {value:.4g}" for name, value in values.items())
             log.info(
-                "epoch %d: stage %d of %d, %s", trainer.current_epoch, stage, self.stages, said
+                "epoch %d: stage %d of %d, %s",
+                trainer.current_epoch + 1,
+                stage + 1,
+                self.stages,
+                said,
             )
         self.logged = stage
 

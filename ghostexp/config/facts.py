@@ -1,0 +1,106 @@
+"""What a config leaves open and its data and weights know, written into the config.
+
+A saved config is then whole: a run can be loaded again where its data or weights are not.
+"""
+
+import logging
+from pathlib import Path
+
+import yaml
+from omegaconf import DictConfig, OmegaConf
+
+from ghostexp.config.audit import targets
+from ghostexp.config.build import build, users_mistakes
+from ghostexp.config.cli import UserError
+from ghostexp.models.preprocessing import Preprocessing, of_timm, of_torchvision
+from ghostexp.models.weights import PUBLISHED
+
+log = logging.getLogger(__name__)
+
+
+def complete_facts(cfg: DictConfig) -> None:
+    """Fill `dataset.num_classes`, `dataset.augment.mean` and `.std`, `dataset.interpolation`.
+
+    Only what is null is filled. Call this after `audit`, because it builds the data set (without
+    reading an example), and before the network is built or the config is compared or saved.
+    """
+    if cfg.dataset.get("augment") and "image_size" in cfg.dataset:
+        _follow_weights(cfg)
+    if "num_classes" in cfg.dataset and cfg.dataset.num_classes is None:
+        _count_classes(cfg)
+
+
+def weights_preprocessing(model: DictConfig) -> tuple[str, Preprocessing] | None:
+    """The trained weights that a model starts from, and how their images were prepared."""
+    for _, node in targets(model):
+        name = node._target_.rpartition(".")[2]
+        weights = node.get("weights")
+        if node._target_.startswith("torchvision.models.") and weights:
+            found = of_torchvision(name, weights)
+        elif node._target_.startswith("timm.") and node.get("pretrained"):
+            weights = node.model_name
+            found = of_timm(weights)
+        elif weights in PUBLISHED:
+            found = PUBLISHED[weights].preprocessing
+        else:
+            found = _of_run(weights) if weights else None
+        if found is not None:
+            return weights, found
+    return None
+
+
+def _count_classes(cfg: DictConfig) -> None:
+    datamodule = build(cfg.dataset, "dataset")
+    with users_mistakes("dataset"):
+        names = datamodule.list_classes()
+    cfg.dataset.num_classes = len(names)
+    log.info("dataset.num_classes=%d, as many classes as the data have", len(names))
+
+
+def _follow_weights(cfg: DictConfig) -> None:
+    """Let null values be those of the weights, and say where other values differ from them."""
+    found = weights_preprocessing(cfg.model)
+    if found is None:
+        return
+    weights, wanted = found[0], found[1].for_channels(cfg.dataset.in_channels)
+    augment = cfg.dataset.augment
+    if augment.mean is None and augment.std is None:
+        augment.mean, augment.std = list(wanted.mean), list(wanted.std)
+    if "interpolation" in cfg.dataset and cfg.dataset.interpolation is None:
+        cfg.dataset.interpolation = wanted.interpolation
+    pairs = {
+        "dataset.augment.mean": (augment.mean, list(wanted.mean)),
+        "dataset.augment.std": (augment.std, list(wanted.std)),
+        "dataset.interpolation": (cfg.dataset.get("interpolation"), wanted.interpolation),
+    }
+    differing = [
+        f"{key}={value} instead of {wish}"
+        for key, (value, wish) in pairs.items()
+        if value is not None and value != wish
+    ]
+    if differing:
+        log.warning(
+            "the images are not prepared as those of weights=%s were: %s",
+            weights,
+            ", ".join(differing),
+        )
+    else:
+        log.info("images are prepared as those of weights=%s were", weights)
+
+
+def _of_run(weights: str) -> Preprocessing | None:
+    """How the run that a checkpoint lies in prepared its images; None if it is no run's."""
+    saved = Path(weights).parent.parent / ".hydra" / "config.yaml"
+    if not saved.is_file():
+        return None
+    try:
+        config = OmegaConf.load(saved)
+    except yaml.YAMLError as error:
+        raise UserError(f"{saved}, beside weights={weights}, cannot be read") from error
+    mean, std, image_size, interpolation = (
+        OmegaConf.select(config, f"dataset.{key}")
+        for key in ("augment.mean", "augment.std", "image_size", "interpolation")
+    )
+    if mean is None or std is None or image_size is None:
+        return None
+    return Preprocessing(tuple(mean), tuple(std), interpolation or "bilinear")

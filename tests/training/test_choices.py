@@ -1,0 +1,117 @@
+"""Every choice of callbacks and loggers works alone, with debug=fast, and with nothing at all."""
+
+import pytest
+from helpers import SMALL
+
+from ghostexp.config.cli import CONFIG_FOLDER, UserError, compose_config, spelled
+
+FAST = ["debug=fast", "model=resnet20", "dataset.batch_size=8"]
+NEEDED = {  # callbacks choice -> what else it takes
+    "detection": [
+        *("dataset=shapes", "task=detection", "model=retinanet_ghostnet_small"),
+        *("dataset.batch_size=2", "dataset.image_size=[32,32]"),
+        *("model.min_size=32", "model.max_size=32"),
+    ],
+    "early_stopping": ["dataset.val_split=0.1"],
+    "features": ["model=ghost_resnet56"],
+    "margin_warmup": [
+        *("model=ghost_efficientnet_v2", "task=arcface"),
+        *("model.width_mult=0.25", "model.depth_mult=0.2"),
+    ],
+}
+CHOICES = sorted(path.stem for path in (CONFIG_FOLDER / "callbacks").glob("*.yaml"))
+
+
+@pytest.mark.parametrize("choice", CHOICES)
+def test_debug_fast_takes_every_choice_of_callbacks(app, tmp_path, choice):
+    overrides = [*FAST, f"callbacks={choice}", *NEEDED.get(choice, [])]
+    assert app(*overrides, "logger=tensorboard") == 0
+    (folder,) = tmp_path.glob("outputs/train/*")
+    assert (folder / "tensorboard").is_dir()
+    assert (folder / "checkpoints").is_dir() == (choice != "none")
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        ["logger=none", "callbacks=none"],
+        ["logger=null", "callbacks=null"],
+        ["~logger", "~callbacks"],
+    ],
+    ids=lambda overrides: overrides[0],
+)
+def test_a_run_needs_neither_loggers_nor_callbacks(app, tmp_path, capfd, overrides):
+    start = [override for override in SMALL if not override.startswith("callbacks.")]
+    assert app(*start, "trainer.max_epochs=1", *overrides) == 0
+    (folder,) = tmp_path.glob("outputs/train/*")
+    left = {path.name for path in folder.rglob("*") if path.is_file()}
+    assert left == {"config.yaml", "overrides.yaml", "result.json", "train.log"}
+    said = "".join(capfd.readouterr())
+    assert "Epoch 0" not in said  # Lightning's own bar
+    assert "test/acc" in said
+
+
+@pytest.mark.parametrize(
+    ("choice", "left"), [("csv", "metrics.csv"), ("tensorboard", "tensorboard")]
+)
+def test_one_logger_alone(small_run, choice, left):
+    folder = small_run("trainer.max_epochs=1", f"logger={choice}")
+    both = {"metrics.csv", "tensorboard"}
+    assert {path.name for path in folder.iterdir()} & both == {left}
+
+
+@pytest.mark.parametrize(
+    ("overrides", "sentence"),
+    [
+        (["callbacks=features"], "the network has no Ghost module with a ratio above 1"),
+        (
+            ["callbacks=features", "model=ghost_resnet56", "callbacks.features.layer=nowhere"],
+            "layer 'nowhere' is none of the network's",
+        ),
+        (["callbacks=features", "callbacks.features.index=-1"], "at least 0, not -1"),
+        (["callbacks=detection"], "needs task=detection"),
+        (["callbacks=margin_warmup"], "choose task=arcface or task=circle"),
+        (["callbacks=early_stopping"], "needs a validation split"),
+        (["callbacks=finetune", "callbacks.freeze.blocks_by_epoch={0: 99}"], "has 10 blocks"),
+        (
+            [*NEEDED["detection"], "+callbacks.p._target_=ghostexp.training.callbacks.Pictures"]
+            + ["+callbacks.p.directory=x"],
+            "a task with test_confusion and a data set whose augment has picture()",
+        ),
+        (["model=null"], "model=null: a run needs a model"),
+    ],
+    ids=lambda value: value[0] if isinstance(value, list) else "",
+)
+def test_what_cannot_work_is_said_before_data_loads(
+    app, tmp_path, capfd, monkeypatch, overrides, sentence
+):
+    def loads(*args):
+        raise AssertionError("data were loaded")
+
+    monkeypatch.setattr("ghostexp.data.datamodule.ClassificationData.setup", loads)
+    monkeypatch.setattr("ghostexp.data.detection.DetectionData.setup", loads)
+    assert app(*FAST, *overrides) == 1
+    said = "".join(capfd.readouterr())
+    assert sentence in said
+    assert "Traceback" not in said
+
+
+def test_a_group_set_to_null_is_spelled_as_hydra_takes_it():
+    given = ["callbacks=null", "logger=null", "experiment=null", "callbacks.best=null", "seed=null"]
+    assert spelled(given) == ["callbacks=none", "logger=none", "callbacks.best=null", "seed=null"]
+    with pytest.raises(UserError, match="sched=null: a run needs a sched"):
+        spelled(["sched=null"])
+    assert not compose_config(["logger=null"]).logger
+
+
+def test_lightning_says_nothing_of_its_own(small_run, capfd):
+    small_run("trainer.max_epochs=1")
+    said = "".join(capfd.readouterr()).lower()
+    for word in (
+        "litlogger",
+        "tpu available",
+        "gpu available",
+        "`trainer.fit` stopped",
+        "lightning.ai",
+    ):
+        assert word not in said

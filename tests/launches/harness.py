@@ -77,6 +77,7 @@ class Warm:
             "environment": _environment(streams) | (environment or {}),
             "limit": limit,
             "file_bytes": file_bytes,
+            "stack": str(streams / "stack"),
             **places,
         }
         self.process.stdin.write(json.dumps(request) + "\n")

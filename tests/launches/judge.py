@@ -9,8 +9,9 @@ from pathlib import Path
 from launches.harness import Ended
 
 CANARY = "canary"  # what hostile launches try to make in the working folder
+NOTES = "notes.txt"  # a person's own, which even a launch that does its work leaves alone
 LONGEST = 700  # characters of a refusal's line
-OURS = (".lock", "train.log", "refused.log")  # what a refusal may add, or write more to
+OURS = ("train.log", "refused.log")  # what a refusal may add, or write more to
 
 
 @dataclass(frozen=True)
@@ -62,7 +63,10 @@ def complaints(
     broken = [*_of_the_end(launch, ended), *_of_the_words(launch, ended)]
     if any(Path(name).name == CANARY for name in after):
         broken.append("foreign code was executed")
-    if launch.keeps:
+    notes = [name for name in before if Path(name).name == NOTES]
+    if not launch.keeps:
+        broken += [f"lost or changed: {name}" for name in notes if before[name] != after.get(name)]
+    else:
         broken += [f"lost or changed: {name}" for name in _lost(folder, before, after)]
         broken += [f"left over: {name}" for name in _added(before, after)]
     broken += [f"left in the temporary folder: {path.name}" for path in temporary.iterdir()]
@@ -116,14 +120,15 @@ def _lost(folder: Path, before: Files, after: Files) -> list[str]:
 
 
 def _added(before: Files, after: Files) -> list[str]:
-    """What is new: only our logs and locks, and the folder that holds runs, may be."""
-    return [
+    """What is new, a folder for all in it: only our logs, and the folder that holds runs, may be."""
+    new = {
         name
         for name, content in after.items()
         if name not in before
         and Path(name).name not in OURS
         and not (content == "folder" and re.fullmatch(r"outputs(/[^/]+)?", name))
-    ]
+    }
+    return sorted(name for name in new if str(Path(name).parent) not in new)
 
 
 def _digest(path: Path) -> str:

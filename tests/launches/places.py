@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 from helpers import SMALL
 from launches.harness import Warm
+from launches.judge import NOTES
 from PIL import Image
 
 QUICK = (*SMALL, "trainer.accelerator=cpu", "trainer.max_epochs=1")
-NOTES = "a person's own notes, in the folder of a run\n"
 
 
 class Bases:
@@ -65,7 +65,7 @@ class Bases:
         )
         assert ended.code == code, f"{name}: {ended.stderr}"
         (run,) = (folder / "outputs" / "train").glob("20*")
-        (run / "notes.txt").write_text(NOTES)
+        (run / NOTES).write_text("a person's own notes, in the folder of a run\n")
         return run
 
 

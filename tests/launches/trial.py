@@ -7,7 +7,7 @@ from pathlib import Path
 
 from launches.harness import Ended, Warm
 from launches.judge import Launch, complaints, files_of
-from launches.places import Bases, unmount
+from launches.places import QUICK, Bases, unmount
 
 
 @dataclass(frozen=True)
@@ -20,7 +20,8 @@ class Trial:
 
     def __str__(self) -> str:
         """What a person needs to repeat and understand it."""
-        lines = [f"[{self.launch.kind}] {self.launch.title}"]
+        title = self.launch.title.replace(" ".join(QUICK), "QUICK")
+        lines = [f"[{self.launch.kind}] {title}"]
         lines += [f"  BROKEN: {rule}" for rule in self.broken]
         for name in ("stdout", "stderr"):
             text = getattr(self.ended, name)[-1500:].rstrip()

@@ -6,6 +6,7 @@ the launch has begun (`{"pid": ...}`) and one when it has ended (`{"code": ..., 
 after `python train.py`, with its exit handlers, its last flush and its exit code.
 """
 
+import faulthandler
 import json
 import os
 import resource
@@ -72,6 +73,7 @@ def become(request: dict[str, Any]) -> None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (request["file_bytes"],) * 2)
     sys.argv[:] = [request["script"], *request["arguments"]]
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+    faulthandler.register(signal.SIGUSR1, open(request["stack"], "w"))  # noqa: SIM115
     _redirect("stderr", 2, request["stderr"])
     _redirect("stdout", 1, request["stdout"])
 

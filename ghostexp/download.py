@@ -7,6 +7,9 @@ FILE.json with the SHA-256 that was seen first.
 import hashlib
 import json
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from datetime import date
 from http.client import HTTPException, HTTPResponse
 from pathlib import Path
@@ -27,6 +30,23 @@ from rich.progress import (
 TIMEOUT_S = 30  # without a byte
 CHUNK = 2**16
 
+_offline = ContextVar("offline", default=False)
+
+
+@contextmanager
+def offline() -> Iterator[None]:
+    """Within, nothing is downloaded: what is missing is an error."""
+    token = _offline.set(True)
+    try:
+        yield
+    finally:
+        _offline.reset(token)
+
+
+def is_offline() -> bool:
+    """Whether nothing may be downloaded now."""
+    return _offline.get()
+
 
 def fetch(url: str, path: Path, *, sha256: str | None = None) -> str:
     """Put the file of `url` at `path` if it is not there yet; return its SHA-256.
@@ -34,6 +54,11 @@ def fetch(url: str, path: Path, *, sha256: str | None = None) -> str:
     `sha256` is the known one, or its first digits. Whatever is seen first is recorded, and every
     later file at `path` must have it.
     """
+    if is_offline() and not path.exists():
+        raise ValueError(
+            f"{path} is missing, and nothing is downloaded for the folder of a run: put the file"
+            f" there (from {url}), or let a training download it"
+        )
     path.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(f"{path}.lock"):
         if path.exists():

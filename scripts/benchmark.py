@@ -37,8 +37,10 @@ from rich.table import Table
 from ghostexp.analysis.benchmark import Batch, Timing, interleave, seconds_a_batch, seconds_a_step
 from ghostexp.analysis.layer_latency import faster_layers, fill_table, time_layers
 from ghostexp.analysis.step_latency import steps_table, time_steps
+from ghostexp.config import cli
+from ghostexp.config.audit import audit
 from ghostexp.config.build import Parts, build_parts, resolve_precision, users_mistakes
-from ghostexp.config.cli import UserError, compose_config
+from ghostexp.config.cli import CONFIG_FOLDER, compose_config
 from ghostexp.deploy.forms import FORMS, Subject
 from ghostexp.deploy.latency import time_inference
 from ghostexp.results.latency_file import document, write_latency
@@ -63,7 +65,8 @@ WIDTH_OF_A_PIPE = 170
 BATCH_SIZES = (128, 1)  # training and one image
 
 
-def main() -> int:
+@cli.script
+def main(arguments: list[str] | None = None) -> int:
     """Exit code: 1 with one sentence for a user's slip, else 0."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -86,27 +89,25 @@ def main() -> int:
     infer.add_argument("--batch", type=_numbers, help="default: 1,128; of steps 128")
     infer.add_argument("--threads", type=_numbers, help="default: 1 and one for each core")
     infer.add_argument("--out", type=Path, help="infer: folder for inference.md, .json, .png")
-    options = parser.parse_intermixed_args()
+    cli.add_grant(parser)
+    options = parser.parse_intermixed_args(arguments)
     logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
-    try:
-        if options.what == "infer":
-            time_networks(options)
-            return 0
-        if options.what == "steps":
-            time_training(options)
-            return 0
-        cfg = compose_config([*DEFAULTS[options.what], *options.overrides])
-        with tempfile.TemporaryDirectory() as folder:
-            OmegaConf.update(cfg, "run_dir", folder)
-            if options.what == "train":
-                time_loops(cfg, options.rounds)
-            elif options.what == "data":
-                time_batches(cfg, options.rounds)
-            else:
-                time_ghosts(cfg, options.rounds, options.step)
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
+    if options.what == "infer":
+        time_networks(options)
+        return 0
+    if options.what == "steps":
+        time_training(options)
+        return 0
+    cfg = compose_config([*DEFAULTS[options.what], *options.overrides])
+    audit(cfg, [CONFIG_FOLDER])
+    with tempfile.TemporaryDirectory() as folder:
+        OmegaConf.update(cfg, "run_dir", folder)
+        if options.what == "train":
+            time_loops(cfg, options.rounds)
+        elif options.what == "data":
+            time_batches(cfg, options.rounds)
+        else:
+            time_ghosts(cfg, options.rounds, options.step)
     return 0
 
 

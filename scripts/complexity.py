@@ -13,7 +13,6 @@ Overrides are those of train.py, on CIFAR-10 unless they choose otherwise; no da
 import argparse
 import csv
 import json
-import os
 import sys
 from typing import Any
 
@@ -32,6 +31,7 @@ from ghostexp.analysis.complexity_report import (
     totals_table,
 )
 from ghostexp.analysis.published_costs import find_published_costs
+from ghostexp.config import cli
 from ghostexp.config.audit import audit
 from ghostexp.config.build import build_network, dense_twin, input_shape, users_mistakes
 from ghostexp.config.cli import CONFIG_FOLDER, UserError, compose_config
@@ -43,7 +43,8 @@ WIDTH_OF_A_PIPE = 200
 BACKBONE_SIDE = 224
 
 
-def main() -> int:
+@cli.script
+def main(arguments: list[str] | None = None) -> int:
     """Exit code: 1 with one sentence for a user's slip, else 0."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -53,22 +54,15 @@ def main() -> int:
     output.add_argument("--json", action="store_true", help="everything, as JSON")
     output.add_argument("--csv", action="store_true", help="the layers, as CSV")
     output.add_argument("--plan", action="store_true", help="replaced and kept convolutions")
-    options = parser.parse_intermixed_args()
-    try:
-        chosen = any(o.startswith("experiment=") for o in options.overrides)
-        cfg = compose_config([*([] if chosen else ["dataset=cifar10"]), *options.overrides])
-        audit(cfg, [CONFIG_FOLDER])
-        complete_facts(cfg)
-        if options.plan:
-            print_plan(cfg)
-        else:
-            report(cfg, options)
-        sys.stdout.flush()
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    except (BrokenPipeError, SystemExit):  # head has gone; SystemExit is rich's answer to it
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    options = parser.parse_intermixed_args(arguments)
+    chosen = any(o.startswith("experiment=") for o in options.overrides)
+    cfg = compose_config([*([] if chosen else ["dataset=cifar10"]), *options.overrides])
+    audit(cfg, [CONFIG_FOLDER])
+    complete_facts(cfg)
+    if options.plan:
+        print_plan(cfg)
+    else:
+        report(cfg, options)
     return 0
 
 

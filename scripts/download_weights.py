@@ -11,25 +11,27 @@ import argparse
 import sys
 from pathlib import Path
 
+from ghostexp.config import cli
+from ghostexp.config.cli import UserError
 from ghostexp.models.weights import PUBLISHED, cache_folder, fetch_published, read_state
 
 
-def main() -> int:
+@cli.script
+def main(arguments: list[str] | None = None) -> int:
     """Exit code: 1 with one sentence for what went wrong, else 0."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("names", nargs="+", choices=list(PUBLISHED), metavar="NAME")
     parser.add_argument("--to", type=Path, default=cache_folder(), metavar="DIR")
-    options = parser.parse_args()
+    options = parser.parse_args(arguments)
     try:
         for name in options.names:
             path = fetch_published(name, options.to)
             entries = len(read_state(path))
             print(f"{path}: {entries} entries, for {PUBLISHED[name].fits}")
-    except (ValueError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
+    except ValueError as error:
+        raise UserError(str(error)) from error
     return 0
 
 

@@ -25,14 +25,16 @@ from ghostexp.analysis.embeddings import (
     verification_pairs,
     write_projector,
 )
+from ghostexp.config import cli
 from ghostexp.config.build import Parts, users_mistakes
 from ghostexp.config.cli import UserError
-from ghostexp.runs.experiment import load_run
+from ghostexp.runs.load import load_run
 
 DPI = 150
 
 
-def main() -> int:
+@cli.script
+def main(arguments: list[str] | None = None) -> int:
     """Exit code: 1 with one sentence for a user's slip, else 0."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -43,22 +45,18 @@ def main() -> int:
         "--examples", type=int, default=2000, help="of each split, 0: all; default: %(default)s"
     )
     parser.add_argument("--out", type=Path, help="folder for the files (default: RUN/embeddings)")
-    options = parser.parse_args()
+    cli.add_grant(parser)
+    options = parser.parse_args(arguments)
     logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
-    try:
-        _, parts = load_run(options.run)
-        with users_mistakes("embeddings"):
-            report(parts, options, options.out or options.run / "embeddings")
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
+    _, parts = load_run(options.run)
+    with users_mistakes("embeddings"):
+        report(parts, options, options.out or options.run / "embeddings")
     return 0
 
 
 def report(parts: Parts, options: argparse.Namespace, out: Path) -> None:
     """Print the numbers; write them, the picture and the projector's files into `out`."""
     data, net = parts.datamodule, parts.task.net
-    data.prepare_data()
     data.setup("test")
     train = embed(net, _batches(parts, data.train, options.examples))
     test = embed(net, _batches(parts, data.labelled_set.test, options.examples))

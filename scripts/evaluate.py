@@ -12,6 +12,7 @@ from pathlib import Path
 
 from rich.console import Console
 
+from ghostexp.config import cli
 from ghostexp.config.cli import UserError
 from ghostexp.runs.evaluate import (
     SPLITS,
@@ -22,30 +23,31 @@ from ghostexp.runs.evaluate import (
     precision_table,
     sentences,
 )
-from ghostexp.runs.load import task_name
+from ghostexp.runs.load import task_class
+from ghostexp.tasks import ClassificationTask, DetectionTask
 
 EVALUATIONS = {  # task -> evaluation, what is shown of it
-    "ClassificationTask": (evaluate_run, [class_table]),
-    "DetectionTask": (evaluate_detector, [coco_table, precision_table]),
+    ClassificationTask: (evaluate_run, [class_table]),
+    DetectionTask: (evaluate_detector, [coco_table, precision_table]),
 }
 
 
+@cli.script
 def main(arguments: list[str] | None = None) -> int:
     """Exit code: 1 for what is no run, or a record that says something else, else 0."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("run", type=Path, help="folder of a run")
     parser.add_argument("--split", choices=SPLITS, default="test", help="default: %(default)s")
+    cli.add_grant(parser)
     options = parser.parse_args(arguments)
     logging.getLogger("pytorch_lightning.utilities.rank_zero").setLevel(logging.WARNING)  # tips
-    try:
-        task = task_name(options.run)
-        if task not in EVALUATIONS:
-            raise UserError(f"{options.run} is of {task}, not of one of {', '.join(EVALUATIONS)}")
-        evaluate, tables = EVALUATIONS[task]
-        evaluation = evaluate(options.run, options.split)
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
+    task = task_class(options.run)
+    known = next((kind for kind in EVALUATIONS if issubclass(task, kind)), None)
+    if known is None:
+        names = " or ".join(kind.__name__ for kind in EVALUATIONS)
+        raise UserError(f"{options.run} is of {task.__name__}, which is no {names}")
+    evaluate, tables = EVALUATIONS[known]
+    evaluation = evaluate(options.run, options.split)
     console = Console()
     for table in tables:
         console.print(table(evaluation))

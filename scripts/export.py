@@ -13,12 +13,13 @@ import logging
 import sys
 from pathlib import Path
 
+from ghostexp.config import cli
 from ghostexp.config.build import users_mistakes
-from ghostexp.config.cli import UserError
 from ghostexp.deploy.export import PRECISIONS, Form
 from ghostexp.runs.export_run import Export, export_run
 
 
+@cli.script
 def main(arguments: list[str] | None = None) -> int:
     """Exit code: 1 with a sentence for what is no run, or a file that differs, else 0."""
     parser = argparse.ArgumentParser(
@@ -30,15 +31,12 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--dynamic-batch", action="store_true", help="any batch size, not only 1")
     parser.add_argument("--output", type=Path, help="file to write (default: RUN/export/...)")
     parser.add_argument("--force", action="store_true", help="replace an existing file")
+    cli.add_grant(parser)
     options = parser.parse_args(arguments)
     logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
-    try:
-        with users_mistakes("--format"):
-            form = Form(options.format, options.precision, options.dynamic_batch)
-        export = export_run(options.run, form, options.output, force=options.force)
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
+    with users_mistakes("--format"):
+        form = Form(options.format, options.precision, options.dynamic_batch)
+    export = export_run(options.run, form, options.output, force=options.force)
     report(export)
     if export.mismatch:
         print(f"error: {export.path} is not what was trained: {export.mismatch}", file=sys.stderr)

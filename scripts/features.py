@@ -26,16 +26,18 @@ from ghostexp.analysis.feature_pictures import picture_ghosts, test_example
 from ghostexp.analysis.features import choose_layer, ghost_modules
 from ghostexp.analysis.ghost_copies import ghost_statistics, summarise
 from ghostexp.analysis.redundancy import KERNEL_SIZES, dense_convolutions, measure_redundancy
+from ghostexp.config import cli
 from ghostexp.config.build import Parts, users_mistakes
 from ghostexp.config.cli import UserError
-from ghostexp.runs.experiment import load_run
+from ghostexp.runs.load import load_run
 
 DEFAULT_IMAGES = {"statistics": 1000, "redundancy": 64}
 PAPERS_SHARE = "MSE <= 0.1, d=3"  # the kernel size of its experiments
 DPI = 150
 
 
-def main() -> int:
+@cli.script
+def main(arguments: list[str] | None = None) -> int:
     """Exit code: 1 with one sentence for a user's slip, else 0."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -49,23 +51,20 @@ def main() -> int:
     parser.add_argument("--layer", help="a Ghost module; with --redundancy a convolution")
     parser.add_argument("--images", type=int, help=f"test images to use {DEFAULT_IMAGES}; 0: all")
     parser.add_argument("--out", type=Path, help="folder for the files (default: RUN/features)")
-    options = parser.parse_args()
+    cli.add_grant(parser)
+    options = parser.parse_args(arguments)
     logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
-    try:
-        _, parts = load_run(options.run)
-        out = options.out or options.run / "features"
-        with users_mistakes("features"):
-            parts.datamodule.setup("test")
-            out.mkdir(parents=True, exist_ok=True)
-            if options.statistics:
-                report_statistics(parts, options, out)
-            elif options.redundancy:
-                report_redundancy(parts, options, out)
-            else:
-                report_image(parts, options, out)
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
+    _, parts = load_run(options.run)
+    out = options.out or options.run / "features"
+    with users_mistakes("features"):
+        parts.datamodule.setup("test")
+        out.mkdir(parents=True, exist_ok=True)
+        if options.statistics:
+            report_statistics(parts, options, out)
+        elif options.redundancy:
+            report_redundancy(parts, options, out)
+        else:
+            report_image(parts, options, out)
     return 0
 
 

@@ -15,12 +15,15 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from ghostexp.config import cli
 from ghostexp.config.cli import UserError
 from ghostexp.runs.detect import Detector, coco_results, picture_paths, write_results
-from ghostexp.runs.load import task_name
+from ghostexp.runs.load import task_class
 from ghostexp.runs.predict import Prediction, Predictor
+from ghostexp.tasks import DetectionTask
 
 
+@cli.script
 def main(arguments: list[str] | None = None) -> int:
     """Exit code: 1 for what is no run, or when a file could not be read, else 0."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -35,6 +38,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument(
         "--min-score", type=float, default=0.5, help="of boxes told and drawn (%(default)s)"
     )
+    cli.add_grant(parser)
     options = parser.parse_args(arguments)
     failures: list[str] = []
 
@@ -42,16 +46,12 @@ def main(arguments: list[str] | None = None) -> int:
         failures.append(sentence)
         print(f"error: {sentence}", file=sys.stderr)
 
-    try:
-        if task_name(options.run) == "DetectionTask":
-            detect(options, complain)
-            return 1 if failures else 0
-        if options.output is not None:
-            raise UserError(f"--output is for detectors: {options.run} gives no boxes to draw")
-        predictor = Predictor(options.run)
-    except UserError as error:
-        complain(str(error))
-        return 1
+    if issubclass(task_class(options.run), DetectionTask):
+        detect(options, complain)
+        return 1 if failures else 0
+    if options.output is not None:
+        raise UserError(f"--output is for detectors: {options.run} gives no boxes to draw")
+    predictor = Predictor(options.run)
     top = min(options.top, len(predictor.class_names))
     predictions = predictor.predict(
         predictor.find(options.files), top=top, batch_size=options.batch_size, complain=complain

@@ -45,6 +45,25 @@ def app(tmp_path, monkeypatch):
     return call
 
 
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory):
+    """Folder of a small Ghost-ResNet-56 run, trained once: copy it before anything changes it."""
+    folder = tmp_path_factory.mktemp("trained")
+    before = logging.root.handlers[:]
+    arguments = [*SMALL, "model=ghost_resnet56", "trainer.max_epochs=1", "callbacks.lr=null"]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        patch.setattr("sys.argv", ["train.py", *arguments])
+        spec = importlib.util.spec_from_file_location("train", ROOT / "train.py")
+        train = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(train)
+        assert cli.call(train.main) == 0
+    for handler in set(logging.root.handlers) - set(before):  # Hydra's
+        logging.root.removeHandler(handler)
+        handler.close()
+    return next(folder.glob("outputs/train/*"))
+
+
 @pytest.fixture
 def small_run(app, tmp_path):
     """One small finished run with overrides; returns its folder."""

@@ -1,6 +1,8 @@
 """What several test files need."""
 
+import importlib.util
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +21,14 @@ SMALL = (  # seconds a run: a small network on small digits, two batches an epoc
     "callbacks.progress=null",
     "callbacks.summary=null",
 )
+
+
+def main_of(script: str) -> Callable[[list[str]], int]:
+    """The main function of a script in scripts/."""
+    spec = importlib.util.spec_from_file_location(script, ROOT / "scripts" / f"{script}.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module.main
 
 
 def result(folder: Path) -> dict[str, Any]:

@@ -19,11 +19,11 @@ MAY_IMPORT = {  # first name below ghostexp -> what of ghostexp it may import be
     "analysis": {"layers"},
     "deploy": {"analysis", "layers"},
     "training": {"analysis", "files"},
-    "config": {"models", "training"},
+    "config": {"models", "tasks", "training"},
     "sweeps": {"analysis", "config", "files", "results", "training"},
     "runs": {
-        *("analysis", "config", "data", "deploy", "files", "layers", "models", "results", "sweeps"),
-        "training",
+        *("analysis", "config", "data", "deploy", "download", "files", "layers", "models"),
+        *("results", "sweeps", "tasks", "training"),
     },
 }
 EXPECTED_CYCLES: list[list[str]] = []

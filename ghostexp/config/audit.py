@@ -1,53 +1,114 @@
-"""Checks of a composed config before anything is built: typing errors in YAML pass Hydra silently.
+"""Checks of a config before anything is built from it: is it sound, and may it be trusted?
 
-Every node with a `_target_` is held against its callable's signature, every other key against the
-config tree that this project ships. Errors are one sentence: key, value, file, nearest known name.
+audit(cfg, sources)           a composed config: keys, values, names, contradictions
+audit_saved(cfg, directory)   the config in the folder of a run, which somebody else may have made
+
+Both look at the resolved config, so an interpolation hides nothing. The nodes' own checks are in
+ghostexp/config/nodes.py.
 """
 
 import inspect
-import logging
+import os
+import re
 from collections.abc import Iterator
-from importlib import import_module
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-from omegaconf import DictConfig, ListConfig, OmegaConf
+import pytorch_lightning as pl
+from omegaconf import DictConfig, ListConfig, OmegaConf, open_dict
+from omegaconf.errors import OmegaConfBaseException
+from omegaconf.resolvers import oc
+from pytorch_lightning.loggers import Logger
 
-from ghostexp.config.cli import UserError, did_you_mean
-
-log = logging.getLogger(__name__)
-
-ALLOWED_TARGETS = (
-    "ghostexp",
-    "torch",
-    "torchvision",
-    "torchmetrics",
-    "pytorch_lightning",
-    "timm",
+from ghostexp.config.cli import UserError, explain
+from ghostexp.config.contradictions import check_contradictions
+from ghostexp.config.directories import check_name, register_resolvers
+from ghostexp.config.nodes import (
+    GROUPS,
+    Tree,
+    check_keys,
+    check_nodes,
+    check_root,
+    check_value,
+    check_values,
 )
-HYDRA_KEYS = {"_target_", "_partial_", "_convert_", "_recursive_", "_args_"}
-TOP_LEVEL = {
-    "allow_targets", "name", "on_error", "rerun", "resume", "run_dir", "seed",
-    "callbacks", "dataset", "logger", "model", "optimizer", "sched", "task", "trainer",
-}  # fmt: skip
-SCHED_KEYS = {"scheduler", "interval", "frequency", "monitor", "strict", "name"}
-GIVEN_BY_CODE = {  # arguments that experiment.py adds to a node's own
-    "task": {"net", "optimizer", "sched"},
-    "trainer": {"callbacks", "logger", "default_root_dir", "plugins"},
+from ghostexp.config.targets import find_callable
+from ghostexp.config.values import fits, is_open, parameters, shown
+
+COLLECTIONS: dict[str, type] = {"callbacks": pl.Callback, "logger": Logger}  # group -> of its nodes
+TOP_LEVEL = {  # key -> what its value is
+    "allow_targets": list[str],
+    "name": Any,  # see check_name
+    "on_error": Literal["continue", "stop"],
+    "rerun": bool,
+    "resume": str | None,
+    "run_dir": str,
+    "seed": int,
 }
+STAND_IN = 2  # classes of a data set whose classes are counted later
+MAX_SEED = 2**32 - 1  # of Lightning's seed_everything, as numpy's
+PRETRAINED = {  # arguments that load or fetch weights, with the value that loads none
+    "weights": None,
+    "weights_backbone": None,
+    "pretrained": False,
+    "pretrained_backbone": False,
+    "checkpoint_path": "",
+}
+OF_A_HUB = re.compile(r"(hf[-_]hub|local-dir):")  # names of timm's that lead out of the package
+FROM_ENVIRONMENT = re.compile(r"\$\{oc\.env:\s*(\w+)\s*\}")
 
 
 def audit(cfg: DictConfig, sources: list[Path]) -> None:
-    """Raise `UserError` for the first mistake; `sources` are YAML folders, to name a key's file."""
-    _check_keys(cfg, TOP_LEVEL, "", sources)
-    _check_keys(cfg.sched, SCHED_KEYS, "sched", sources)
-    for path, node in targets(cfg):
-        _check_target(path, node, cfg.allow_targets, sources)
-    for group in ("callbacks", "logger"):
-        for name, node in (cfg.get(group) or {}).items():
-            if node is not None and "_target_" not in node:
-                raise UserError(f"{group}.{name} has no _target_{_origin(name, sources)}")
-    _check_across_groups(cfg)
+    """`UserError` for the first mistake of a composed config.
+
+    `sources` are folders with YAML files, to name the file that an unknown key stands in.
+    """
+    audited = cfg.copy()
+    if OmegaConf.is_missing(audited, "run_dir"):
+        with open_dict(audited):
+            audited.run_dir = "RUN_DIR"
+    if OmegaConf.select(audited, "dataset.num_classes", default=0) is None:
+        audited.dataset.num_classes = STAND_IN  # the data say it later
+    for resolve in (False, True):  # a wrong value is told by its own key, not by what follows of it
+        tree = _plain(audited, resolve=resolve)
+        check_keys(tree, {*TOP_LEVEL, *GROUPS, *COLLECTIONS, "sched"}, "", sources)
+        check_values(tree, TOP_LEVEL, "")
+        _check_seed(tree.get("seed"))
+        _check_folder(tree.get("name"))
+        _check_epochs(tree.get("trainer"))
+        check_nodes(tree, sources)
+        for group, base in COLLECTIONS.items():
+            nodes = tree.get(group) or {}
+            check_value(nodes, dict, group)
+            for name, node in nodes.items():
+                if node is not None:
+                    check_root(node, f"{group}.{name}", base, sources)
+    check_contradictions(cfg)
+
+
+def audit_saved(cfg: DictConfig, directory: Path) -> None:
+    """Make the config in a run's folder safe to build from, or raise `UserError`.
+
+    `cfg` is resolved in place, so that what was audited is what is built. It loses what only a
+    training needs: callbacks, loggers, and every weight to start from. Its own `allow_targets` are
+    ignored, and it may neither read the environment (but for `dataset.root`) nor make folders.
+    """
+    try:
+        with open_dict(cfg):
+            cfg.run_dir = str(directory)
+            cfg.callbacks = cfg.logger = None
+            _set_root(cfg)
+            with _only_computing():
+                OmegaConf.resolve(cfg)
+            check_nodes(_plain(cfg, resolve=True), [])
+            _check_seed(cfg.get("seed"))
+            for path, node in targets(cfg):
+                _forget_weights(node, path)
+    except OmegaConfBaseException as error:
+        raise UserError(f"{directory}: {_first_line(error)}") from error
+    except UserError as error:
+        raise UserError(f"{directory}: {error}") from error
 
 
 def targets(node: Any, path: str = "") -> Iterator[tuple[str, DictConfig]]:
@@ -63,132 +124,85 @@ def targets(node: Any, path: str = "") -> Iterator[tuple[str, DictConfig]]:
             yield from targets(node._get_node(index), f"{path}.{index}")
 
 
-def find_callable(target: str, allowed: list[str]) -> Any:
-    """The callable that a `_target_` names, from the packages that may be named only."""
-    if target.split(".")[0] not in {*ALLOWED_TARGETS, *allowed}:
-        raise UserError(
-            f"_target_ {target} is outside the allowed packages"
-            f" ({', '.join([*ALLOWED_TARGETS, *allowed])}); add its package to allow_targets"
-        )
-    parts = target.split(".")
-    for split in range(len(parts) - 1, 0, -1):
-        try:
-            found = import_module(".".join(parts[:split]))
-        except ModuleNotFoundError as error:
-            if error.name and not target.startswith(error.name):
-                raise  # the module is there, and misses something of its own
-            continue
-        for index, part in enumerate(parts[split:], split):
-            if not hasattr(found, part):
-                place = ".".join(parts[:index])
-                known = [name for name in dir(found) if not name.startswith("_")]
-                raise UserError(
-                    f"_target_ {target}: {place} has no {part}{did_you_mean(part, known)}"
-                )
-            found = getattr(found, part)
-        return found
-    raise UserError(f"_target_ {target}: no package {parts[0]} is installed")
+def _plain(cfg: DictConfig, *, resolve: bool) -> Tree:
+    try:
+        tree = OmegaConf.to_container(cfg, resolve=resolve)
+    except OmegaConfBaseException as error:
+        raise UserError(_first_line(error)) from error
+    if resolve and (left := _interpolation(tree)):
+        raise UserError(f"{left}: an interpolation may not yield another interpolation")
+    return tree
 
 
-def _check_target(path: str, node: DictConfig, allowed: list[str], sources: list[Path]) -> None:
-    function = find_callable(node._target_, allowed)
-    parameters = inspect.signature(function).parameters
-    if any(p.kind is inspect.Parameter.VAR_KEYWORD for p in parameters.values()):
-        return  # the callable itself must say which of its keywords it knows
-    given = GIVEN_BY_CODE.get(path, set())
-    _check_keys(node, (set(parameters) | HYDRA_KEYS) - given, path, sources)
-    required = {
-        name
-        for name, parameter in parameters.items()
-        if parameter.default is inspect.Parameter.empty
-        and parameter.kind is not inspect.Parameter.VAR_POSITIONAL
-    }
-    missing = sorted(required - set(map(str, node)) - given)
-    if missing and not node.get("_partial_") and "_args_" not in node:
-        raise UserError(f"{path} ({node._target_}) needs a value for {', '.join(missing)}")
+def _interpolation(tree: Any) -> str | None:
+    """A text in the resolved `tree` that would be resolved once more; None if there is none."""
+    if isinstance(tree, dict | list):
+        items = tree.values() if isinstance(tree, dict) else tree
+        return next((left for item in items if (left := _interpolation(item))), None)
+    return tree if isinstance(tree, str) and "${" in tree else None
 
 
-def _check_keys(node: DictConfig, known: set[str], path: str, sources: list[Path]) -> None:
-    for key in map(str, node):
-        if key not in known:
-            full = f"{path}.{key}" if path else key
-            raise UserError(f"{full}: no such key{_origin(key, sources)}{did_you_mean(key, known)}")
+def _first_line(error: Exception) -> str:
+    """What a resolver says, or the first line of what OmegaConf says."""
+    return explain(error).split(" full_key:")[0]
 
 
-def _check_across_groups(cfg: DictConfig) -> None:
-    val_split = cfg.dataset.get("val_split", 0.0)
-    if not isinstance(val_split, int | float) or not 0 <= val_split < 1:
-        raise UserError(
-            f"dataset.val_split is the share held out for validation, in [0, 1), not {val_split}"
-        )
-    max_epochs = cfg.trainer.max_epochs
-    if not isinstance(max_epochs, int) or max_epochs < 1:
-        raise UserError(
-            f"trainer.max_epochs must be a whole number of at least 1, not {max_epochs}"
-        )
-    every = cfg.trainer.get("check_val_every_n_epoch")
-    if isinstance(every, int) and every > max_epochs:
-        raise UserError(
-            f"trainer.check_val_every_n_epoch is {every} of trainer.max_epochs={max_epochs}:"
-            " no epoch would be validated"
-        )
-    if cfg.sched.interval not in ("epoch", "step"):
-        raise UserError(f"sched.interval is epoch or step, not {cfg.sched.interval}")
-    milestones = cfg.sched.scheduler.get("milestones")
-    for milestone in milestones if isinstance(milestones, ListConfig) else []:
-        late = isinstance(milestone, int) and milestone >= max_epochs
-        if cfg.sched.interval == "epoch" and late:
-            log.warning("milestone %s is past the last of %s epochs", milestone, max_epochs)
-    if "max_lr" in cfg.sched.scheduler and "lr" in (cfg.task.get("param_groups") or {}):
-        raise UserError(
-            "sched.scheduler.max_lr is one learning rate for all layers, and task.param_groups"
-            " gives each block its own: choose another sched"
-        )
-    _check_facts(cfg)
-    _check_cosines(cfg)
+def _check_seed(seed: Any) -> None:
+    if not fits(seed, int) or (not is_open(seed) and not 0 <= seed <= MAX_SEED):
+        raise UserError(f"seed must be a whole number from 0 to {MAX_SEED}, not {shown(seed)}")
 
 
-def _check_cosines(cfg: DictConfig) -> None:
-    """A loss with a margin takes cosines and one label an input, other losses take neither."""
-    wanted, given = (bool(cfg.task.get("cosines")), bool(cfg.model.get("cosine_head")))
-    if wanted and not given:
+def _check_epochs(trainer: Any) -> None:
+    if isinstance(trainer, dict) and trainer.get("max_epochs") is None:
+        raise UserError("trainer.max_epochs must be a whole number of at least 1, not null")
+
+
+def _check_folder(name: Any) -> None:
+    try:
+        check_name(name)
+    except ValueError as error:
+        raise UserError(str(error)) from error
+
+
+def _set_root(cfg: DictConfig) -> None:
+    """Where the data lie is the one thing that a saved config may take from the environment."""
+    dataset = OmegaConf.to_container(cfg, resolve=False).get("dataset")
+    root = dataset.get("root") if isinstance(dataset, dict) else None
+    variable = FROM_ENVIRONMENT.fullmatch(str(root))
+    if variable:
+        cfg.dataset.root = os.environ.get(variable[1])
+
+
+@contextmanager
+def _only_computing() -> Iterator[None]:
+    """Within, resolvers that look at more than the config, or change something, refuse.
+
+    These are all of OmegaConf's, Hydra's and ours that do.
+    """
+
+    def refuse(*arguments: Any) -> None:
         raise UserError(
-            f"{cfg.task.loss._target_} takes cosines, and this model ({cfg.model._target_}) has no"
-            " cosine head: choose a model that has one, such as ghost_efficientnet_v2, or"
-            " task=classification"
-        )
-    if given and not wanted:
-        raise UserError(
-            "model.cosine_head=true gives cosines, which task.cosines=false takes for logits:"
-            " choose task=arcface or task=circle"
-        )
-    if wanted and cfg.dataset.get("augment") and cfg.dataset.augment.get("mix"):
-        raise UserError(
-            f"{cfg.task.loss._target_} takes one label an input, and dataset.augment.mix makes"
-            " class shares: set it to null, or choose task=classification"
+            "the config of a run's folder may neither read the environment nor make folders"
+            " (${oc.env:...}, ${new_run_dir:...})"
         )
 
-
-def _check_facts(cfg: DictConfig) -> None:
-    """The data set's facts hold wherever else they are written."""
-    nodes = {"model": cfg.model, "task": cfg.task}
-    if cfg.dataset.get("augment") and cfg.dataset.augment.get("mix"):
-        nodes["dataset.augment.mix"] = cfg.dataset.augment.mix
-    for path, node in nodes.items():
-        for fact in ("num_classes", "in_channels"):
-            value = node.get(fact)
-            if value is not None and value != cfg.dataset[fact]:
-                raise UserError(
-                    f"{path}.{fact} is {value}, but the data set has {cfg.dataset[fact]}"
-                )
+    for name in ("oc.env", "new_run_dir"):
+        OmegaConf.register_new_resolver(name, refuse, replace=True)
+    try:
+        yield
+    finally:
+        OmegaConf.register_new_resolver("oc.env", oc.env, replace=True)
+        register_resolvers()
 
 
-def _origin(key: str, sources: list[Path]) -> str:
-    """` (in FILE)` for the YAML files that hold a key, outside of the shipped top level."""
-    files = [
-        str(path.relative_to(folder.parent))
-        for folder in sources
-        for path in sorted(folder.rglob("*.yaml"))
-        if any(line.split(":")[0].strip() == key for line in path.read_text().splitlines())
-    ]
-    return f" (in {', '.join(files)})" if files else ""
+def _forget_weights(node: DictConfig, path: str) -> None:
+    """Let a node load no weights and fetch nothing: the run's checkpoint holds all weights."""
+    known = parameters(find_callable(node._target_, path)) or {}
+    for key, nothing in PRETRAINED.items():
+        default = known[key].default if key in known else nothing
+        value = node.get(key, default)
+        if value and value is not inspect.Parameter.empty and not OmegaConf.is_config(value):
+            node[key] = nothing
+    for key, value in node.items():
+        if isinstance(value, str) and OF_A_HUB.match(value):
+            raise UserError(f"{path}.{key}={value} would fetch a network from outside")

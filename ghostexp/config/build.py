@@ -2,10 +2,13 @@
 
 import inspect
 import logging
+import re
+import traceback
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import hydra.utils
@@ -13,9 +16,16 @@ import pytorch_lightning as pl
 import torch
 from hydra.errors import InstantiationException
 from omegaconf import DictConfig
-from pytorch_lightning.callbacks import Checkpoint, ModelCheckpoint, ProgressBar
+from pytorch_lightning.callbacks import (
+    Checkpoint,
+    LearningRateMonitor,
+    ModelCheckpoint,
+    ProgressBar,
+)
+from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
-from ghostexp.config.cli import UserError, did_you_mean
+from ghostexp.config.cli import UserError, did_you_mean, how_to_install
+from ghostexp.config.targets import product_check
 from ghostexp.training.callbacks import Checks, StopAfterBatch
 from ghostexp.training.checkpoint_io import AtomicCheckpointIO
 from ghostexp.training.watching import never_failing
@@ -24,6 +34,9 @@ log = logging.getLogger(__name__)
 
 # which device it found, tips, advertisements
 logging.getLogger("pytorch_lightning.utilities.rank_zero").setLevel(logging.WARNING)
+FULL_KEY = re.compile(r"full_key: (\S+)")  # at the end of what Hydra 1.3 raises for a node
+LIGHTNING = Path(pl.__file__).parent
+MAX_SENTENCE = 400  # characters
 
 # Lightning 2.6 beside torch 2.15, of which users can change nothing
 warnings.filterwarnings("ignore", ".*LeafSpec", FutureWarning)
@@ -48,6 +61,7 @@ def build_parts(cfg: DictConfig, *, extra: Sequence[pl.Callback] = ()) -> Parts:
     """
     pl.seed_everything(cfg.seed, workers=True, verbose=False)
     datamodule = build(cfg.dataset, "dataset")
+    product_check(datamodule, "dataset", pl.LightningDataModule)
     task = build(
         cfg.task,
         "task",
@@ -58,10 +72,11 @@ def build_parts(cfg: DictConfig, *, extra: Sequence[pl.Callback] = ()) -> Parts:
     _check_detection(datamodule, task)
     _check_optimisation(task)
     callbacks = [*extra, *_build_callbacks(cfg, datamodule, task)]
+    where = ", ".join(f"{key}={cfg.trainer.get(key)}" for key in ("accelerator", "devices"))
     trainer = build(
         cfg.trainer,
-        "trainer",
-        precision=resolve_precision(cfg.trainer.precision),
+        f"trainer ({where})",
+        precision=resolve_precision(cfg.trainer.get("precision", "auto")),
         callbacks=[StopAfterBatch(), *callbacks],
         logger=[
             never_failing(build(node, f"logger.{name}")) for name, node in _nodes(cfg.get("logger"))
@@ -80,7 +95,9 @@ def build_parts(cfg: DictConfig, *, extra: Sequence[pl.Callback] = ()) -> Parts:
 def build_network(cfg: DictConfig) -> torch.nn.Module:
     """The bare network of the config, initialised from its seed."""
     torch.manual_seed(cfg.seed)
-    return build(cfg.model, "model")
+    net = build(cfg.model, "model")
+    product_check(net, "model", torch.nn.Module)
+    return net
 
 
 def dense_twin(cfg: DictConfig) -> torch.nn.Module | None:
@@ -110,15 +127,48 @@ def build(node: DictConfig, path: str, **arguments: Any) -> Any:
 
 @contextmanager
 def users_mistakes(path: str) -> Iterator[None]:
-    """Turn the ValueError of a component into one sentence that names the config's node."""
+    """Turn what a component refuses into one sentence that names the config's node.
+
+    Whatever a constructor raises is a mistake in the values that the config gives it. Of other code
+    only those errors are that are meant for a user. The chain of exceptions is kept, for the log.
+    """
     try:
         yield
-    except InstantiationException as error:
-        if isinstance(error.__cause__, ValueError | OSError):
-            raise UserError(f"{path}: {error.__cause__}") from error
+    except UserError:
         raise
-    except (ValueError, OSError) as error:
-        raise UserError(f"{path}: {error}") from error
+    except InstantiationException as error:
+        place = FULL_KEY.search(str(error))
+        told = error.__cause__ or error
+        place = place[1] if place and "." in place[1] else path
+        raise UserError(f"{place}: {sentence(told)}") from error
+    except (ValueError, OSError, ImportError, MisconfigurationException) as error:
+        raise UserError(f"{path}: {sentence(error)}") from error
+
+
+@contextmanager
+def refusals_of_lightning() -> Iterator[None]:
+    """Turn what Lightning itself refuses while it fits or tests into one sentence.
+
+    An error that is raised in other code, ours for one, keeps its trace.
+    """
+    try:
+        yield
+    except (ValueError, TypeError, MisconfigurationException) as error:
+        place = traceback.extract_tb(error.__traceback__)[-1].filename
+        if isinstance(error, MisconfigurationException) or Path(place).is_relative_to(LIGHTNING):
+            raise UserError(f"trainer: {sentence(error)}") from error
+        raise
+
+
+def sentence(error: BaseException) -> str:
+    """What an exception says, in one line; with its type where that says what the text does not."""
+    if isinstance(error, ImportError):
+        return how_to_install(error)
+    text = " ".join(str(error).split())
+    is_told = isinstance(error, ValueError | OSError | TypeError | MisconfigurationException)
+    is_told = is_told or isinstance(error, InstantiationException)
+    text = text if is_told and text else f"{type(error).__name__}: {text}"
+    return text if len(text) <= MAX_SENTENCE else f"{text[:MAX_SENTENCE]}..."
 
 
 def resolve_precision(precision: str) -> str:
@@ -160,14 +210,19 @@ def _check_detection(datamodule: pl.LightningDataModule, task: pl.LightningModul
 def _build_callbacks(
     cfg: DictConfig, datamodule: pl.LightningDataModule, task: pl.LightningModule
 ) -> list[pl.Callback]:
-    _check_monitor("sched", cfg.sched, datamodule, task)
+    validates = datamodule.has_validation and _validates(cfg.trainer)
+    _check_monitor("sched", cfg.sched, validates, task)
     callbacks = []
     for name, node in _nodes(cfg.get("callbacks")):
         callback = build(node, f"callbacks.{name}")
-        if isinstance(callback, ModelCheckpoint) and _lacks_validation(node, datamodule):
-            log.info("no validation split: no %s.ckpt, the last epoch is reported", name)
+        if isinstance(callback, ModelCheckpoint) and cfg.trainer.get("fast_dev_run"):
+            continue  # Lightning keeps no checkpoint of such a run
+        if isinstance(callback, ModelCheckpoint) and _lacks_validation(node, validates):
+            log.info("nothing is validated: no %s.ckpt, the last epoch is reported", name)
             continue
-        _check_monitor(f"callbacks.{name}", node, datamodule, task)
+        if isinstance(callback, LearningRateMonitor) and not _nodes(cfg.get("logger")):
+            continue  # it has nowhere to write to, and Lightning refuses it
+        _check_monitor(f"callbacks.{name}", node, validates, task)
         callbacks.append(callback)
     return callbacks
 
@@ -182,23 +237,27 @@ def _without_lightnings_own(cfg: DictConfig, callbacks: list[pl.Callback]) -> di
     }
 
 
-def _check_monitor(
-    path: str, node: DictConfig, datamodule: pl.LightningDataModule, task: pl.LightningModule
-) -> None:
+def _validates(trainer: DictConfig) -> bool:
+    limit = trainer.get("limit_val_batches")
+    return limit is None or limit > 0
+
+
+def _check_monitor(path: str, node: DictConfig, validates: bool, task: pl.LightningModule) -> None:
     monitor = node.get("monitor")
     if monitor is None:
         return
     if monitor not in task.logged_metrics:
         near = did_you_mean(monitor, task.logged_metrics)
         raise UserError(f"{path}.monitor={monitor}: the task logs no such metric{near}")
-    if _lacks_validation(node, datamodule):
+    if _lacks_validation(node, validates):
         raise UserError(
-            f"{path}.monitor={monitor} needs a validation split: set dataset.val_split above 0"
+            f"{path}.monitor={monitor} needs a validation split: set dataset.val_split above 0, and"
+            " trainer.limit_val_batches not to 0"
         )
 
 
-def _lacks_validation(node: DictConfig, datamodule: pl.LightningDataModule) -> bool:
-    return str(node.get("monitor")).startswith("val/") and not datamodule.has_validation
+def _lacks_validation(node: DictConfig, validates: bool) -> bool:
+    return str(node.get("monitor")).startswith("val/") and not validates
 
 
 def _nodes(group: DictConfig | None) -> list[tuple[str, DictConfig]]:

@@ -1,52 +1,154 @@
 """The command line's manners: a user's slip gives one sentence and exit code 1, no stack trace."""
 
-import difflib
+import argparse
+import functools
+import logging
 import os
+import re
+import signal
 import sys
 import warnings
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from pathlib import Path
 
 from hydra import compose, initialize_config_dir
-from hydra.errors import HydraException, MissingConfigException
+from hydra.errors import HydraException
 from omegaconf import DictConfig
-from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
+from omegaconf.errors import OmegaConfBaseException
+from yaml import YAMLError
 
+from ghostexp.config import grants
 from ghostexp.config.directories import register_resolvers
+from ghostexp.config.explain import (
+    UserError,
+    did_you_mean,
+    explain,
+    explain_yaml,
+    how_to_install,
+)
+from ghostexp.config.output import drop, readable_output, steady_output
 from ghostexp.training.stopping import Stopped
 
+__all__ = ["UserError", "did_you_mean", "explain", "explain_yaml", "how_to_install"]
+
 CONFIG_FOLDER = Path(__file__).resolve().parents[2] / "conf"
-
-CAN_BE_NONE = {"callbacks", "logger"}
-ADDED = {"debug", "experiment", "search", "suspect"}
-
-
-class UserError(ValueError):
-    """A mistake of the user's, told in one sentence."""
+OPTIONAL = {  # groups that a run can do without -> whether one is chosen where nothing is said
+    **{"callbacks": True, "logger": True},
+    **{"debug": False, "experiment": False, "search": False, "suspect": False},
+}
 
 
 def call(main: Callable[[], None]) -> int:
     """Run a Hydra application; return the exit code."""
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # errors come here instead of Hydra's printer
-    sys.argv[1:] = map(quote_path, sys.argv[1:])
-    prepare_process()
-    try:
-        sys.argv[1:] = spelled(sys.argv[1:])
-        main()
-    except UserError as error:
-        return _complain(str(error))
-    except (HydraException, OmegaConfBaseException) as error:
-        return _complain(explain(error))
-    except Stopped as stop:
-        print("interrupted", file=sys.stderr)
-        return stop.exit_code
-    except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
-        return 130
+    with steady_output():
+        try:
+            prepare_process()
+            sys.argv[1:] = checked_arguments(sys.argv[1:])
+            main()
+        except UserError as error:
+            return _complain(str(error))
+        except (HydraException, OmegaConfBaseException, YAMLError) as error:
+            return _complain(explain(error))
+        except Stopped as stop:
+            print("interrupted", file=sys.stderr)
+            return stop.exit_code
+        except KeyboardInterrupt:
+            print("interrupted", file=sys.stderr)
+            return 130
     return 0
 
 
-def quote_path(argument: str) -> str:
+def script(main: Callable[..., int]) -> Callable[..., int]:
+    """Give the main function of a script its manners: exit code 1 and a sentence for a slip.
+
+    A reader that goes away, as `head` does, ends the script quietly, with the code that a shell
+    gives to such an end.
+    """
+
+    @functools.wraps(main)
+    def mannered(arguments: list[str] | None = None) -> int:
+        with readable_output():
+            prepare_process()
+            try:
+                code = main(arguments)
+                sys.stdout.flush()
+            except BrokenPipeError:
+                drop(sys.stdout)
+                return 128 + signal.SIGPIPE
+            except (UserError, OSError) as error:
+                return _complain(str(error))
+            except KeyboardInterrupt:
+                return 130
+            return code
+
+    return mannered
+
+
+class _Grant(argparse.Action):
+    """Grants the package that the option names."""
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: str,
+        option_string: str | None = None,
+    ) -> None:
+        grants.grant([*grants.granted(), values])
+
+
+def add_grant(parser: argparse.ArgumentParser) -> None:
+    """The option by which whoever calls a script trusts a package that a run's config names."""
+    parser.add_argument(
+        "--allow-target",
+        action=_Grant,
+        metavar="PACKAGE",
+        help="let the run's config name what this package defines",
+    )
+
+
+def prepare_process() -> None:
+    """What has to be in place before Hydra composes, here and in the workers of a sweep."""
+    register_resolvers()
+    grants.grant(grants.named_in(sys.argv[1:]))
+    logging.raiseExceptions = False  # a log that cannot be written prints no stack traces
+    # our presets bear the names of plugins, and Hydra 1.3 holds them against their schemas
+    warnings.filterwarnings(
+        "ignore", r"\s*'hydra/(launcher|sweeper)/\w+' is validated against ConfigStore"
+    )
+
+
+def checked_arguments(arguments: list[str]) -> list[str]:
+    """Arguments of a command line as Hydra takes them; `UserError` for what no run may be told.
+
+    Hydra 1.3 ends with a stack trace at GROUP=null and GROUP=3.
+    """
+    taken = []
+    resumes = any(each.startswith("resume=") and each != "resume=null" for each in arguments)
+    for argument in map(quoted, arguments):
+        key, equals, value = argument.lstrip("+").partition("=")
+        if key == "run_dir" and equals:
+            raise UserError(
+                f"run_dir={value}: the program names a run's folder, and name=NAME the folder of"
+                " the runs below outputs/"
+            )
+        is_group = key != "" and (CONFIG_FOLDER / key).is_dir()
+        if equals and (not key or (is_group and is_no_name(value))):
+            choices = [path.stem for path in (CONFIG_FOLDER / key).glob("*.yaml")]
+            raise UserError(f"{argument}: no such choice{did_you_mean(value, choices)}")
+        if is_group and value == "null":
+            if key not in OPTIONAL:
+                raise UserError(f"{argument}: a run needs one, choose {key}=NAME from conf/{key}")
+            if OPTIONAL[key]:
+                taken.append(f"~{key}")
+        else:
+            later = resumes and equals and not is_group
+            taken.append(of_the_resumed(argument) if later else argument)
+    return taken
+
+
+def quoted(argument: str) -> str:
     """`resume=PATH` as Hydra's grammar takes it, whose words end at `=`, `,` and brackets."""
     key, _, path = argument.partition("=")
     if key != "resume" or path == "null" or path[:1] in "'\"":
@@ -54,65 +156,33 @@ def quote_path(argument: str) -> str:
     return "{}='{}'".format(key, path.replace("\\", "\\\\").replace("'", "\\'"))
 
 
-def prepare_process() -> None:
-    """What has to be in place before Hydra composes, here and in the workers of a sweep."""
-    register_resolvers()
-    # our presets bear the names of plugins, and Hydra 1.3 holds them against their schemas
-    warnings.filterwarnings(
-        "ignore", r"\s*'hydra/(launcher|sweeper)/\w+' is validated against ConfigStore"
-    )
+def of_the_resumed(argument: str) -> str:
+    """`++key=value`, which composes with any config.
+
+    Hydra composes the values of a resume with the default config, which may lack the key. What
+    counts is whether the saved config of the run has it, and the job looks there.
+    """
+    plain = argument[0] not in "+~-" and not argument.startswith(("resume=", "hydra", "allow_"))
+    return f"++{argument}" if plain else argument
+
+
+def is_no_name(value: str) -> bool:
+    """Whether Hydra reads a value as a number or a truth, which no choice of a group can be."""
+    return re.fullmatch(r"[+-]?[\d_]*\.?[\d_]+(e[+-]?\d+)?|true|false", value.lower()) is not None
 
 
 def compose_config(overrides: list[str]) -> DictConfig:
     """The config that train.py would get with `overrides`, for scripts and tests."""
     prepare_process()
     try:
+        packages = grants.named_in(overrides)
         with initialize_config_dir(str(CONFIG_FOLDER), version_base="1.3"):
-            cfg = compose("train", spelled(overrides))
-    except (HydraException, OmegaConfBaseException) as error:
+            cfg = compose("train", checked_arguments(overrides))
+    except (HydraException, OmegaConfBaseException, YAMLError) as error:
         raise UserError(explain(error)) from error
+    if packages:
+        grants.grant(packages)
     return cfg
-
-
-def spelled(overrides: list[str]) -> list[str]:
-    """`overrides` with `GROUP=null` in words that Hydra 1.3 takes: it refuses to choose nothing."""
-    found = []
-    for override in overrides:
-        group, _, choice = override.partition("=")
-        if choice != "null" or not (CONFIG_FOLDER / group).is_dir():
-            found.append(override)
-        elif group in CAN_BE_NONE:
-            found.append(f"{group}=none")
-        elif group not in ADDED:  # what is added to a config is left out anyway
-            raise UserError(
-                f"{group}=null: a run needs a {group}; leave it out for the default one"
-            )
-    return found
-
-
-def explain(error: Exception) -> str:
-    """One sentence for an error that Hydra or OmegaConf raised while it composed the config."""
-    cause = error.__cause__
-    if isinstance(error, MissingConfigException):
-        return _unknown_choice(error)
-    if isinstance(cause, ConfigKeyError | ConfigAttributeError) and cause.parent_node is not None:
-        known = [str(key) for key in cause.parent_node]
-        return f"{error.args[0].splitlines()[0]} No such key{did_you_mean(str(cause.key), known)}"
-    return " ".join(str(cause or error).split())
-
-
-def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """`; did you mean X?` for the known word nearest to `word`, or all of them where none is."""
-    names = sorted(known)
-    near = difflib.get_close_matches(word, names, n=1, cutoff=0.6)
-    return f"; did you mean {near[0]}?" if near else f"; there is {', '.join(names)}"
-
-
-def _unknown_choice(error: MissingConfigException) -> str:
-    if not error.missing_cfg_file or not error.options:
-        return " ".join(str(error).split())
-    group, _, choice = error.missing_cfg_file.rpartition("/")
-    return f"{group}={choice}: no such choice{did_you_mean(choice, error.options)}"
 
 
 def _complain(sentence: str) -> int:

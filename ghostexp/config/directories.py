@@ -27,12 +27,24 @@ def new_run_dir(name: str, resume: str | None) -> str:
     """Folder of the run to `resume`, or a new one under outputs/<name>/ that no other run has."""
     if resume is not None:
         return str(resume)
+    check_name(name)
     stamp = OUTPUTS / str(name) / datetime.now().strftime("%Y-%m-%d_%H-%M-%S")
     directory, attempt = stamp, 1
     while not _made(directory):
         attempt += 1
         directory = stamp.with_name(f"{stamp.name}_{attempt}")
     return str(directory)
+
+
+def check_name(name: object) -> None:
+    """ValueError unless `name` can be a folder below outputs/."""
+    text = str(name)
+    is_name = isinstance(name, str | int) and not isinstance(name, bool)
+    if not is_name or text in ("", ".", "..") or set(text) & set("/\\\0"):
+        given = "null" if name is None else repr(name)
+        raise ValueError(
+            f"name is the name of one folder below {OUTPUTS}/, without a slash, not {given}"
+        )
 
 
 def job_dir(override_dirname: str) -> str:
@@ -46,6 +58,8 @@ def job_dir(override_dirname: str) -> str:
 
 def scale_lr(lr: float, batch_size: int) -> float:
     """Learning rate for `batch_size` from the one for 128 images, linear (Goyal et al. 2017)."""
+    if not isinstance(batch_size, int) or isinstance(batch_size, bool):
+        raise ValueError(f"dataset.batch_size must be a whole number, not {batch_size!r}")
     return lr * batch_size / 128
 
 

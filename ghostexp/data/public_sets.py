@@ -7,6 +7,7 @@ import torch
 from torch.nn import functional as F
 
 from ghostexp.data.in_memory import SPLIT_SEED, TEST_SHARE, InMemory, LabelledSet, stratified_split
+from ghostexp.download import is_offline
 
 log = logging.getLogger(__name__)
 
@@ -45,7 +46,7 @@ def load_cifar(name: str, root: str) -> LabelledSet:
 
     cifar = getattr(datasets, name)
     try:
-        parts = [cifar(root, train=train, download=True) for train in (True, False)]
+        parts = [cifar(root, train=train, download=not is_offline()) for train in (True, False)]
     except (OSError, RuntimeError) as error:  # RuntimeError: the checksum differs
         raise ValueError(
             f"{name} is not in {root} and cannot be downloaded ({error}): put the file {cifar.url}"

@@ -9,8 +9,12 @@ from torch import Tensor
 
 from ghostexp.config.build import Parts
 from ghostexp.config.cli import UserError
-from ghostexp.results.record import read_record
-from ghostexp.runs.load import load_checkpoint, load_run, reported_checkpoint
+from ghostexp.runs.load import (
+    load_checkpoint,
+    load_run,
+    read_run_record,
+    reported_checkpoint,
+)
 from ghostexp.runs.machine import describe_device
 
 SPLITS = ("test", "val")
@@ -87,12 +91,12 @@ def _evaluate(directory: Path, parts: Parts, split: str, headline: str) -> Evalu
     evaluate = parts.trainer.test if split == "test" else parts.trainer.validate
     (metrics,) = evaluate(parts.task, datamodule=parts.datamodule, verbose=False)
     checkpoint = reported_checkpoint(directory)
-    record = read_record(directory) or {}
+    record = read_run_record(directory)
     return Evaluation(
         split=split,
         headline=headline,
         checkpoint=checkpoint.name,
-        epoch=load_checkpoint(checkpoint)["epoch"],
+        epoch=int(load_checkpoint(checkpoint).get("epoch", -1)),
         device=describe_device(parts.trainer),
         recorded_device=record.get("device"),
         recorded_accuracy=_recorded(record, f"{split}/{headline}"),
@@ -166,7 +170,7 @@ def precision_table(evaluation: Evaluation) -> Table:
 
 def _recorded(record: dict, key: str) -> float | None:
     """The record's value of a metric, of the epoch that it reports."""
-    return (record.get("best") or {}).get(key, record.get("metrics", {}).get(key))
+    return (record.get("best") or {}).get(key, (record.get("metrics") or {}).get(key))
 
 
 def _confusion(parts: Parts, split: str, predicted: Tensor) -> Tensor:

@@ -21,6 +21,7 @@ from ghostexp.config.build import Parts, build_parts, users_mistakes
 from ghostexp.config.cli import UserError
 from ghostexp.config.directories import register_resolvers
 from ghostexp.config.facts import complete_facts
+from ghostexp.config.first_step import check_first_step
 from ghostexp.results import record as records
 from ghostexp.results.identity import digest, result_part
 from ghostexp.runs import ending, ranks
@@ -139,6 +140,13 @@ def _check_checkpoint(
             f" ({'; '.join(decision.changed) or 'its code has changed'}): leave these values as"
             " they were, or train the other network in a new run"
         )
+    data = [change for change in decision.changed if change.startswith("dataset.")]
+    if data and record["checkpoint"].endswith("partial.ckpt"):
+        raise UserError(
+            f"{record['checkpoint']} was saved within an epoch, whose rest would be other batches"
+            f" ({'; '.join(data)}): let the run end its epoch first, or remove the file to go on"
+            " from the last epoch's end"
+        )
     with users_mistakes("resume"):
         parts.task.check_resume(state)
 
@@ -208,6 +216,10 @@ def _prepare(cfg: DictConfig, record: records.Record, keep: KeepRecord) -> Parts
     with users_mistakes("dataset"):
         datamodule.prepare_data()
         datamodule.setup("fit")
+    left_over = datamodule.num_train % cfg.dataset.batch_size
+    check_first_step(parts, left_over or cfg.dataset.batch_size)
+    left_over = datamodule.num_train % cfg.dataset.batch_size
+    check_first_step(parts, left_over or cfg.dataset.batch_size)
     shape = datamodule.input_shape
     with users_mistakes("model"):
         record["network"] = {

@@ -11,9 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from omegaconf import DictConfig, OmegaConf
 from torch import Tensor, nn
 
-from ghostexp.config.build import users_mistakes
+from ghostexp.config.build import Parts, users_mistakes
 from ghostexp.config.cli import UserError
 from ghostexp.data import BatchLoader, ClassificationData
 from ghostexp.deploy.compare import Comparison, compare
@@ -30,7 +31,8 @@ from ghostexp.deploy.fuse import FoldedGhost, batch_norms, fuse
 from ghostexp.deploy.quantize import Quantized, quantize
 from ghostexp.layers.ghost import GhostModule
 from ghostexp.results.record import Record
-from ghostexp.runs.load import data_record, load_run, reported_checkpoint, task_name
+from ghostexp.runs.load import data_record, load_run, reported_checkpoint, task_class
+from ghostexp.tasks import ClassificationTask
 
 COMPARED = 512  # examples
 CALIBRATED = 512  # a quarter of them give the ranges, the others judge what is left in float32
@@ -64,16 +66,15 @@ def export_run(directory: Path, form: Form, path: Path | None, *, force: bool = 
     path = path or directory / "export" / f"{form.format}_{form.precision}{SUFFIXES[form.format]}"
     _check_path(path, form, force)
     record = _record(directory)
-    _, parts = load_run(directory)
+    cfg, parts = load_run(directory)
     data, net = parts.datamodule, parts.task.net.eval()
     with users_mistakes("dataset"):
-        data.prepare_data()
         data.setup("fit")
     with users_mistakes("model"):
         fused = fuse(net)
     examples = _inputs(data, CALIBRATED if form.precision == "int8" else 2)
     quantized = _quantize(fused, examples, form) if form.precision == "int8" else None
-    metadata = form.metadata | _metadata(directory, record, parts.task.logit_scale)
+    metadata = form.metadata | _metadata(directory, record, cfg, parts)
     _write(fused, quantized, examples[:2], form, path, metadata)
     engine = load_engine(path)
     split, indices = ("validation", data.val) if data.has_val else ("training", data.train)
@@ -100,13 +101,13 @@ def _check_path(path: Path, form: Form, force: bool) -> None:
 
 
 def _record(directory: Path) -> Record:
-    record = data_record(directory)
-    if task_name(directory) != "ClassificationTask":
+    task = task_class(directory)
+    if not issubclass(task, ClassificationTask):
         raise UserError(
-            f"{directory} is of {task_name(directory)}: only classifiers are exported, a detector"
+            f"{directory} is of {task.__name__}: only classifiers are exported, a detector"
             f" resizes its images and selects its boxes in Python"
         )
-    return record
+    return data_record(directory)
 
 
 def _batches(data: ClassificationData, loader: BatchLoader) -> Iterator[tuple[Tensor, Tensor]]:
@@ -145,25 +146,25 @@ def _write(
     write(model, path, metadata)
 
 
-def _metadata(directory: Path, record: Record, logit_scale: float) -> dict[str, str]:
+def _metadata(directory: Path, record: Record, cfg: DictConfig, parts: Parts) -> dict[str, str]:
     """What whoever deploys the file must know; every value is text, lists and mappings JSON.
 
     A softmax of `logit_scale` times the outputs are probabilities.
     """
-    config = record["config"]
-    dataset = dict(config["dataset"])
+    dataset = OmegaConf.to_container(cfg.dataset)
     dataset.pop("root", None)  # of this machine
     augment = dataset["augment"]
+    shape = list(parts.datamodule.input_shape)
     return {
-        "run": str(record["run"]),
-        "digest": record["digest"],
-        "revision": str((record["git"] or {}).get("revision")),
+        "run": directory.resolve().name,
+        "digest": str(record.get("digest")),
+        "revision": str(record["git"].get("revision")),
         "checkpoint": reported_checkpoint(directory).name,
         "class_names": json.dumps(record["dataset"]["class_names"]),
-        "inputs": _describe_inputs(record["network"]["input_shape"], augment),
-        "input_shape": json.dumps(record["network"]["input_shape"]),
-        "outputs": "cosines" if config["task"].get("cosines") else "logits",
-        "logit_scale": json.dumps(logit_scale),
+        "inputs": _describe_inputs(shape, augment),
+        "input_shape": json.dumps(shape),
+        "outputs": "cosines" if cfg.task.get("cosines") else "logits",
+        "logit_scale": json.dumps(parts.task.logit_scale),
         "mean": json.dumps(augment["mean"]),
         "std": json.dumps(augment["std"]),
         "dataset": json.dumps(dataset),

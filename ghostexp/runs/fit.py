@@ -6,7 +6,7 @@ from pathlib import Path
 
 from pytorch_lightning.callbacks import ModelCheckpoint
 
-from ghostexp.config.build import Parts
+from ghostexp.config.build import Parts, refusals_of_lightning
 from ghostexp.config.cli import UserError
 from ghostexp.data.folder import BadFile
 from ghostexp.results.record import Record
@@ -29,6 +29,7 @@ def _users_data() -> Iterator[None]:
         raise UserError(f"dataset: {sentence}") from error
 
 
+@refusals_of_lightning()
 @_users_data()
 def fit_and_test(parts: Parts, record: Record, checkpoint: Path | None) -> None:
     """Train, from `checkpoint` if there is one, and test; `record` learns what came out."""

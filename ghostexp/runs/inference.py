@@ -16,8 +16,7 @@ from ghostexp.config.cli import CONFIG_FOLDER, UserError, compose_config
 from ghostexp.config.facts import complete_facts
 from ghostexp.deploy.forms import Subject
 from ghostexp.models.ghostnet import ghostnet
-from ghostexp.results.record import read_record
-from ghostexp.runs.load import load_network
+from ghostexp.runs.load import load_network, read_run_record
 from ghostexp.runs.machine import cpu_name
 
 PEERS = "peers"  # stands for the networks of `_peers` in a list of models
@@ -51,8 +50,8 @@ def subjects_of_models(models: Sequence[str], overrides: Sequence[str]) -> list[
 
 def subjects_of_run(directory: Path) -> list[Subject]:
     """The trained network of a run, first, and an untrained dense twin if it has a ratio."""
-    record = read_record(directory) or {}
-    if "network" not in record:
+    record = read_run_record(directory)
+    if not record or "input_shape" not in record["network"]:
         raise UserError(f"{directory} has no record of its network")
     cfg, net = load_network(directory)
     name = cfg.model["_target_"].rpartition(".")[2]

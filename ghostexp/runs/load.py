@@ -1,33 +1,49 @@
-"""A run from its folder alone: its config, network and data, with its trained weights."""
+"""A run from its folder alone: its config, network and data, with its trained weights.
 
-import pickle
+The folder is data, which somebody else may have made: nothing in it is executed, and nothing is
+downloaded for it.
+"""
+
 from pathlib import Path
 from typing import Any
 
 import torch
 from omegaconf import DictConfig, OmegaConf, open_dict
+from torch import Tensor, nn
+from yaml import YAMLError
 
-from ghostexp.config.audit import targets
-from ghostexp.config.build import Parts, build_network, build_parts
-from ghostexp.config.cli import UserError
+from ghostexp.config.audit import audit_saved
+from ghostexp.config.build import Parts, build_network, build_parts, users_mistakes
+from ghostexp.config.cli import UserError, explain_yaml
 from ghostexp.config.directories import register_resolvers
-from ghostexp.results.record import Record, read_record
+from ghostexp.config.targets import find_callable
+from ghostexp.download import offline
+from ghostexp.results.collect import read_run
+from ghostexp.results.record import FILE_NAME, Record
+
+OF_AN_EVALUATION = {  # keys of a trainer that change what an evaluation computes, or where
+    *("_target_", "accelerator", "benchmark", "deterministic", "inference_mode"),
+    *("limit_test_batches", "limit_val_batches", "precision", "use_distributed_sampler"),
+}
 
 
 def load_run(directory: Path) -> tuple[DictConfig, Parts]:
     """Config and parts of a run, with the weights that its reported test accuracy belongs to.
 
-    The trainer is for evaluation: on one device, without the callbacks and loggers that write.
+    Its data are read, and nothing is downloaded. The trainer is for evaluation: on one device,
+    without the callbacks, loggers and plug-ins that write.
     """
     cfg = saved_config(directory)
     quiet = cfg.copy()
     with open_dict(quiet):
-        quiet.callbacks = quiet.logger = None
+        quiet.trainer = {key: cfg.trainer[key] for key in OF_AN_EVALUATION if key in cfg.trainer}
+        for key in ("enable_checkpointing", "enable_model_summary", "enable_progress_bar"):
+            quiet.trainer[key] = False
         quiet.trainer.devices = 1
-        quiet.trainer.strategy = "auto"
-        quiet.trainer.enable_checkpointing = quiet.trainer.enable_progress_bar = False
     parts = build_parts(quiet)
-    parts.task.load_state_dict(load_checkpoint(reported_checkpoint(directory))["state_dict"])
+    _load(parts.task, _reported_state(directory), directory)
+    with offline(), users_mistakes("dataset"):
+        parts.datamodule.prepare_data()
     return cfg, parts
 
 
@@ -35,10 +51,9 @@ def load_network(directory: Path) -> tuple[DictConfig, torch.nn.Module]:
     """Config and network of a run, with the weights of `load_run`; needs no data."""
     cfg = saved_config(directory)
     net = build_network(cfg)
-    state = load_checkpoint(reported_checkpoint(directory))["state_dict"]
-    net.load_state_dict(
-        {key.removeprefix("net."): state[key] for key in state if key.startswith("net.")}
-    )
+    state = _reported_state(directory)
+    own = {key.removeprefix("net."): state[key] for key in state if key.startswith("net.")}
+    _load(net, own, directory)
     return cfg, net
 
 
@@ -48,26 +63,39 @@ def saved_config(directory: Path) -> DictConfig:
     if not saved.exists():
         raise UserError(f"{directory} is no run: {saved} is missing")
     register_resolvers()  # the config names them
-    cfg = OmegaConf.load(saved)
-    with open_dict(cfg):
-        cfg.run_dir = str(directory)
-        for _, node in targets(cfg.model):
-            if node.get("weights"):  # the start of the training, no longer needed
-                node.weights = None
+    try:
+        cfg = OmegaConf.load(saved)
+    except YAMLError as error:
+        raise UserError(explain_yaml(error)) from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"{saved} cannot be read: {error}") from error
+    if not isinstance(cfg, DictConfig):
+        raise UserError(f"{saved} is no config: it holds no mapping of keys to values")
+    audit_saved(cfg, directory)
     return cfg
+
+
+def read_run_record(directory: Path) -> Record:
+    """Record of a run with an empty mapping for each that is missing; empty without a record."""
+    if not (Path(directory) / FILE_NAME).exists():
+        return {}
+    try:
+        return read_run(Path(directory)).record
+    except ValueError as error:
+        raise UserError(str(error)) from error
 
 
 def data_record(directory: Path) -> Record:
     """Record of a run that came as far as its data, with their class names."""
-    record = read_record(directory) or {}
-    if record.get("dataset") is None:
+    record = read_run_record(directory)
+    if not record or not record["dataset"].get("class_names"):
         raise UserError(f"{directory} has no record with class names")
     return record
 
 
-def task_name(directory: Path) -> str:
-    """Class of a run's task, such as ClassificationTask."""
-    return saved_config(directory).task._target_.rpartition(".")[2]
+def task_class(directory: Path) -> type[nn.Module]:
+    """Class of a run's task, such as ClassificationTask or a subclass of it."""
+    return find_callable(saved_config(directory).task._target_, "task")
 
 
 def reported_checkpoint(directory: Path) -> Path:
@@ -82,9 +110,27 @@ def reported_checkpoint(directory: Path) -> Path:
 def load_checkpoint(path: Path) -> dict[str, Any]:
     """Checkpoint as plain data and tensors on the CPU; a cut file or another pickle is refused."""
     try:
-        return torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError) as error:
-        reason = next((line for line in str(error).splitlines() if "GLOBAL" in line), str(error))
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # of a damaged file torch raises nearly anything
+        lines = str(error).splitlines() or [type(error).__name__]
+        reason = next((line for line in lines if "GLOBAL" in line), lines[0])
         raise UserError(
             f"{path} cannot be loaded safely ({reason.strip()[:200]}); rerun=true starts over"
+        ) from error
+    if not isinstance(content, dict) or not isinstance(content.get("state_dict"), dict):
+        raise UserError(f"{path} is no checkpoint of a training: it has no state_dict")
+    return content
+
+
+def _reported_state(directory: Path) -> dict[str, Tensor]:
+    return load_checkpoint(reported_checkpoint(directory))["state_dict"]
+
+
+def _load(module: nn.Module, state: dict[str, Tensor], directory: Path) -> None:
+    try:
+        module.load_state_dict(state)
+    except (RuntimeError, TypeError, AttributeError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise UserError(
+            f"{directory}: the weights of its checkpoint do not fit its config ({reason})"
         ) from error

@@ -21,6 +21,7 @@ from ghostexp.files.atomic import write_text
 from ghostexp.files.lock import Busy, Lock, describe
 from ghostexp.results import record as records
 from ghostexp.runs.load import load_network, saved_config
+from ghostexp.training.stopping import deferred
 
 LOG = "train.log"
 RESERVE = ".reserve"
@@ -103,6 +104,7 @@ class Run:
 
         The last of the record's `segments` is this launch's; the time of all adds up to `wall_s`.
         """
+        self._remove_temporaries()
         self._kept = record
         self._started = time.monotonic()
         reserve = self.directory / RESERVE
@@ -118,9 +120,10 @@ class Run:
             self._kept["status"] = "interrupted"
             raise
         finally:
-            reserve.unlink(missing_ok=True)
-            self.update({"ended": records.now()})
-            self._kept = None
+            with deferred():
+                reserve.unlink(missing_ok=True)
+                self.update({"ended": records.now()})
+                self._kept = None
 
     def refuse(self, record: records.Record, error: Exception) -> None:
         """Leave a record of a job that failed before it began, for the sweep's report."""
@@ -159,6 +162,13 @@ class Run:
         for folder in (".hydra", "checkpoints", "tensorboard"):
             with suppress(OSError):  # absent, or it holds what we did not write
                 (self.directory / folder).rmdir()
+
+    def _remove_temporaries(self) -> None:
+        """Remove what a process that was killed while it wrote a file left beside the file."""
+        for name in WRITTEN:
+            path = self.directory / name
+            for left in path.parent.glob(f".{path.name}.[0-9]*"):
+                left.unlink()
 
     def _remove_empty_log(self) -> None:
         log = self.directory / LOG

@@ -16,6 +16,7 @@ from ghostexp.files.append import append
 from ghostexp.files.atomic import replacing
 
 TEST = "test/"
+VALIDATION = "val/"
 
 
 class MetricsFile(Logger):
@@ -85,6 +86,9 @@ def outlives(tags: Collection[str], step: int, first_tags: Collection[str], firs
     """
     if step == first and any(tag.startswith(TEST) for tag in tags):
         return not any(tag.startswith(TEST) for tag in first_tags)
+    if step == first and any(tag.startswith(VALIDATION) for tag in first_tags):
+        # the launch goes on within an epoch's validation, whose last batch was trained before
+        return not any(tag.startswith(VALIDATION) for tag in tags)
     return step < first
 
 

@@ -92,7 +92,7 @@ def test_a_run_can_be_loaded_from_its_folder_alone(small_run):
     ("overrides", "sentence"),
     [
         (["model=resnet57"], "model=resnet57: no such choice; did you mean resnet56?"),
-        (["optimizer.lrr=1"], "'optimizer.lrr'. No such key; did you mean lr?"),
+        (["optimizer.lrr=1"], "'optimizer.lrr'. No such key; did you mean optimizer.lr?"),
         (["model=ghost_resnet56", "model.ratio=0"], "ratio must be a whole number from 1"),
         (["model=ghost_resnet56", "model.ratio=2.5"], "not 2.5"),
         (["model=ghost_resnet56", "model.ratio=17"], "16 output channels, not 17"),

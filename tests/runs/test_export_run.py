@@ -7,8 +7,9 @@ import onnx
 import pytest
 import torch
 from helpers import ROOT, result
+from omegaconf import OmegaConf
 
-from ghostexp.config.cli import UserError
+from ghostexp.config.cli import UserError, compose_config
 from ghostexp.deploy import compare as comparison
 from ghostexp.deploy.compare import compare
 from ghostexp.deploy.engines import load_engine
@@ -75,7 +76,7 @@ def test_a_program_of_a_run_with_its_metadata_and_its_refusals(small_run, capsys
     assert export(run, "--format", "onnx", "--precision", "bf16") == 1
     assert "--format: onnx is written in fp32, fp16, int8, not bf16" in capsys.readouterr().err
     assert export(run / "none", "--format", "torch_export") == 1
-    assert "has no record with class names" in capsys.readouterr().err
+    assert "is no run" in capsys.readouterr().err
 
 
 def test_int8_of_an_audio_run_with_a_cosine_head(app, tmp_path, monkeypatch):
@@ -117,10 +118,9 @@ def test_a_comparison_counts_on_known_outputs():
 
 def test_a_detector_is_refused_before_anything_loads(tmp_path):
     (tmp_path / ".hydra").mkdir()
-    (tmp_path / ".hydra" / "config.yaml").write_text(
-        "{run_dir: x, model: {_target_: a.b}, task: {_target_: ghostexp.tasks.DetectionTask}}"
-    )
-    record = {"status": "finished", "dataset": {"class_names": ["cell"]}}
+    cfg = compose_config(["model=retinanet_ghostnet", "dataset=shapes", "task=detection"])
+    OmegaConf.save(cfg, tmp_path / ".hydra" / "config.yaml")
+    record = {"schema": 1, "status": "finished", "dataset": {"class_names": ["cell"]}}
     (tmp_path / "result.json").write_text(json.dumps(record))
     with pytest.raises(UserError, match="is of DetectionTask: only classifiers are exported"):
         export_run(tmp_path, Form("torch_export"), None)
@@ -135,5 +135,5 @@ def test_a_missing_extra_is_one_sentence(monkeypatch, capsys, tmp_path):
 
 
 def test_what_is_no_run_is_refused(tmp_path):
-    with pytest.raises(UserError, match="has no record"):
+    with pytest.raises(UserError, match="is no run"):
         export_run(tmp_path, Form("torch_export"), None)

@@ -16,7 +16,7 @@ EVENTS = re.compile(r"events\.out\.tfevents\..*")
 
 def differences(one: Path, other: Path) -> Iterator[str]:
     """What differs between the sweeps in two folders, but for times, speeds and process numbers."""
-    yield from _compare(sorted(_names(one)), sorted(_names(other)), "files")
+    yield from _compare(dict.fromkeys(_names(one)), dict.fromkeys(_names(other)), "files")
     for run in sorted(path.parent.name for path in one.glob("*/result.json")):
         first, second = one / run, other / run
         for name in ("last.ckpt", "best.ckpt"):
@@ -62,27 +62,25 @@ def _names(folder: Path) -> Iterator[str]:
 
 def _checkpoint(run: Path, name: str) -> dict[str, Any]:
     saved = torch.load(run / "checkpoints" / name, weights_only=True, map_location="cpu")
-    return _without_places(saved, run)
+    return _comparable(saved, run)
 
 
-def _without_places(value: Any, run: Path) -> Any:
-    """Without the folder in paths, and without what callbacks measure of time."""
+def _comparable(value: Any, run: Path) -> Any:
+    """Without the folder in paths, and without times and speeds."""
     if isinstance(value, dict):
         return {
-            _without_places(key, run): _without_places(each, run)
+            _comparable(key, run): _without_places(each, run)
             for key, each in value.items()
-            if "Throughput" not in str(key)
+            if not (str(key) in (*TIMES, "Throughput") or SPEED in str(key))
         }
     if isinstance(value, list | tuple):
-        return [_without_places(each, run) for each in value]
+        return [_comparable(each, run) for each in value]
     return value.replace(str(run), "RUN") if isinstance(value, str) else value
 
 
 def _record(run: Path) -> dict[str, Any]:
     record = json.loads((run / "result.json").read_text())
-    kept = {key: value for key, value in record.items() if key not in TIMES}
-    kept["metrics"] = {key: value for key, value in record["metrics"].items() if SPEED not in key}
-    return _without_places(kept, run)
+    return _comparable(record, run)
 
 
 def _rows(run: Path) -> list[dict[str, str]]:

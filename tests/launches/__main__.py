@@ -26,6 +26,7 @@ def main() -> int:
         "words", nargs="*", help="take launches whose kind or line has one of these"
     )
     parser.add_argument("--every", type=int, default=1, help="take each of so many")
+    parser.add_argument("--say", action="store_true", help="print every refusal's first line")
     parser.add_argument("--list", action="store_true", help="only say which")
     options = parser.parse_args()
     launches = [
@@ -48,6 +49,8 @@ def main() -> int:
             trials.append(trial)
             if trial.broken:
                 print(f"{number}/{len(launches)} {trial}\n", flush=True)
+            elif options.say:
+                print(f"{number}/{len(launches)} {trial.said}", flush=True)
             elif number % 20 == 0:
                 print(f"{number}/{len(launches)}", file=sys.stderr, flush=True)
     show(trials)

@@ -120,7 +120,7 @@ def _lost(folder: Path, before: Files, after: Files) -> list[str]:
 
 
 def _added(before: Files, after: Files) -> list[str]:
-    """What is new, a folder for all in it: only our logs, and the folder that holds runs, may be."""
+    """What is new, a folder for all in it; only our logs and the folder of runs may be."""
     new = {
         name
         for name, content in after.items()

@@ -69,7 +69,7 @@ def _comparable(value: Any, run: Path) -> Any:
     """Without the folder in paths, and without times and speeds."""
     if isinstance(value, dict):
         return {
-            _comparable(key, run): _without_places(each, run)
+            _comparable(key, run): _comparable(each, run)
             for key, each in value.items()
             if not (str(key) in (*TIMES, "Throughput") or SPEED in str(key))
         }

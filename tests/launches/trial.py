@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from launches.harness import Ended, Warm
-from launches.judge import Launch, complaints, files_of
+from launches.judge import Launch, complaints, files_of, refusal
 from launches.places import QUICK, Bases, unmount
 
 
@@ -18,10 +18,20 @@ class Trial:
     ended: Ended
     broken: list[str]
 
+    @property
+    def title(self) -> str:
+        """Kind and arguments, without those that all trainings have."""
+        title = self.launch.title.replace(" ".join(QUICK), "...")
+        return f"[{self.launch.kind}] {title}"
+
+    @property
+    def said(self) -> str:
+        """The title, and what the launch was refused with."""
+        return "\n    ".join([self.title, *refusal(self.ended.stderr)[:3]])
+
     def __str__(self) -> str:
         """What a person needs to repeat and understand it."""
-        title = self.launch.title.replace(" ".join(QUICK), "QUICK")
-        lines = [f"[{self.launch.kind}] {title}"]
+        lines = [self.title]
         lines += [f"  BROKEN: {rule}" for rule in self.broken]
         for name in ("stdout", "stderr"):
             text = getattr(self.ended, name)[-1500:].rstrip()

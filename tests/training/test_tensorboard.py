@@ -1,17 +1,11 @@
 """TensorBoard as a user starts it shows every epoch of every run once, and the right results."""
 
 import csv
-import json
-import os
-import re
-import subprocess
-import sys
 import time
-from urllib.parse import urlencode
-from urllib.request import Request, urlopen
 
 import psutil
 import pytest
+from board import Server
 from helpers import SMALL, result
 from tensorboard.backend.event_processing.event_file_loader import RawEventFileLoader
 from tensorboard.compat.proto.event_pb2 import Event
@@ -20,46 +14,6 @@ from ghostexp.training.callbacks import SeedBatches
 from ghostexp.training.tensorboard import EventFile, TensorBoard, event_files
 
 CUT = 2  # the epoch, counted from 0, in whose second batch a run is interrupted
-DEADLINE = 60  # seconds until the server has read everything
-
-
-class Server:
-    """`tensorboard --logdir FOLDER` and its HTTP API."""
-
-    def __init__(self, folder):
-        self.log = folder / "server.log"
-        command = [sys.executable, "-m", "tensorboard.main", "--logdir", str(folder), "--port=0"]
-        environment = os.environ | {"PYTHONWARNINGS": "ignore"}
-        with self.log.open("w") as log:
-            self.process = subprocess.Popen(command, stdout=log, stderr=log, env=environment)
-        self.url = self.wait(self._address, lambda url: url is not None)
-
-    def _address(self):
-        found = re.search(r"http://\S+?:\d+", self.log.read_text())
-        return found and found.group()
-
-    def get(self, path, **query):
-        with urlopen(f"{self.url}/data/{path}?{urlencode(query)}") as answer:
-            return json.load(answer)
-
-    def post(self, path, body):
-        request = Request(f"{self.url}/data/{path}", json.dumps(body).encode())
-        request.add_header("Content-Type", "application/json")
-        with urlopen(request) as answer:
-            return json.load(answer)
-
-    def scalars(self, run, tag):
-        """[(step, value), ...] in the order in which the page draws them."""
-        points = self.get("plugin/scalars/scalars", run=run, tag=tag)
-        return [(step, value) for _, step, value in points]
-
-    def wait(self, ask, is_enough):
-        """What `ask` answers, once it is enough; the server reads in the background."""
-        end = time.monotonic() + DEADLINE
-        while not is_enough(answer := ask()):
-            assert time.monotonic() < end, f"{answer}: {self.log.read_text()}"
-            time.sleep(0.1)
-        return answer
 
 
 def press_ctrl_c(self, trainer, pl_module, batch, batch_idx):
@@ -113,8 +67,7 @@ RUNS = ("finished", "resumed", "interrupted", "extended", "ghost")
 def _ended(shared):
     yield
     if "server" in shared:
-        shared["server"].process.terminate()
-        shared["server"].process.wait()
+        shared["server"].close()
 
 
 def rows(folder):

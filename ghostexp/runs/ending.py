@@ -1,7 +1,9 @@
 """How a job tells a person of its start and its end: one line each, and what to do next."""
 
 import logging
+import os
 import shlex
+import tempfile
 import traceback
 from datetime import datetime
 from pathlib import Path
@@ -14,7 +16,8 @@ from ghostexp.sweeps.job import Job
 
 log = logging.getLogger(__name__)
 
-REFUSED_LOG = "refused.log"  # beside the folders of runs: traces of runs that never began
+# traces of runs that never began, which leave no folder
+REFUSED_LOG = Path(tempfile.gettempdir()) / f"ghostexp-refused-{os.getuid()}.log"
 
 
 def say_start(job: Job) -> None:
@@ -65,10 +68,13 @@ def one_sentence(directory: Path, error: Exception) -> UserError:
     if isinstance(error, UserError) and error.__cause__ is None:
         return error
     began = (directory / records.FILE_NAME).exists()
-    path = directory / LOG if began else directory.parent / REFUSED_LOG
-    with path.open("a") as file:
-        file.write(f"[{datetime.now():%Y-%m-%d %H:%M:%S}] {directory.name}\n")
-        file.write("".join(traceback.format_exception(error)))
+    path = directory / LOG if began else REFUSED_LOG
+    trace = "".join(traceback.format_exception(error))
+    try:
+        with path.open("a", errors="backslashreplace") as file:
+            file.write(f"[{datetime.now():%Y-%m-%d %H:%M:%S}] {directory}\n{trace}")
+    except OSError:  # a full disk: the sentence is what matters
+        return UserError(sentence(error))
     return UserError(f"{sentence(error)} (full trace: {_shown(path)})")
 
 

@@ -7,7 +7,6 @@
 """
 
 import logging
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +21,7 @@ from ghostexp.config.cli import UserError
 from ghostexp.config.directories import register_resolvers
 from ghostexp.config.facts import complete_facts
 from ghostexp.config.first_step import check_first_step
+from ghostexp.files.folders import remove_if_empty
 from ghostexp.results import record as records
 from ghostexp.results.identity import digest, result_part
 from ghostexp.runs import ending, ranks
@@ -52,8 +52,7 @@ def run(cfg: DictConfig) -> float | None:
     try:
         return run_job(job_of_hydra(cfg, hydra))
     except UserError as error:
-        with suppress(OSError):  # Hydra made the folder; it stays where anything lies in it
-            directory.rmdir()
+        remove_if_empty(directory)  # which Hydra made
         if hydra.mode == RunMode.MULTIRUN:
             raise  # the sweeper goes on with the other jobs
         raise SystemExit(f"error: {error}") from None  # Hydra would print the overrides as well

@@ -18,6 +18,7 @@ from torch import nn
 
 from ghostexp.config.cli import UserError
 from ghostexp.files.atomic import write_text
+from ghostexp.files.folders import remove_if_empty
 from ghostexp.files.lock import Busy, Lock, describe
 from ghostexp.results import record as records
 from ghostexp.runs.load import load_network, saved_config
@@ -79,7 +80,7 @@ class Run:
 
         A folder in which nothing has begun when the block ends is removed.
         """
-        self.directory.mkdir(parents=True, exist_ok=True)
+        had_log = (self.directory / LOG).exists()
         try:
             self.lock.acquire()
         except Busy as busy:
@@ -91,12 +92,11 @@ class Run:
             yield self
         finally:
             began = (self.directory / records.FILE_NAME).exists()
-            if not began:
-                self._remove_empty_log()
+            if not (began or had_log):
+                (self.directory / LOG).unlink(missing_ok=True)
             self.lock.remove()
             if not began:
-                with suppress(OSError):  # something lies there that is not ours
-                    self.directory.rmdir()
+                remove_if_empty(self.directory)
 
     @contextmanager
     def recorded(self, record: records.Record) -> Iterator[None]:
@@ -169,8 +169,3 @@ class Run:
             path = self.directory / name
             for left in path.parent.glob(f".{path.name}.[0-9]*"):
                 left.unlink()
-
-    def _remove_empty_log(self) -> None:
-        log = self.directory / LOG
-        if log.exists() and not log.stat().st_size:
-            log.unlink()

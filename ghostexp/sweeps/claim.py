@@ -6,10 +6,11 @@ ended, however it ended, is locked by nobody.
 
 import uuid
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from ghostexp.config.cli import UserError
+from ghostexp.files.folders import remove_if_empty
 from ghostexp.files.lock import Lock, describe, is_locked, read_owner
 from ghostexp.results.record import FROZEN
 
@@ -45,9 +46,7 @@ def _claimed(folder: Path, names: set[str]) -> Iterator[None]:
         note.remove()
         with door:
             door.remove()
-        for left in (notes, folder):
-            with suppress(OSError):  # frozen configs and runs lie there
-                left.rmdir()
+        remove_if_empty(notes)  # unless frozen configs lie there
 
 
 def _check(folder: Path, names: set[str]) -> None:

@@ -9,9 +9,10 @@ from typing import Any
 from hydra.core.config_loader import ConfigLoader
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
-from omegaconf import DictConfig, open_dict, read_write
+from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
 from ghostexp.config.cli import UserError
+from ghostexp.config.directories import check_name
 from ghostexp.results.record import command_line
 from ghostexp.sweeps.job import Job, chosen, config_folders, parse
 
@@ -46,7 +47,7 @@ class FrozenConfigs:
 
 def overrides_of(point: Point) -> list[str]:
     """What a launcher is given for a point."""
-    return list(point.composed.hydra.overrides.task)
+    return OmegaConf.to_container(point.composed.hydra.overrides.task, resolve=False)
 
 
 def grid_arguments(params: dict[str, Any], task: list[str]) -> list[str]:
@@ -72,6 +73,11 @@ def compose_points(
         for number, overrides in enumerate(points, 1)
     ]
     _check_folders(composed)
+    try:
+        for point in composed:
+            check_name(point.job.config.name)
+    except ValueError as error:
+        raise UserError(str(error)) from None
     return composed
 
 

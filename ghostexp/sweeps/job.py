@@ -84,7 +84,7 @@ def job_of_hydra(cfg: DictConfig, hydra: DictConfig) -> Job:
     multirun = hydra.mode == RunMode.MULTIRUN
     if multirun and is_grid(hydra):
         return _thawed(directory)
-    parsed = parse(list(hydra.overrides.task))
+    parsed = parse(OmegaConf.to_container(hydra.overrides.task, resolve=False))
     values = {override.key_or_group: override.value() for override in parsed}
     choices = chosen(hydra)
     if not multirun and values.get("resume") is not None:

@@ -17,9 +17,10 @@ from rich.table import Table
 from ghostexp.analysis.complexity import count_macs, count_params
 from ghostexp.analysis.estimate import StepCost, step_cost
 from ghostexp.config.audit import audit
-from ghostexp.config.build import Parts, build_parts, users_mistakes
+from ghostexp.config.build import Parts, build_parts, sentence, users_mistakes
 from ghostexp.config.cli import UserError
 from ghostexp.config.facts import complete_facts
+from ghostexp.config.first_step import check_first_step
 from ghostexp.results.identity import result_part
 from ghostexp.results.wording import clock
 from ghostexp.sweeps.job import Job, check_devices, is_finished
@@ -80,10 +81,13 @@ def _plan(job: Job, known: dict[str, Facts]) -> Plan:
     cost = StepCost(0.0, 0)
     if not finished:
         bf16 = "bf16" in str(parts.trainer.precision)
-        with users_mistakes("a first step"):
+        check_first_step(parts, cfg.dataset.batch_size)
+        try:
             cost = step_cost(
                 net, parts.task.trial_loss, shape, batch_size=cfg.dataset.batch_size, bf16=bf16
             )
+        except (RuntimeError, FloatingPointError) as error:  # too little memory, among others
+            raise UserError(f"a training step fails: {sentence(error)}") from error
     steps = num_train / cfg.dataset.batch_size * cfg.trainer.max_epochs
     gib = cost.activation_bytes / 2**30
     return Plan(job.name, params, macs, cost.seconds * steps, gib, finished)

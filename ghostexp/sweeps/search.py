@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hydra.experimental.callback import Callback
-from omegaconf import DictConfig, open_dict, read_write
+from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
 from ghostexp.config.cli import UserError, prepare_process
 from ghostexp.sweeps.claim import ANY, claimed
@@ -77,7 +77,7 @@ def _ending_the_launch() -> Iterator[None]:
 
 def _name_by_what_varies(config: DictConfig) -> None:
     """Name the folders of trials by the values that the search draws."""
-    parsed = parse(list(config.hydra.overrides.task))
+    parsed = parse(OmegaConf.to_container(config.hydra.overrides.task, resolve=False))
     swept = {each.key_or_group for each in parsed if each.is_sweep_override()}
     swept |= set(config.hydra.sweeper.params or {})
     fixed = sorted({each.key_or_group for each in parsed} - swept)

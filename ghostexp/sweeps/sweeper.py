@@ -16,7 +16,7 @@ from hydra.core.plugins import Plugins
 from hydra.core.utils import JobReturn, JobStatus
 from hydra.plugins.sweeper import Sweeper
 from hydra.types import HydraContext, TaskFunction
-from omegaconf import DictConfig, open_dict, read_write
+from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
 from ghostexp.config.cli import UserError
 from ghostexp.sweeps import notices
@@ -55,7 +55,8 @@ class GridSweeper(Sweeper):
         """Compose the grid and prepare the launcher; nothing is written yet."""
         check_installed(config.hydra)
         check_devices(config.trainer)
-        arguments = grid_arguments(self.params, list(config.hydra.overrides.task))
+        task = OmegaConf.to_container(config.hydra.overrides.task, resolve=False)
+        arguments = grid_arguments(self.params, task)
         self.points = compose_points(
             config, arguments, set(self.params), hydra_context.config_loader
         )

@@ -27,5 +27,5 @@ def test_the_checkpoint_after_most_steps_is_taken(tmp_path, steps, name):
 def test_a_broken_one_of_two_is_named(tmp_path):
     torch.save({"global_step": 10, "state_dict": {}}, tmp_path / "last.ckpt")
     (tmp_path / "partial.ckpt").write_bytes(b"cut")
-    with pytest.raises(UserError, match="partial.ckpt is damaged"):
+    with pytest.raises(UserError, match="partial.ckpt is refused"):
         furthest_checkpoint(tmp_path)

@@ -18,6 +18,7 @@ from ghostexp.config.build import build_network
 from ghostexp.config.cli import compose_config
 from ghostexp.deploy.fuse import FoldedGhost, batch_norms, fuse, fuse_and_report
 from ghostexp.layers import GhostModule
+from ghostexp.layers.copied import copied
 from ghostexp.layers.fast_ghost import FastGhostModule
 from ghostexp.layers.fast_norm import FastBatchNorm2d, use_fast_norm
 from ghostexp.models import convert_to_ghost, ghost_resnet56, ghost_vgg16
@@ -82,7 +83,7 @@ def check_equal(net: nn.Module, fused: nn.Module, images: torch.Tensor, share: f
 
     Where rounding takes the network itself further, twice as far.
     """
-    exact = levels(deepcopy(net).double()(images.double()))
+    exact = levels(copied(net).double()(images.double()))
     own, found = levels(net(images)), levels(fused(images))
     for level, expected in exact.items():
         assert expected.std() > 0

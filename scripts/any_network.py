@@ -15,7 +15,7 @@ import os
 import sys
 from pathlib import Path
 
-from ghostexp.runs.any_network import names
+from ghostexp.runs.any_network_names import names
 from ghostexp.runs.any_network_table import make_rows, read_rows, write_table
 
 FOLDER = Path("outputs/published/any_network")

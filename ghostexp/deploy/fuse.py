@@ -26,6 +26,8 @@ log = logging.getLogger(__name__)
 
 GHOSTS = (GhostModule, FastGhostModule)
 LAYERS = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d, *TRANSPOSED)
+# what keeps the channels' values in eval mode
+PASSING = (ChannelOrder, nn.Identity, nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d)
 PLAIN_NORMS = (
     *(nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm),
     *(FastBatchNorm2d, FrozenBatchNorm2d),
@@ -184,13 +186,13 @@ def _obstacle(
 
 
 def _chain(parent: nn.Module, source: object) -> list[fx.Node]:
-    """The calls that make a batch norm's input, back to a layer: itself, or a new order before."""
+    """The calls that make a batch norm's input, from the last one back to a layer."""
     chain = []
     while isinstance(source, fx.Node) and source.op == "call_module":
         chain.append(source)
-        if type(parent.get_submodule(source.target)) is not ChannelOrder:
+        if type(parent.get_submodule(source.target)) not in PASSING:
             return chain
-        source = source.args[0]
+        source = source.args[0] if source.args else None
     return []
 
 
@@ -227,9 +229,10 @@ def _rest(norm: nn.Module) -> nn.Module | None:
 def _fold(parent: nn.Module, source: fx.Node, affine: Affine) -> None:
     """Put a batch norm's scale and shift into the layer or Ghost module that makes its input."""
     chain = _chain(parent, source)
-    for order in chain[:-1]:  # output map c is input map index[c]
-        back = parent.get_submodule(order.target).index.argsort()
-        affine = affine[0][back], affine[1][back]
+    for between in (parent.get_submodule(call.target) for call in chain[:-1]):
+        if isinstance(between, ChannelOrder):  # its output map c is its input map index[c]
+            back = between.index.argsort()
+            affine = affine[0][back], affine[1][back]
     name = chain[-1].target
     layer = parent.get_submodule(name)
     if type(layer) not in GHOSTS:

@@ -4,16 +4,22 @@ A trial run shows where the maps of a convolution go (`trial_run`). Where a netw
 children are taken to run in the order in which their parent registers them, and the plan says so.
 """
 
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
 from math import ceil
 
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from ghostexp.layers.ghost import GhostModule, check_cheap_kernel_size
+from ghostexp.models.convolutions import (
+    Found,
+    check_patterns,
+    find_convolutions,
+    matches,
+    places_in,
+)
 from ghostexp.models.data_flow import Flow
 from ghostexp.models.trial_run import Trial, try_out
 
@@ -50,15 +56,6 @@ class Wishes:
 
 
 @dataclass(frozen=True)
-class Found:
-    """One convolution, all its names, and the places that hold it; none if it is the network."""
-
-    conv: nn.Conv2d
-    names: list[str]
-    places: list[tuple[nn.Module, str]]  # parent, name of the child
-
-
-@dataclass(frozen=True)
 class Step:
     """A row of the plan with what it takes to carry it out."""
 
@@ -82,9 +79,9 @@ def make_plan(net: nn.Module, wishes: Wishes) -> Plan:
     check_cheap_kernel_size(wishes.cheap_kernel_size)
     if not isinstance(wishes.ratio, int) or wishes.ratio < 1:
         raise ValueError(f"ratio must be a whole number of at least 1, not {wishes.ratio}")
-    convolutions = _find_convolutions(net)
-    _check_patterns("skip", wishes.skip, convolutions)
-    _check_patterns("only", wishes.only or (), convolutions)
+    convolutions = find_convolutions(net)
+    check_patterns("skip", wishes.skip, convolutions)
+    check_patterns("only", wishes.only or (), convolutions)
     ours = [module for module in net.modules() if isinstance(module, GhostModule)]
     converted = {module for ghost in ours for module in ghost.modules()}
     weight_uses = Counter(
@@ -108,51 +105,11 @@ def make_plan(net: nn.Module, wishes: Wishes) -> Plan:
     return Plan(steps, trial.failure)
 
 
-def _find_convolutions(net: nn.Module) -> list[Found]:
-    places = places_in(net)
-    convolutions: dict[nn.Module, Found] = {}
-    for name, module in net.named_modules(remove_duplicate=False):
-        if isinstance(module, nn.Conv2d):
-            found = convolutions.setdefault(module, Found(module, [], places[module]))
-            found.names.append(name)
-    return list(convolutions.values())
-
-
-def places_in(net: nn.Module) -> dict[nn.Module, list[tuple[nn.Module, str]]]:
-    """For each module of `net` those that hold it, with the names that they give it."""
-    places: dict[nn.Module, list[tuple[nn.Module, str]]] = defaultdict(list)
-    for parent in net.modules():
-        for name, child in parent._modules.items():
-            if child is not None:
-                places[child].append((parent, name))
-    return places
-
-
-def _check_patterns(option: str, patterns: Sequence[str], convolutions: list[Found]) -> None:
-    if isinstance(patterns, str):
-        raise ValueError(f"{option} must be a list of names, not the string {patterns!r}")
-    for pattern in patterns:
-        if not any(_matches(found, [pattern]) for found in convolutions):
-            examples = ", ".join(found.names[0] for found in convolutions[:3])
-            raise ValueError(
-                f"{option}: none of the network's {len(convolutions)} convolutions"
-                f" ({examples}, ...) matches {pattern!r}"
-            )
-
-
-def _matches(found: Found, patterns: Sequence[str]) -> bool:
-    return any(
-        name == pattern or fnmatchcase(name, pattern)
-        for name in found.names
-        for pattern in patterns
-    )
-
-
 def _choice(found: Found, wishes: Wishes) -> str | None:
     """Why the caller wants this convolution kept, if so."""
-    if _matches(found, wishes.skip):
+    if matches(found, wishes.skip):
         return "named in skip"
-    if wishes.only is not None and not _matches(found, wishes.only):
+    if wishes.only is not None and not matches(found, wishes.only):
         return "not named in only"
     return None
 

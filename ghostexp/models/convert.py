@@ -13,7 +13,8 @@ from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from ghostexp.layers.ghost import GhostModule
-from ghostexp.models.conversion_plan import ConversionRow, Plan, Step, Wishes, make_plan, places_in
+from ghostexp.models.conversion_plan import ConversionRow, Plan, Step, Wishes, make_plan
+from ghostexp.models.convolutions import places_in
 from ghostexp.models.filters import keep_filters
 
 logger = logging.getLogger(__name__)

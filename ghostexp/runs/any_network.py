@@ -4,7 +4,6 @@ A row says what was done, or which stage stopped with which sentence. Names are 
 of `torchvision.models.get_model`, and `timm.NAME`, of `timm.create_model`.
 """
 
-import logging
 import math
 import re
 import time
@@ -22,15 +21,11 @@ from torchvision.models.detection.transform import GeneralizedRCNNTransform
 from ghostexp.deploy.fuse import batch_norms, fuse_and_report
 from ghostexp.layers.ghost import GhostModule
 from ghostexp.models.convert import convert_to_ghost, plan_conversion
-from ghostexp.models.trial_run import try_out
 
 SIDES = (64, 96, 128, 160, 192, 224, 256)  # pixels; the first that a network takes
 DETECTORS_SIDE = 256
 CLASSES = 10
 STEPS = 3  # a last scale that begins at 0 lets gradients through from the second step on
-CANDIDATES = 12  # of a family of timm's, whose sizes are compared
-MOST_PARAMS = 4e8  # of timm's: a process holds four copies of a network
-LARGE = re.compile("large|huge|giant|xxl|_xl|_[257]b_|so[0-9]+m|base|_l[_0-9]|_l$")
 
 
 @dataclass
@@ -56,42 +51,11 @@ class Row:
     seconds: float = 0.0
 
 
-def names(per_family: int) -> list[str]:
-    """All classifiers and detectors of torchvision, and of each of timm's families the smallest."""
-    found = [
-        f"torchvision.{name}"
-        for package in (torchvision.models, torchvision.models.detection)
-        for name in torchvision.models.list_models(package)
-    ]
-    import timm  # an extra
-
-    for family in timm.list_modules():
-        members = timm.list_models(module=family)
-        likely = sorted(members, key=lambda name: bool(LARGE.search(name)))[:CANDIDATES]
-        sizes = {name: _params_of_timms(name) for name in likely}
-        small = sorted(likely, key=lambda name: sizes[name])[:per_family]
-        found += [f"timm.{name}" for name in small if sizes[name] < MOST_PARAMS]
-    return found
-
-
-def _params_of_timms(name: str) -> float:
-    """Parameters of a network of timm's; infinitely many where it cannot be built for counting."""
-    import timm
-
-    with torch.device("meta"), warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        try:
-            return sum(parameter.numel() for parameter in timm.create_model(name).parameters())
-        except Exception:  # it asks for values while it is built; then others of its family serve
-            return math.inf
-
-
 def examine(network: str, *, export: bool = False) -> Row:
     """The row of one network. No error of a stage gets out: it is the row's `stopped`."""
     row = Row(network)
     start = time.perf_counter()
     torch.manual_seed(0)
-    logging.getLogger("ghostexp").setLevel(logging.ERROR)
     stage = "build"
     try:
         with warnings.catch_warnings():
@@ -140,16 +104,19 @@ def _side(net: nn.Module) -> int:
         return DETECTORS_SIDE
     made_for = getattr(net, "default_cfg", {}).get("input_size", (3, 299, 299))[-1]
     sides = [*(side for side in SIDES if side < made_for), made_for]
-    return next((side for side in sides if _takes(net, side)), made_for)
+    copy = deepcopy(net)  # a forward pass in training mode changes statistics
+    return next((side for side in sides if _takes(copy, side)), made_for)
 
 
 def _takes(net: nn.Module, side: int) -> bool:
+    images = torch.zeros(2, 3, side, side)
     try:
         with torch.no_grad():
-            deepcopy(net).eval()(torch.zeros(2, 3, side, side))
+            net.eval()(images)
+            net.train()(images)  # auxiliary classifiers need larger images
     except Exception:  # a network says in any way that it does not take a size
         return False
-    return try_out(net, side).failure is None
+    return True
 
 
 def _convert(dense: nn.Module, row: Row) -> nn.Module:
@@ -176,14 +143,23 @@ def _train(net: nn.Module, dense: nn.Module, row: Row) -> None:
     row.dead_taps = sum(
         int((module.cheap_operation[0].weight.grad.abs().amax((0, 1)) == 0).sum())
         for module in net.modules()
-        if isinstance(module, GhostModule) and module.cheap_operation[0].weight.grad is not None
+        if isinstance(module, GhostModule) and _is_reached(module.cheap_operation[0].weight)
     )
     if not math.isfinite(row.loss):
         raise ValueError(f"the loss is {row.loss}")
     if missing:
-        _, as_before = _steps(deepcopy(dense), row.side)
+        _, as_before = _steps(dense, row.side)
         row.dense_without_gradient = len(as_before)
-        row.without_gradient = [name for name in missing if name not in as_before]
+        row.without_gradient = [name for name in missing if _dense_name(name) not in as_before]
+
+
+def _dense_name(name: str) -> str:
+    """Name of a parameter of a Ghost module in the network before the conversion."""
+    return re.sub(r"\.(primary_conv|cheap_operation)\.0\.", ".", name)
+
+
+def _is_reached(parameter: nn.Parameter) -> bool:
+    return parameter.grad is not None and bool(parameter.grad.any())
 
 
 def _steps(net: nn.Module, side: int) -> tuple[float, list[str]]:
@@ -199,11 +175,7 @@ def _steps(net: nn.Module, side: int) -> tuple[float, list[str]]:
         value = loss_of(net, side)
         value.backward()
         nn.utils.clip_grad_norm_(net.parameters(), 10.0)
-        reached |= {
-            name
-            for name, parameter in net.named_parameters()
-            if parameter.grad is not None and bool(parameter.grad.any())
-        }
+        reached |= {name for name, parameter in net.named_parameters() if _is_reached(parameter)}
         optimizer.step()
         loss = value.item()
     trained = (name for name, parameter in net.named_parameters() if parameter.requires_grad)
@@ -222,7 +194,9 @@ def _detection_loss(net: nn.Module, side: int) -> Tensor:
     target = {"boxes": box, "labels": torch.tensor([1])}
     target["masks"] = torch.ones(1, side, side, dtype=torch.uint8)
     target["keypoints"] = torch.tensor([[[20.0, 20.0, 1.0]] * 17])
-    losses = net(list(torch.rand(2, 3, side, side)), [target, dict(target)])
+    # four of them: a batch norm of two values lets no gradient through
+    images = list(torch.rand(4, 3, side, side))
+    losses = net(images, [dict(target) for _ in images])
     return sum(losses.values())
 
 

@@ -1,6 +1,7 @@
 """Rows of `any_network`, each made in a process of its own, and the table of all."""
 
 import json
+import logging
 import multiprocessing as mp
 import time
 from collections import Counter
@@ -86,6 +87,7 @@ class _Job:
 
 
 def _send_row(connection: Connection, network: str, export: bool) -> None:
+    logging.getLogger("ghostexp").setLevel(logging.ERROR)  # the row says it
     connection.send(examine(network, export=export))
     connection.close()
 

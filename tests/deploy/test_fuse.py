@@ -280,6 +280,14 @@ def test_transposed_and_grouped_convolutions(layer, groups):
     check_equal(net, fused, torch.randn(2, 4, 8, 8), 1e-6)
 
 
+def test_what_passes_maps_on_in_eval_mode_is_looked_through():
+    layers = [nn.Conv2d(3, 4, 3), nn.Identity(), nn.Dropout(0.5), nn.BatchNorm2d(4), nn.ReLU()]
+    net = randomize(nn.Sequential(*layers), 3, 8, 8)
+    fused = fuse(net)
+    assert not batch_norms(fused)
+    check_equal(net, fused, torch.randn(2, 3, 8, 8), 1e-6)
+
+
 def test_a_linear_layer_takes_its_batch_norm_in():
     net = randomize(
         nn.Sequential(nn.Flatten(), nn.Linear(12, 5, bias=False), nn.BatchNorm1d(5)), 3, 2, 2

@@ -127,12 +127,14 @@ def _head(rows: Sequence[Row]) -> str:
             row for row in rows if row.fused_difference is not None and not row.norms_left
         ],
         f"are the same when fused, within {DIFFERENCE:g}": [
-            row for row in rows if (row.fused_difference or 0 if row.loss else 1) <= DIFFERENCE
-        ],
-        f"are the same as ONNX, within {DIFFERENCE:g}": [
-            row for row in exported if row.onnx_difference <= DIFFERENCE
+            row
+            for row in rows
+            if row.fused_difference is not None and row.fused_difference <= DIFFERENCE
         ],
     }
+    if exported:
+        same = [row for row in exported if row.onnx_difference <= DIFFERENCE]
+        shares[f"are the same as ONNX, within {DIFFERENCE:g} ({len(exported)} exported)"] = same
     lines = [f"{total} networks, of which:"]
     lines += [f"- {len(found)} ({len(found) / total:.1%}) {what}" for what, found in shares.items()]
     reasons = sum((Counter(row.kept) for row in rows), Counter())

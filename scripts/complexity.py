@@ -38,7 +38,7 @@ from ghostexp.config.cli import CONFIG_FOLDER, UserError, compose_config
 from ghostexp.config.facts import complete_facts
 from ghostexp.models import ConversionRow, plan_conversion
 
-PLAN_ARGUMENTS = ("ratio", "cheap_kernel_size", "skip", "only", "inner_norm")
+PLAN_ARGUMENTS = ("ratio", "cheap_kernel_size", "skip", "only", "inner_norm", "image_size")
 WIDTH_OF_A_PIPE = 200
 BACKBONE_SIDE = 224
 

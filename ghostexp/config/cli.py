@@ -153,7 +153,9 @@ def quoted(argument: str) -> str:
     key, _, path = argument.partition("=")
     if key != "resume" or path == "null" or path[:1] in "'\"":
         return argument
-    return "{}='{}'".format(key, path.replace("\\", "\\\\").replace("'", "\\'"))
+    # a backslash is itself, but for those before a quote
+    escaped = re.sub(r"(\\*)('|$)", lambda m: 2 * m[1] + ("\\'" if m[2] else ""), path)
+    return f"{key}='{escaped}'"
 
 
 def of_the_resumed(argument: str) -> str:

@@ -1,107 +1,79 @@
-"""Batch norms folded into the convolutions before them: the same network in eval mode, without any.
+"""Batch norms folded into the layers before them: the same network in eval mode, with fewer layers.
 
-In eval mode a batch norm is y = scale * x + shift for each channel, with scale = weight / sqrt(var
-+ eps) and shift = bias - mean * scale. Behind a convolution it is another weight and bias:
-scale * (w * u + b) + shift = (scale w) * u + (scale b + shift).
-
-Behind a bare Ghost module one batch norm spans the intrinsic maps x and their ghosts c * x, with c
-the depthwise kernel. The ghosts' part folds into c. The intrinsic part y = scale * x + shift cannot
-fold into the primary convolution, because the cheap operation reads x. From y it would have to
-compute (c / scale) * (y - shift), which does not exist where a scale is 0; and c pads x with zeros,
-which is to pad y with shift, another value for each channel, where a convolution pads with zeros.
-Exact for every scale, shift and border is to leave x alone and apply scale and shift to the
-intrinsic maps on their way out: in one pass, over half of the maps at ratio 2 instead of all. In an
-exported file that pass is a depthwise 1x1 convolution, which engines keep in their own layout and
-in int8: a product and a sum instead made ONNX Runtime's int8 half as fast.
+What folds is folded, exactly up to rounding; what does not fold stays, with a reason. See
+`ghostexp.layers.folded_ghost` for the algebra. Which layer a batch norm reads is taken from a
+trace by torch.fx: of the whole network, or of each part whose forward torch.fx can follow.
 """
 
 import inspect
 import logging
 from collections import Counter
+from dataclasses import dataclass
 
-import torch
-from torch import Tensor, fx, nn
+from torch import fx, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torchvision.ops import FrozenBatchNorm2d
 
+from ghostexp.deploy.reparameterize import has_hooks, reparameterize
+from ghostexp.layers.channel_order import ChannelOrder
 from ghostexp.layers.fast_ghost import FastGhostModule
 from ghostexp.layers.fast_norm import FastBatchNorm2d
+from ghostexp.layers.folded_ghost import TRANSPOSED, Affine, FoldedGhost, affine_of, scale_layer
 from ghostexp.layers.ghost import GhostModule
 from ghostexp.layers.rep_ghost import fuse_branches
 
 log = logging.getLogger(__name__)
 
 GHOSTS = (GhostModule, FastGhostModule)
-CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
+LAYERS = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d, *TRANSPOSED)
+# what keeps the channels' values in eval mode
+PASSING = (ChannelOrder, nn.Identity, nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d)
 PLAIN_NORMS = (
     *(nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm),
     *(FastBatchNorm2d, FrozenBatchNorm2d),
 )
-Affine = tuple[Tensor, Tensor]  # scale and shift, float64, one value a channel
 
 
-class FoldedGhost(nn.Module):
-    """Bare Ghost module and the batch norm behind it, [N, c, H, W] -> [N, n, H', W'].
+@dataclass(frozen=True)
+class Fused:
+    """A network in eval mode, and for each batch norm that is left in it the reason, by name."""
 
-    All three parts are one convolution; the cheap operation holds the ghosts' part of the batch
-    norm, the depthwise 1x1 `norm` that of the intrinsic maps.
-    """
-
-    def __init__(self, ghost: GhostModule, affine: Affine) -> None:
-        super().__init__()
-        self.out_channels = ghost.out_channels
-        self.primary_conv = ghost.primary_conv[0]
-        self.cheap_operation = ghost.cheap_operation[0]
-        intrinsic, made = self.primary_conv.out_channels, self.cheap_operation.out_channels
-        scale, shift = affine
-        self.norm = _depthwise_affine(
-            scale[:intrinsic], shift[:intrinsic], like=self.primary_conv.weight
-        )
-        surplus = intrinsic + made - ghost.out_channels  # ceil made them; they are cut again
-        _scale_conv(
-            self.cheap_operation,
-            (
-                torch.cat([scale[intrinsic:], scale.new_ones(surplus)]),
-                torch.cat([shift[intrinsic:], shift.new_zeros(surplus)]),
-            ),
-        )
-
-    def forward(self, inputs: Tensor) -> Tensor:
-        intrinsic = self.primary_conv(inputs)  # [N, m, H', W']
-        kept = self.cheap_operation(intrinsic)[:, : self.out_channels - intrinsic.shape[1]]
-        return torch.cat([self._normalise(intrinsic), kept], dim=1)
-
-    def _normalise(self, intrinsic: Tensor) -> Tensor:
-        if intrinsic.dtype != torch.float32 or torch.compiler.is_exporting():
-            return self.norm(intrinsic)
-        # torch's own depthwise convolution takes twice as long for one image in float32
-        return torch.addcmul(self.norm.bias[:, None, None], self.norm.weight[:, 0], intrinsic)
+    net: nn.Module
+    left: dict[str, str]
 
 
 def fuse(net: nn.Module) -> nn.Module:
-    """A copy of `net` in eval mode, without batch norms and branches; equal up to rounding.
+    """A copy of `net` in eval mode, in which what folds is folded; equal up to rounding.
 
-    ValueError, naming it and the reason, where a batch norm cannot be folded. A batch norm and its
-    convolution must be children of one module, whose forward torch.fx can follow; of the network
-    around them nothing is asked.
+    One line of the log says what stays. `fuse_and_report` gives the reason for each batch norm.
+    """
+    return fuse_and_report(net).net
+
+
+def fuse_and_report(net: nn.Module) -> Fused:
+    """As `fuse`, with what is left.
+
+    Branches are added up, timm's blocks take their deployed form, and batch norms go into the
+    convolution, transposed convolution, linear layer or bare Ghost module whose output they alone
+    read. The output of a linear layer is taken to be [N, C]. A module with hooks stays as it is.
     """
     fused = fuse_branches(net).eval()
-    before = batch_norms(fused)
+    count = len(batch_norms(fused))
+    reparameterize(fused)
     places = Counter(child for parent in fused.modules() for child in parent._modules.values())
-    reasons: dict[nn.Module, str] = {}
-    for parent in list(fused.modules()):
-        own = [child for child in parent.children() if _is_norm(child)]
-        if own and not _is_norm(parent):
-            reasons |= _fold_children(parent, own, places)
-    left = batch_norms(fused)
+    reasons = dict.fromkeys(batch_norms(fused).values(), "no module holds it beside a layer")
+    waiting = [fused]
+    while waiting:
+        parent = waiting.pop()
+        if _is_norm(parent):
+            continue
+        unseen = _fold_in(parent, reasons, places)
+        waiting += [child for child in parent.children() if not unseen.isdisjoint(child.modules())]
+    left = {name: reasons[norm] for name, norm in batch_norms(fused).items()}
+    log.info("%d of %d batch norms folded", count - len(left), count)
     if left:
-        name, norm = next(iter(left.items()))
-        raise ValueError(
-            f"{len(left)} of {len(before)} batch norms cannot be folded, {name or 'the network'}"
-            f" first: {reasons.get(norm, 'no module holds it beside a convolution')}"
-        )
-    log.info("%d of %d batch norms folded", len(before), len(before))
-    return fused.eval()  # the new modules, too
+        log.warning("%d of %d batch norms stay: %s", len(left), count, _summary(left))
+    return Fused(fused.eval(), left)  # the new modules, too
 
 
 def batch_norms(net: nn.Module) -> dict[str, nn.Module]:
@@ -113,31 +85,54 @@ def _is_norm(module: nn.Module | None) -> bool:
     return isinstance(module, _BatchNorm | FrozenBatchNorm2d)
 
 
-def _fold_children(
-    parent: nn.Module, norms: list[nn.Module], places: Counter[nn.Module]
-) -> dict[nn.Module, str]:
-    """Fold the batch norms among a module's children; the reason for each that is left."""
-    try:
-        graph = _OneLevel().trace(parent, _defaults(parent) or None)
-    except Exception as error:  # whatever a forward does with stand-ins for tensors
-        reason = f"torch.fx cannot follow its {type(parent).__name__}: {error}"
-        return dict.fromkeys(norms, reason)
+def _summary(left: dict[str, str]) -> str:
+    """Each reason once, with the first batch norm that it holds for and the number of others."""
+    groups: dict[str, list[str]] = {}
+    for name, reason in left.items():
+        groups.setdefault(reason, []).append(name or "the network")
+    return "; ".join(
+        f"{names[0]}{f' and {len(names) - 1} more' if names[1:] else ''}: {reason}"
+        for reason, names in groups.items()
+    )
+
+
+def _fold_in(
+    parent: nn.Module, reasons: dict[nn.Module, str], places: Counter[nn.Module]
+) -> set[nn.Module]:
+    """Fold the batch norms that a trace of `parent` shows; those that it does not show."""
+    norms = {norm for norm in batch_norms(parent).values() if norm in reasons}
+    graph, error = _trace(parent, _WholeNetwork()), None
+    if not isinstance(graph, fx.Graph):
+        graph, error = _trace(parent, _OneLevel()), graph
+    if not isinstance(graph, fx.Graph):
+        reasons |= dict.fromkeys(
+            norms, f"torch.fx cannot follow its {type(parent).__name__}: {error}"
+        )
+        return norms
     calls = [node for node in graph.nodes if node.op == "call_module"]
-    times = Counter(node.target for node in calls)
-    reasons = dict.fromkeys(norms, f"its {type(parent).__name__} does not call it")
+    times = Counter(parent.get_submodule(node.target) for node in calls)
+    read = {node.target.rpartition(".")[0] for node in graph.nodes if node.op == "get_attr"}
     for node in calls:
         norm = parent.get_submodule(node.target)
-        if norm not in reasons:
+        if norm not in norms:
             continue
-        source = node.args[0] if node.args else None
-        reason = _obstacle(parent, norm, node, source, times, places)
+        norms.discard(norm)
+        reason = _obstacle(parent, node, read, times, places)
         if reason is None:
-            _fold(parent, source.target, _affine(norm))
+            _fold(parent, node.args[0], affine_of(norm))
             parent.set_submodule(node.target, _rest(norm))
-            del reasons[norm]
         else:
             reasons[norm] = reason
-    return reasons
+    reasons |= dict.fromkeys(norms, f"its {type(parent).__name__} does not call it")
+    return norms
+
+
+def _trace(parent: nn.Module, tracer: fx.Tracer) -> fx.Graph | str:
+    """The graph of a module's forward, or why there is none."""
+    try:
+        return tracer.trace(parent, _defaults(parent) or None)
+    except Exception as error:  # whatever a forward does with stand-ins for tensors
+        return str(error).partition("\n")[0]
 
 
 class _OneLevel(fx.Tracer):
@@ -147,45 +142,79 @@ class _OneLevel(fx.Tracer):
         return True
 
 
+class _WholeNetwork(fx.Tracer):
+    """Enters all modules but single layers, and those whose hooks it would call."""
+
+    def is_leaf_module(self, module: nn.Module, qualified_name: str) -> bool:
+        single = (*GHOSTS, FoldedGhost, *LAYERS)
+        is_single = isinstance(module, single) or _is_norm(module) or not any(module.children())
+        return is_single or has_hooks(module) or super().is_leaf_module(module, qualified_name)
+
+
 def _obstacle(
     parent: nn.Module,
-    norm: nn.Module,
     node: fx.Node,
-    source: object,
-    times: Counter[str],
+    read: set[str],
+    times: Counter[nn.Module],
     places: Counter[nn.Module],
 ) -> str | None:
     """Why the batch norm called by `node` cannot be folded into what made its input, if so."""
-    if not (isinstance(source, fx.Node) and source.op == "call_module"):
+    norm = parent.get_submodule(node.target)
+    chain = _chain(parent, node.args[0] if node.args else None)
+    if not chain:
         return "no layer makes its input"
-    layer = parent.get_submodule(source.target)
-    if _convolutions(layer) is None:
-        return f"it follows a {type(layer).__name__}, not a plain convolution"
-    if len(source.users) > 1:
-        return f"{source.target}'s output is used elsewhere, too"
-    if any(times[n.target] > 1 or places[m] > 1 for n, m in ((node, norm), (source, layer))):
-        return f"{source.target} or the batch norm is used more than once"
+    layer = parent.get_submodule(chain[-1].target)
+    obstacle = _layer_obstacle(layer, chain[-1].target)
+    if obstacle is not None:
+        return obstacle
+    if any(len(each.users) > 1 for each in chain):
+        return f"{chain[-1].target}'s output is used elsewhere, too"
+    modules = [norm, *(parent.get_submodule(each.target) for each in chain)]
+    if any(times[module] > 1 or places[module] > 1 for module in modules):
+        return f"{chain[-1].target} or the batch norm is used more than once"
+    if chain[-1].target in read:
+        return f"the network reads the weight of {chain[-1].target} itself"
     if norm.running_mean is None:
         return "it has no running statistics"
+    if has_hooks(norm) or any(has_hooks(module) for module in modules):
+        return "it or the layer before it carries hooks, which folding would lose"
     if _rest(norm) is None:
         return f"{type(norm).__name__} is not a plain batch norm"
+    if len(norm.running_mean) != _channels(layer):
+        return f"it normalises {len(norm.running_mean)} channels, not those of {chain[-1].target}"
     return None
 
 
-def _convolutions(layer: nn.Module) -> list[nn.Module] | None:
-    """The one convolution of a layer, or the two of a bare Ghost module; None of anything else."""
+def _chain(parent: nn.Module, source: object) -> list[fx.Node]:
+    """The calls that make a batch norm's input, from the last one back to a layer."""
+    chain = []
+    while isinstance(source, fx.Node) and source.op == "call_module":
+        chain.append(source)
+        if type(parent.get_submodule(source.target)) not in PASSING:
+            return chain
+        source = source.args[0] if source.args else None
+    return []
+
+
+def _layer_obstacle(layer: nn.Module, name: str) -> str | None:
+    """Why nothing can be folded into a layer, if so."""
     halves = [layer]
     if type(layer) in GHOSTS:
         halves = [half[0] for half in layer.children() if len(half) == 1]
         if len(halves) < len(list(layer.children())):
-            return None
-    is_plain = [
-        type(half) in CONVOLUTIONS
-        and "weight" in half._parameters  # else a parametrization computes it
-        and not (half._forward_hooks or half._forward_pre_hooks)
-        for half in halves
-    ]
-    return halves if all(is_plain) else None
+            return f"{name} is a Ghost module with a norm or activation of its own"
+    for half in halves:
+        if isinstance(half, LAYERS) and "weight" not in half._parameters:
+            return f"the weight of {name} is computed by a parametrization or a hook"
+        if type(half) not in LAYERS:
+            return f"it follows a {type(layer).__name__}, not a plain layer with weights"
+        if has_hooks(half):
+            return "it or the layer before it carries hooks, which folding would lose"
+    return None
+
+
+def _channels(layer: nn.Module) -> int:
+    return layer.out_features if isinstance(layer, nn.Linear) else layer.out_channels
 
 
 def _rest(norm: nn.Module) -> nn.Module | None:
@@ -197,47 +226,21 @@ def _rest(norm: nn.Module) -> nn.Module | None:
     return None
 
 
-def _affine(norm: nn.Module) -> Affine:
-    mean, variance = norm.running_mean.double(), norm.running_var.double()
-    scale = (variance + norm.eps).rsqrt()
-    if norm.weight is not None:
-        scale = scale * norm.weight.detach().double()
-    shift = -mean * scale
-    if norm.bias is not None:
-        shift = shift + norm.bias.detach().double()
-    return scale, shift
-
-
-def _fold(parent: nn.Module, name: str, affine: Affine) -> None:
-    """Put a batch norm's scale and shift into the convolution or Ghost module called `name`."""
+def _fold(parent: nn.Module, source: fx.Node, affine: Affine) -> None:
+    """Put a batch norm's scale and shift into the layer or Ghost module that makes its input."""
+    chain = _chain(parent, source)
+    for between in (parent.get_submodule(call.target) for call in chain[:-1]):
+        if isinstance(between, ChannelOrder):  # its output map c is its input map index[c]
+            back = between.index.argsort()
+            affine = affine[0][back], affine[1][back]
+    name = chain[-1].target
     layer = parent.get_submodule(name)
     if type(layer) not in GHOSTS:
-        _scale_conv(layer, affine)
+        scale_layer(layer, affine)
     elif layer.ratio == 1:
-        _scale_conv(layer.primary_conv[0], affine)
+        scale_layer(layer.primary_conv[0], affine)
     else:
         parent.set_submodule(name, FoldedGhost(layer, affine))
-
-
-@torch.no_grad()
-def _depthwise_affine(scale: Tensor, shift: Tensor, *, like: Tensor) -> nn.Conv2d:
-    """Maps [N, m, H, W] times scale [m] plus shift [m], in the dtype and place of `like`."""
-    conv = nn.Conv2d(len(scale), len(scale), 1, groups=len(scale)).to(like)
-    conv.weight.copy_(scale[:, None, None, None])
-    conv.bias.copy_(shift)
-    return conv
-
-
-@torch.no_grad()
-def _scale_conv(conv: nn.Module, affine: Affine) -> None:
-    """Make a convolution's output `scale` times as large, and larger by `shift`, in place."""
-    scale, shift = affine
-    if conv.bias is not None:
-        shift = shift + scale * conv.bias.double()
-    axes = [-1] + [1] * (conv.weight.dim() - 1)
-    weight = conv.weight.double() * scale.view(axes)
-    conv.weight = nn.Parameter(weight.to(conv.weight))
-    conv.bias = nn.Parameter(shift.to(conv.weight))
 
 
 def _defaults(module: nn.Module) -> dict[str, object]:

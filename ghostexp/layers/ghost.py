@@ -11,7 +11,7 @@ whose concatenation is cut to n maps: s need not divide n.
 """
 
 from collections.abc import Callable
-from math import ceil
+from math import ceil, prod
 
 import torch
 from torch import Tensor, nn
@@ -86,10 +86,14 @@ class GhostModule(nn.Module):
         cheap_kernel_size: int = 3,
         bias: bool = False,
         norm_layer: Layer | None = None,
+        map_size: tuple[int, int] | None = None,
     ) -> "GhostModule":
         """Ghost module with kernel, stride, padding and dilation of a dense `conv`; new weights.
 
-        `bias=True` gives both halves a bias, for a convolution whose bias no norm layer cancels.
+        The new weights are as large as the variance of the maps needs to stay that of `conv`,
+        forwards and backwards; for small maps, whose borders count, `map_size` says how small.
+        `bias=True` gives both halves a bias, for a convolution whose bias no norm layer cancels;
+        they begin as the bias of `conv`.
         """
         ghost = cls(
             conv.in_channels,
@@ -112,7 +116,28 @@ class GhostModule(nn.Module):
         if ratio > 1 and bias:
             ghosts = intrinsic * (ratio - 1)
             ghost.cheap_operation[0] = _depthwise(intrinsic, ghosts, cheap_kernel_size, bias=True)
-        return ghost.to(conv.weight.device, conv.weight.dtype).train(conv.training)
+        ghost = ghost.to(conv.weight.device, conv.weight.dtype).train(conv.training)
+        ghost._keep_variance(conv, map_size)
+        return ghost
+
+    @torch.no_grad()
+    def _keep_variance(self, conv: nn.Conv2d, map_size: tuple[int, int] | None) -> None:
+        """Scale the weights so that the maps vary as those of `conv`, and take over its bias."""
+        halves = [half[0] for half in self.children()]
+        _match_energy(halves[0].weight, conv.weight)
+        if self.ratio > 1:
+            kernels = halves[1].weight
+            _preserve_energy(kernels)
+            if map_size is not None:
+                size = halves[1].kernel_size[0]
+                kernels.div_(prod(_share_inside(side, size) for side in map_size) ** 0.5)
+        given = [half.bias for half in halves if half.bias is not None]
+        if given and conv.bias is not None:
+            split = [len(bias) for bias in given]
+            surplus = sum(split) - conv.out_channels  # ceil made them; they are cut again
+            values = torch.cat([conv.bias, conv.bias.new_zeros(surplus)]).split(split)
+            for bias, value in zip(given, values, strict=True):
+                bias.copy_(value)
 
     def forward(self, inputs: Tensor) -> Tensor:
         intrinsic = self.primary_conv(inputs)  # [N, m, H', W']
@@ -127,6 +152,45 @@ class GhostModule(nn.Module):
 
     def extra_repr(self) -> str:
         return f"ratio={self.ratio}"
+
+
+def _match_energy(weight: Tensor, dense: Tensor) -> None:
+    """Give filters the root mean square of `dense` ones, of their means and of what is left.
+
+    Maps behind an activation have a mean above 0, so that the mean of a filter makes a large part
+    of its output, and a few filters drawn at random would often make it twice too large.
+    """
+    axes = (1, 2, 3)
+    mean, dense_mean = weight.mean(axes, keepdim=True), dense.mean(axes, keepdim=True)
+    rest = (weight - mean) * _size_of(dense - dense_mean, weight - mean)
+    weight.copy_(rest + mean * _size_of(dense_mean, mean))
+
+
+def _preserve_energy(kernels: Tensor) -> None:
+    """Make each cheap kernel [1, d, d] keep the size of a constant map and of white noise.
+
+    Its weights then add up to 1 or -1, and so do their squares to 1, as on average those of random
+    kernels do. Maps whose neighbouring pixels have something in common lie in between.
+    """
+    axes, count = (1, 2, 3), kernels[0].numel()
+    mean = kernels.mean(axes, keepdim=True)
+    rest = kernels - mean
+    size = rest.square().sum(axes, keepdim=True).clamp_min(torch.finfo(kernels.dtype).tiny).sqrt()
+    sign = torch.where(mean < 0, -1.0, 1.0)
+    kernels.copy_(sign / count + rest / size * (1 - 1 / count) ** 0.5)
+
+
+def _share_inside(side: int, size: int) -> float:
+    """Share of a kernel's `size` taps that read a pixel, not the border, on maps of `side`."""
+    radius = size // 2
+    inside = sum(max(side - abs(offset), 0) for offset in range(-radius, radius + 1))
+    return inside / (size * side)
+
+
+def _size_of(wanted: Tensor, given: Tensor) -> Tensor:
+    """Factor that gives `given` the root mean square of `wanted`."""
+    tiny = torch.finfo(given.dtype).tiny
+    return (wanted.square().mean() / given.square().mean().clamp_min(tiny)).sqrt()
 
 
 def _depthwise(in_channels: int, out_channels: int, kernel_size: int, bias: bool) -> nn.Conv2d:

@@ -5,7 +5,6 @@ https://arxiv.org/abs/2404.11202. Every branch ends in its own batch norm. In ev
 is an affine map of each channel, so that the sum of the branches is one convolution with a bias.
 """
 
-from copy import deepcopy
 from functools import reduce
 
 import torch
@@ -14,6 +13,7 @@ from torch.nn.functional import pad
 from torch.nn.utils.fusion import fuse_conv_bn_weights
 from torchvision.ops import Conv2dNormActivation
 
+from ghostexp.layers.copied import copied
 from ghostexp.layers.ghost import GhostModule, Layer
 
 REPEATS = 3  # branches with the full kernel
@@ -94,7 +94,7 @@ def fuse_branches(net: nn.Module) -> nn.Module:
 
     Both give the same in eval mode, up to rounding. `net` is not changed.
     """
-    deployed = deepcopy(net)
+    deployed = copied(net)
     if isinstance(deployed, RepConv):
         return deployed.fused()
     for module in list(deployed.modules()):

@@ -1,19 +1,27 @@
 """Plan of a conversion: every convolution of a network, whether a Ghost module can replace it, why.
 
-Children are taken to run in the order in which their parent registers them: the batch norm of a
-convolution is the next sibling, if that is one over as many channels.
+A trial run shows where the maps of a convolution go (`trial_run`). Where a network cannot be run,
+children are taken to run in the order in which their parent registers them, and the plan says so.
 """
 
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
 from math import ceil
 
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from ghostexp.layers.ghost import GhostModule, check_cheap_kernel_size, check_ratio
+from ghostexp.layers.ghost import GhostModule, check_cheap_kernel_size
+from ghostexp.models.convolutions import (
+    Found,
+    check_patterns,
+    find_convolutions,
+    matches,
+    places_in,
+)
+from ghostexp.models.data_flow import Flow
+from ghostexp.models.trial_run import Trial, try_out
 
 
 @dataclass(frozen=True)
@@ -36,12 +44,15 @@ class ConversionRow:
 
 
 @dataclass(frozen=True)
-class Found:
-    """One convolution, all its names, and the places that hold it; none if it is the network."""
+class Wishes:
+    """What the caller of a conversion asks for; `convert_to_ghost` explains each."""
 
-    conv: nn.Conv2d
-    names: list[str]
-    places: list[tuple[nn.Module, str]]  # parent, name of the child
+    ratio: int
+    cheap_kernel_size: int
+    skip: Sequence[str]
+    only: Sequence[str] | None
+    inner_norm: bool
+    image_size: int | None
 
 
 @dataclass(frozen=True)
@@ -51,89 +62,59 @@ class Step:
     found: Found
     row: ConversionRow
     bias: bool = False
-    norm_name: str | None = None  # the sibling batch norm that moves inside
+    norm: nn.Module | None = None  # the batch norm that moves inside
+    map_size: tuple[int, int] | None = None
 
 
-def plan_steps(
-    net: nn.Module,
-    ratio: int,
-    cheap_kernel_size: int,
-    skip: Sequence[str],
-    only: Sequence[str] | None,
-    inner_norm: bool,
-) -> list[Step]:
-    """Check the arguments and decide on each convolution; nothing is changed."""
-    check_cheap_kernel_size(cheap_kernel_size)
-    convolutions = _find_convolutions(net)
-    _check_patterns("skip", skip, convolutions)
-    _check_patterns("only", only or (), convolutions)
-    ghosts = [module for module in net.modules() if isinstance(module, GhostModule)]
-    converted = {module for ghost in ghosts for module in ghost.modules()}
+@dataclass(frozen=True)
+class Plan:
+    """The steps of a conversion, and the error that kept the trial run from running, if any."""
+
+    steps: list[Step]
+    failure: str | None
+
+
+def make_plan(net: nn.Module, wishes: Wishes) -> Plan:
+    """Check the wishes and decide on each convolution; nothing is changed."""
+    check_cheap_kernel_size(wishes.cheap_kernel_size)
+    if not isinstance(wishes.ratio, int) or wishes.ratio < 1:
+        raise ValueError(f"ratio must be a whole number of at least 1, not {wishes.ratio}")
+    convolutions = find_convolutions(net)
+    check_patterns("skip", wishes.skip, convolutions)
+    check_patterns("only", wishes.only or (), convolutions)
+    ours = [module for module in net.modules() if isinstance(module, GhostModule)]
+    converted = {module for ghost in ours for module in ghost.modules()}
     weight_uses = Counter(
         parameter for module in net.modules() for parameter in module.parameters(recurse=False)
     )
+    obstacles = {}
+    for found in convolutions:
+        obstacles[found.conv] = (
+            "part of a Ghost module"
+            if found.conv in converted
+            else _choice(found, wishes) or _obstacle(found.conv, weight_uses, wishes.ratio)
+        )
+    undecided = None in obstacles.values()
+    trial = try_out(net, wishes.image_size) if undecided else Trial({})
     steps = []
     for found in convolutions:
-        if found.conv in converted:
-            reason = "part of a Ghost module"
-        else:
-            reason = _choice(found, skip, only) or _obstacle(found.conv, weight_uses)
-        if reason is None:
-            _check_layer_ratio(found, ratio)
-            if ratio == 1:
-                reason = "ratio 1 is the dense convolution"
-        if reason is None:
-            steps.append(_replacement(net, found, ratio, cheap_kernel_size, inner_norm))
-        else:
-            params = _params(found.conv)
-            steps.append(Step(found, ConversionRow(found.names[0], False, reason, params, params)))
-    return steps
+        reason = (
+            obstacles[found.conv] or _seen(found, trial) or _judgement(net, found, trial, wishes)
+        )
+        steps.append(_kept(found, reason) if reason else _replaced(net, found, trial, wishes))
+    return Plan(steps, trial.failure)
 
 
-def _find_convolutions(net: nn.Module) -> list[Found]:
-    convolutions: dict[nn.Module, Found] = {}
-    for name, module in net.named_modules(remove_duplicate=False):
-        if not isinstance(module, nn.Conv2d):
-            continue
-        found = convolutions.setdefault(module, Found(module, [], []))
-        found.names.append(name)
-        parent_name, _, child_name = name.rpartition(".")
-        place = (net.get_submodule(parent_name), child_name)
-        if module is not net and place not in found.places:  # a shared parent has two names
-            found.places.append(place)
-    return list(convolutions.values())
-
-
-def _check_patterns(option: str, patterns: Sequence[str], convolutions: list[Found]) -> None:
-    if isinstance(patterns, str):
-        raise ValueError(f"{option} must be a list of names, not the string {patterns!r}")
-    for pattern in patterns:
-        if not any(_matches(found, [pattern]) for found in convolutions):
-            examples = ", ".join(found.names[0] for found in convolutions[:3])
-            raise ValueError(
-                f"{option}: none of the network's {len(convolutions)} convolutions"
-                f" ({examples}, ...) matches {pattern!r}"
-            )
-
-
-def _matches(found: Found, patterns: Sequence[str]) -> bool:
-    return any(
-        name == pattern or fnmatchcase(name, pattern)
-        for name in found.names
-        for pattern in patterns
-    )
-
-
-def _choice(found: Found, skip: Sequence[str], only: Sequence[str] | None) -> str | None:
+def _choice(found: Found, wishes: Wishes) -> str | None:
     """Why the caller wants this convolution kept, if so."""
-    if _matches(found, skip):
+    if matches(found, wishes.skip):
         return "named in skip"
-    if only is not None and not _matches(found, only):
+    if wishes.only is not None and not matches(found, wishes.only):
         return "not named in only"
     return None
 
 
-def _obstacle(conv: nn.Conv2d, weight_uses: Counter[nn.Parameter]) -> str | None:
+def _obstacle(conv: nn.Conv2d, weight_uses: Counter[nn.Parameter], ratio: int) -> str | None:
     """Why a Ghost module cannot stand for this convolution, if so."""
     if conv.groups > 1:
         return f"grouped, groups={conv.groups}"
@@ -145,67 +126,108 @@ def _obstacle(conv: nn.Conv2d, weight_uses: Counter[nn.Parameter]) -> str | None
         return "its weight is shared with another module"
     if conv._forward_hooks or conv._forward_pre_hooks or conv._backward_hooks:
         return "it carries hooks"
+    if ratio == 1:
+        return "ratio 1 is the dense convolution"
+    if conv.out_channels < ratio:
+        return f"its {conv.out_channels} output channels are fewer than the ratio {ratio}"
     return None
 
 
-def _check_layer_ratio(found: Found, ratio: int) -> None:
-    try:
-        check_ratio(ratio, found.conv.out_channels)
-    except ValueError as error:
-        name = found.names[0]
-        raise ValueError(
-            f"convolution {name!r}: {error}; change the ratio or keep this layer dense with"
-            f" skip=[{name!r}]"
-        ) from error
+def _seen(found: Found, trial: Trial) -> str | None:
+    """Why the forward of the network forbids a Ghost module here, as far as the trial shows."""
+    if trial.failure is not None:
+        return None
+    flow = trial.flows.get(found.conv)
+    if flow is None:
+        return f"not called in the trial run on {trial.described} images"
+    if flow.read is not None:
+        return f"the network reads its {flow.read} itself, which a Ghost module does not have"
+    if flow.in_ghost:
+        return "part of a Ghost module"
+    return None
 
 
-def _replacement(
-    net: nn.Module, found: Found, ratio: int, cheap_kernel_size: int, inner_norm: bool
-) -> Step:
-    conv = found.conv
-    norms = [_norm_behind(parent, child_name) for parent, child_name in found.places]
-    normed = bool(norms) and None not in norms
-    bias = conv.bias is not None and not normed
-    notes = [f"dense {conv.kernel_size[0]}x{conv.kernel_size[1]}"]
-    if conv.bias is not None:
-        notes.append("bias kept" if bias else "bias dropped, a batch norm follows")
-    norm_name = None
-    if inner_norm:
-        obstacle = _inner_norm_obstacle(net, found, norms)
-        if obstacle is None:
-            norm_name = norms[0]
-        notes.append(
-            "batch norm moved inside" if obstacle is None else f"no inner norm, {obstacle}"
+def _judgement(net: nn.Module, found: Found, trial: Trial, wishes: Wishes) -> str | None:
+    """Why a Ghost module would be no gain here; a caller who names the layer knows better."""
+    if wishes.only is not None:
+        return None
+    flow = trial.flows.get(found.conv)
+    if flow is not None and flow.is_output and found.conv is not net:
+        return "its maps are the network's output: half of them would be copies of the others"
+    size = wishes.cheap_kernel_size
+    if flow is not None and size // 2 >= min(flow.largest):
+        height, width = flow.largest
+        return (
+            f"its maps are {height}x{width} pixels: the outer weights of a {size}x{size} cheap"
+            f" kernel would only read the border and never learn"
         )
-    before, after = _params(conv), _ghost_params(conv, ratio, cheap_kernel_size, bias)
-    if norm_name is not None:
-        norm = found.places[0][0].get_submodule(norm_name)
-        before += _params(norm)
-        after += _params(norm) // conv.out_channels * ceil(conv.out_channels / ratio) * ratio
+    bias = found.conv.bias is not None and _norm_behind(found, trial) is None
+    before, after = _params(found.conv), _ghost_params(found.conv, wishes, bias)
+    if after >= before:
+        return f"a Ghost module would not be smaller, {before:,} -> {after:,} params"
+    return None
+
+
+def _kept(found: Found, reason: str) -> Step:
+    params = _params(found.conv)
+    return Step(found, ConversionRow(found.names[0], False, reason, params, params))
+
+
+def _replaced(net: nn.Module, found: Found, trial: Trial, wishes: Wishes) -> Step:
+    conv = found.conv
+    norm = _norm_behind(found, trial)
+    bias = conv.bias is not None and norm is None
+    notes = [f"dense {conv.kernel_size[0]}x{conv.kernel_size[1]}"]
+    guessed = ", by order of registration" if trial.failure is not None else ""
+    if conv.bias is not None:
+        notes.append("bias kept" if bias else f"bias dropped, a batch norm follows{guessed}")
+    moved = None
+    if wishes.inner_norm:
+        obstacle = _inner_norm_obstacle(net, found, norm, trial.flows.get(conv))
+        if obstacle is None:
+            moved = norm
+        notes.append(
+            f"batch norm moved inside{guessed}"
+            if obstacle is None
+            else f"no inner norm, {obstacle}"
+        )
+    before, after = _params(conv), _ghost_params(conv, wishes, bias)
+    if moved is not None:
+        halves = ceil(conv.out_channels / wishes.ratio) * wishes.ratio
+        before += _params(moved)
+        after += _params(moved) // conv.out_channels * halves
     row = ConversionRow(found.names[0], True, "; ".join(notes), before, after)
-    return Step(found, row, bias, norm_name)
+    flow = trial.flows.get(conv)
+    return Step(found, row, bias, moved, flow and flow.largest)
 
 
-def _norm_behind(parent: nn.Module, child_name: str) -> str | None:
-    """Name of the sibling registered next, if it is a batch norm over the child's channels."""
+def _norm_behind(found: Found, trial: Trial) -> nn.Module | None:
+    """The batch norm that alone reads the convolution's maps, if one does."""
+    if trial.failure is None:
+        return trial.flows[found.conv].norm
+    norms = {_next_sibling(parent, name) for parent, name in found.places}
+    return norms.pop() if len(norms) == 1 else None
+
+
+def _next_sibling(parent: nn.Module, child_name: str) -> nn.Module | None:
+    """The sibling registered next, if it is a batch norm over the child's channels."""
     names = [name for name, child in parent._modules.items() if child is not None]
     following = names[names.index(child_name) + 1 :]
-    if not following:
-        return None
-    norm, conv = parent._modules[following[0]], parent._modules[child_name]
-    fits = isinstance(norm, _BatchNorm) and norm.num_features == conv.out_channels
-    return following[0] if fits else None
+    norm = parent._modules[following[0]] if following else None
+    channels = parent._modules[child_name].out_channels
+    return norm if isinstance(norm, _BatchNorm) and norm.num_features == channels else None
 
 
-def _inner_norm_obstacle(net: nn.Module, found: Found, norms: list[str | None]) -> str | None:
+def _inner_norm_obstacle(
+    net: nn.Module, found: Found, norm: nn.Module | None, flow: Flow | None
+) -> str | None:
     """Why the batch norm behind this convolution cannot move inside, if so."""
-    if not norms or None in norms:
+    if norm is None:
         return "no batch norm follows"
-    norm = found.places[0][0].get_submodule(norms[0])
     if type(norm) not in (nn.BatchNorm2d, nn.SyncBatchNorm):
         return f"{type(norm).__name__} is not a plain batch norm"
-    uses = Counter(child for module in net.modules() for child in module._modules.values())
-    if len(found.places) > 1 or uses[norm] > 1:
+    shared = len(found.places) > 1 or len(places_in(net)[norm]) > 1
+    if shared or (flow is not None and not flow.owns_norm):
         return "convolution or batch norm is shared"
     return None
 
@@ -214,8 +236,8 @@ def _params(module: nn.Module) -> int:
     return sum(parameter.numel() for parameter in module.parameters())
 
 
-def _ghost_params(conv: nn.Conv2d, ratio: int, cheap_kernel_size: int, bias: bool) -> int:
-    intrinsic = ceil(conv.out_channels / ratio)
-    ghosts = intrinsic * (ratio - 1)
-    weights = intrinsic * conv.weight[0].numel() + ghosts * cheap_kernel_size**2
+def _ghost_params(conv: nn.Conv2d, wishes: Wishes, bias: bool) -> int:
+    intrinsic = ceil(conv.out_channels / wishes.ratio)
+    ghosts = intrinsic * (wishes.ratio - 1)
+    weights = intrinsic * conv.weight[0].numel() + ghosts * wishes.cheap_kernel_size**2
     return weights + (intrinsic + ghosts) * bias

@@ -13,6 +13,8 @@ from ghostexp.models.init import init_weights
 from ghostexp.models.resnet import CifarResNet, resnet56
 from ghostexp.models.vgg import VGG, vgg16
 
+EVERY = ("*",)  # also a layer that gets no smaller, as the paper does
+
 
 def ghost_resnet56(
     num_classes: int = 10,
@@ -26,7 +28,7 @@ def ghost_resnet56(
 ) -> CifarResNet:
     """`resnet56` with its convolutions converted: 57 with shortcut B, 55 with shortcut A."""
     net = resnet56(num_classes, in_channels, shortcut=shortcut)
-    convert_to_ghost(net, ratio, cheap_kernel_size, skip=skip, inner_norm=inner_norm)
+    convert_to_ghost(net, ratio, cheap_kernel_size, skip=skip, only=EVERY, inner_norm=inner_norm)
     init_weights(net)
     return net
 
@@ -42,6 +44,6 @@ def ghost_vgg16(
 ) -> VGG:
     """`vgg16` with its 13 convolutions converted."""
     net = vgg16(num_classes, in_channels)
-    convert_to_ghost(net, ratio, cheap_kernel_size, skip=skip, inner_norm=inner_norm)
+    convert_to_ghost(net, ratio, cheap_kernel_size, skip=skip, only=EVERY, inner_norm=inner_norm)
     init_weights(net)
     return net

@@ -32,6 +32,6 @@ def ghost_resnet50(
     """`resnet50` converted; `skip` names what stays dense, and an empty one converts all 53."""
     net = resnet50(num_classes=num_classes)
     net.conv1 = nn.Conv2d(in_channels, 64, 7, 2, padding=3, bias=False)
-    convert_to_ghost(net, ratio, cheap_kernel_size, skip=skip)
+    convert_to_ghost(net, ratio, cheap_kernel_size, skip=skip, only=("*",))
     init_weights(net)
     return net

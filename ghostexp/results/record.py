@@ -30,6 +30,13 @@ FROZEN = ".sweep"  # a sweep's folder of composed configs, one file per job
 STATUSES = ("finished", "running", "interrupted", "failed")
 PACKAGES = ("torch", "torchvision", "pytorch-lightning", "torchmetrics", "hydra-core")
 
+KINDS = {  # of the fields that a launch takes over from the launches before it
+    dict: ("best", "choices", "config", "metrics", "swept", "training"),
+    list: ("segments",),
+    int | float: ("epochs", "throughput", "wall_s"),
+    str: ("command", "started"),
+}
+
 Record = dict[str, Any]
 
 
@@ -72,11 +79,25 @@ def read_record(directory: Path) -> Record | None:
         return None
     except (OSError, ValueError) as error:
         raise ValueError(f"{path} is not a readable record ({error})") from error
-    if not isinstance(record, dict) or record.get("status") not in STATUSES:
-        raise ValueError(f"{path} is not a readable record (it has no status of a run)")
+    if problem := _problem(record):
+        raise ValueError(f"{path} is not a readable record ({problem})")
     if record["status"] == "running" and not is_locked(directory / LOCK):
         record["status"] = "interrupted"
     return record
+
+
+def _problem(record: Any) -> str | None:
+    """Why this is no record that a run can go on from; None where it is one."""
+    if not isinstance(record, dict) or record.get("status") not in STATUSES:
+        return "it has no status of a run"
+    for kind, keys in KINDS.items():
+        for key in keys:
+            if not isinstance(record.get(key), kind | None):
+                return f"{key} is {record[key]!r}"
+    for segment in record.get("segments") or []:
+        if not isinstance(segment, dict) or not isinstance(segment.get("wall_s"), int | float):
+            return f"a segment is {segment!r}"
+    return None
 
 
 def command_line() -> str:

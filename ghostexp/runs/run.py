@@ -108,9 +108,9 @@ class Run:
         self._kept = record
         self._started = time.monotonic()
         reserve = self.directory / RESERVE
-        reserve.write_bytes(bytes(65_536))  # so that the last record fits on a full disk
-        self.update({"status": "running"})
         try:
+            reserve.write_bytes(bytes(65_536))  # so that the last record fits on a full disk
+            self.update({"status": "running"})
             yield
             self._kept["status"] = "finished"
         except Exception as error:

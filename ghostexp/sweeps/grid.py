@@ -16,11 +16,6 @@ from ghostexp.config.directories import check_name
 from ghostexp.results.record import command_line
 from ghostexp.sweeps.job import Job, chosen, config_folders, parse
 
-OF_ONE_RUN = {
-    "resume": "goes on with one run: leave -m out",
-    "run_dir": "is the folder of a run, which each job gets from its swept values",
-}
-
 
 @dataclass(frozen=True)
 class Point:
@@ -135,9 +130,8 @@ def _check_arguments(parsed: list[Override]) -> None:
     for key, count in counts.items():
         if count > 1:  # Hydra would take the last value without a word
             raise UserError(f"{key} is given {count} times: write {key}=A,B for several values")
-    for override in parsed:
-        if override.key_or_group in OF_ONE_RUN:
-            raise UserError(f"{override.key_or_group}=... {OF_ONE_RUN[override.key_or_group]}")
+    if "resume" in counts:
+        raise UserError("resume=... goes on with one run: leave -m out")
 
 
 def _check_folders(points: list[Point]) -> None:

@@ -33,26 +33,33 @@ def step(net: nn.Module, channels: int = 3, side: int = 64) -> None:
     assert logits.shape == (2, 10)
     loss = nn.functional.cross_entropy(logits, torch.tensor([1, 7]))
     loss.backward()
-    missing = [name for name, weight in net.named_parameters() if weight.grad is None]
+    missing = [name for name, weight in net.named_parameters() if not weight.grad.any()]
     assert missing == []
+    assert dead_taps(net) == 0
     optimizer.step()
     assert all(weight.isfinite().all() for weight in net.parameters())
     moved = [not torch.equal(*pair) for pair in zip(before, net.parameters(), strict=True)]
     assert sum(moved) > len(moved) / 2  # ConvNeXt's layer scales of 1e-6 leave some below rounding
 
 
+def dead_taps(net: nn.Module) -> int:
+    """Positions in cheap kernels whose weights got no gradient in any channel."""
+    cheap = [m.cheap_operation[0].weight.grad for m in net.modules() if isinstance(m, GhostModule)]
+    return sum(int((gradient.abs().amax((0, 1)) == 0).sum()) for gradient in cheap)
+
+
 @pytest.mark.parametrize(
     ("name", "replaced", "kept"),
     [
         ("resnet18", 20, 0),  # 1 + 16 + 3 shortcuts
-        ("mobilenet_v3_large", 47, 15),  # 15 blocks with a depthwise convolution each
-        ("efficientnet_v2_s", 140, 30),  # 30 MBConv blocks
+        ("mobilenet_v3_large", 31, 15),  # 15 blocks with a depthwise convolution each
+        ("efficientnet_v2_s", 80, 30),  # 30 MBConv blocks, two of squeeze and excitation in each
         ("vgg11_bn", 8, 0),
         ("densenet121", 120, 0),  # 1 + 2 * 58 + 3
     ],
 )
 def test_torchvision_network_trains_a_step(name, replaced, kept):
-    net = converted(f"{TORCHVISION}.{name}")
+    net = converted(f"{TORCHVISION}.{name}", "dataset.image_size=64")
     assert len(ghosts(net)) == replaced
     grouped = [m for m in net.modules() if isinstance(m, nn.Conv2d) and m.groups > 1]
     assert len(grouped) == kept + replaced  # a cheap operation in each Ghost module
@@ -69,6 +76,13 @@ def test_timm_network_trains_a_step():
     assert "stem.0" in ghosts(net)
     assert not any("conv_dw" in name for name in ghosts(net))  # depthwise already
     step(net, channels=1)
+
+
+def test_the_size_of_the_images_decides_which_layers_stay():
+    """ResNet-18 shrinks 32 pixels to one: the last five layers would have dead weights."""
+    found = ghosts(converted())
+    assert len(found) == 15
+    assert not any(name.startswith("layer4") for name in found)
 
 
 def test_our_own_network_with_chosen_layers():
@@ -122,5 +136,5 @@ def test_the_dense_network_has_nothing_to_say(caplog):
 
 def test_plan_of_the_dense_network_is_what_is_built():
     dense = converted("model.ratio=1")
-    rows = plan_conversion(dense, 2)
+    rows = plan_conversion(dense, 2, image_size=32)
     assert ghosts(converted()) == [row.name for row in rows if row.replaced]

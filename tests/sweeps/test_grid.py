@@ -12,7 +12,7 @@ TINY = ("model=linear", "dataset.image_size=8", "debug=fast")
         (["seed=1,1"], "2 jobs would share the folder"),
         (["resume=a,b"], "resume=... goes on with one run"),
         (["resume=a", "seed=0,1"], "resume=... goes on with one run"),
-        (["run_dir=x", "seed=0,1"], "run_dir=... is the folder of a run"),
+        (["run_dir=x", "seed=0,1"], "run_dir=x: the program names a run's folder"),
         (["seed=0", "seed=1"], "seed is given 2 times"),
         (["seed=interval(0,3)"], "a grid needs single values"),
     ],

@@ -1,0 +1,104 @@
+"""Batch norms as scale and shift, and the layers that can take them in.
+
+In eval mode a batch norm is y = scale * x + shift for each channel, with scale = weight / sqrt(var
++ eps) and shift = bias - mean * scale. Behind a layer with weights it is another weight and bias:
+scale * (w * u + b) + shift = (scale w) * u + (scale b + shift).
+
+Behind a bare Ghost module one batch norm spans the intrinsic maps x and their ghosts c * x, with c
+the depthwise kernel. The ghosts' part folds into c. The intrinsic part y = scale * x + shift cannot
+fold into the primary convolution, because the cheap operation reads x. From y it would have to
+compute (c / scale) * (y - shift), which does not exist where a scale is 0; and c pads x with zeros,
+which is to pad y with shift, another value for each channel, where a convolution pads with zeros.
+Exact for every scale, shift and border is to leave x alone and apply scale and shift to the
+intrinsic maps on their way out: in one pass, over half of the maps at ratio 2 instead of all. In an
+exported file that pass is a depthwise 1x1 convolution, which engines keep in their own layout and
+in int8: a product and a sum instead made ONNX Runtime's int8 half as fast.
+"""
+
+import torch
+from torch import Tensor, nn
+
+from ghostexp.layers.ghost import GhostModule
+
+Affine = tuple[Tensor, Tensor]  # scale and shift, float64, one value for each channel
+
+TRANSPOSED = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
+
+
+class FoldedGhost(nn.Module):
+    """Bare Ghost module and the batch norm behind it, [N, c, H, W] -> [N, n, H', W'].
+
+    All three parts are one convolution; the cheap operation holds the ghosts' part of the batch
+    norm, and the depthwise 1x1 `norm` holds the intrinsic maps' part.
+    """
+
+    def __init__(self, ghost: GhostModule, affine: Affine) -> None:
+        super().__init__()
+        self.out_channels = ghost.out_channels
+        self.primary_conv = ghost.primary_conv[0]
+        self.cheap_operation = ghost.cheap_operation[0]
+        intrinsic, made = self.primary_conv.out_channels, self.cheap_operation.out_channels
+        scale, shift = affine
+        self.norm = _depthwise_affine(
+            scale[:intrinsic], shift[:intrinsic], like=self.primary_conv.weight
+        )
+        surplus = intrinsic + made - ghost.out_channels  # ceil made them; they are cut again
+        scale_layer(
+            self.cheap_operation,
+            (
+                torch.cat([scale[intrinsic:], scale.new_ones(surplus)]),
+                torch.cat([shift[intrinsic:], shift.new_zeros(surplus)]),
+            ),
+        )
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        intrinsic = self.primary_conv(inputs)  # [N, m, H', W']
+        kept = self.cheap_operation(intrinsic)[:, : self.out_channels - intrinsic.shape[1]]
+        return torch.cat([self._normalise(intrinsic), kept], dim=1)
+
+    def _normalise(self, intrinsic: Tensor) -> Tensor:
+        if intrinsic.dtype != torch.float32 or torch.compiler.is_exporting():
+            return self.norm(intrinsic)
+        # torch's own depthwise convolution takes twice as long for one image in float32
+        return torch.addcmul(self.norm.bias[:, None, None], self.norm.weight[:, 0], intrinsic)
+
+
+def affine_of(norm: nn.Module) -> Affine:
+    """What a batch norm with running statistics does in eval mode."""
+    mean, variance = norm.running_mean.double(), norm.running_var.double()
+    scale = (variance + norm.eps).rsqrt()
+    if norm.weight is not None:
+        scale = scale * norm.weight.detach().double()
+    shift = -mean * scale
+    if norm.bias is not None:
+        shift = shift + norm.bias.detach().double()
+    return scale, shift
+
+
+@torch.no_grad()
+def scale_layer(layer: nn.Module, affine: Affine) -> None:
+    """Make a layer's output `scale` times as large, and larger by `shift`, in place.
+
+    The layer is a linear one, a convolution or a transposed convolution.
+    """
+    scale, shift = affine
+    if layer.bias is not None:
+        shift = shift + scale * layer.bias.double()
+    weight = layer.weight.double()
+    if isinstance(layer, TRANSPOSED):  # [c, n / groups, ...]
+        grouped = weight.unflatten(0, (layer.groups, -1))  # [groups, c / groups, n / groups, ...]
+        factor = scale.view(layer.groups, 1, -1, *[1] * (weight.dim() - 2))
+        weight = (grouped * factor).flatten(0, 1)
+    else:  # [n, ...]
+        weight = weight * scale.view(-1, *[1] * (weight.dim() - 1))
+    layer.weight = nn.Parameter(weight.to(layer.weight))
+    layer.bias = nn.Parameter(shift.to(layer.weight))
+
+
+@torch.no_grad()
+def _depthwise_affine(scale: Tensor, shift: Tensor, *, like: Tensor) -> nn.Conv2d:
+    """Maps [N, m, H, W] times scale [m] plus shift [m], in the dtype and place of `like`."""
+    conv = nn.Conv2d(len(scale), len(scale), 1, groups=len(scale)).to(like)
+    conv.weight.copy_(scale[:, None, None, None])
+    conv.bias.copy_(shift)
+    return conv

@@ -38,6 +38,9 @@ def _check_training(cfg: DictConfig) -> None:
         raise UserError(
             f"dataset.val_split is the share held out for validation, in [0, 1), not {val_split}"
         )
+    for key in ("limit_train_batches", "max_steps"):
+        if cfg.trainer.get(key) == 0:
+            raise UserError(f"trainer.{key} is 0: no batch would be trained on")
     max_epochs = cfg.trainer.max_epochs
     every = cfg.trainer.get("check_val_every_n_epoch")
     if every is not None and every > max_epochs:

@@ -49,11 +49,14 @@ def fit_and_test(parts: Parts, record: Record, checkpoint: Path | None) -> None:
 
 
 def _select(parts: Parts, record: Record) -> str | None:
-    """The epoch chosen on the validation split, or the last; never one chosen by the test."""
+    """The epoch chosen on the validation split, or the last; never one chosen by the test.
+
+    The last as well where no epoch was chosen among, such as by `callbacks.best.every_n_epochs=9`.
+    """
     trainer = parts.trainer
     record["selected"] = {"rule": "last epoch", "epoch": trainer.current_epoch - 1}
     for best in trainer.checkpoint_callbacks:
-        if isinstance(best, ModelCheckpoint) and best.monitor:
+        if isinstance(best, ModelCheckpoint) and best.monitor and best.best_model_path:
             path = best.best_model_path
             epoch = load_checkpoint(Path(path))["epoch"]
             record["selected"] = {"rule": f"best {best.monitor}", "epoch": epoch}

@@ -57,6 +57,8 @@ SLIPS = [  # overrides of train.py -> what the sentence says
     ("dataset.image_size=0", "dataset.image_size must be a whole number of at least 1, not 0"),
     ("trainer.log_every_n_steps=0", "trainer.log_every_n_steps must be a whole number of at least"),
     ("trainer.accumulate_grad_batches=0", "accumulate_grad_batches must be a whole number of at"),
+    ("trainer.limit_train_batches=0", "trainer.limit_train_batches is 0: no batch would be"),
+    ("+trainer.max_steps=0", "trainer.max_steps is 0: no batch would be trained on"),
     ("sched.frequency=0", "sched.frequency must be a whole number of at least 1, not 0"),
     ("sched.scheduler.total_steps=0", "total_steps must be a whole number of at least 1, not 0"),
     # names

@@ -19,14 +19,14 @@ OURS = ("train.log",)  # what a refusal may add, or write more to
 class Launch:
     """One launch: what is typed, where, and what must come of it.
 
-    `place` are the steps that make its folder. A refusal must hold `mentions`, or all of `instead`.
+    `place` are the steps that make its folder. A refusal must hold `mentions`, or match `instead`.
     `keeps` is false for a launch that does its work, and so may change what lies in the folder.
     """
 
     kind: str
     arguments: tuple[str, ...]
     mentions: str = ""
-    instead: tuple[str, ...] = ()
+    instead: str | None = None
     script: str = "train.py"
     place: tuple[Callable, ...] = ()
     codes: tuple[int, ...] = (1, 2)
@@ -117,8 +117,8 @@ def _of_the_words(launch: Launch, ended: Ended) -> list[str]:
 
 
 def _names(text: str, launch: Launch) -> bool:
-    instead = bool(launch.instead) and all(word.lower() in text for word in launch.instead)
-    return instead or launch.mentions.lower() in text
+    instead = launch.instead is not None and re.search(launch.instead, text)
+    return bool(instead) or launch.mentions.lower() in text
 
 
 def _lost(folder: Path, before: Files, after: Files) -> list[str]:

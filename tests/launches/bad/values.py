@@ -29,23 +29,23 @@ WRONG = (
     ("trainer.max_epochs", ("0", "-1", "1.5", "abc", "null", LIST, MAP, "nan", "true"), ()),
     ("trainer.accelerator", ("abc", "gpu", "tpu", "null", "1", LIST), ()),
     ("trainer.devices", ("0", "-5", "abc", "null", "1.5", MAP), ()),
-    ("trainer.precision", ("abc", "17", "null", LIST), ()),
+    ("trainer.precision", ("abc", "17", LIST), ()),
     ("trainer.log_every_n_steps", ("-1", "abc", "1.5", LIST), ()),
     ("trainer.limit_train_batches", ("0", "2.5", "-1", "abc", LIST), ()),
-    ("trainer.limit_val_batches", ("0", "2.5", "-1", "abc"), ()),
+    ("trainer.limit_val_batches", ("2.5", "-1", "abc"), ()),
     ("trainer.limit_test_batches", ("2.5", "-1", "abc"), ()),
     ("trainer.gradient_clip_val", ("abc", LIST, MAP), ()),
     ("trainer.accumulate_grad_batches", ("0", "-1", "abc", "null", "1.5"), ()),
-    ("trainer.num_sanity_val_steps", ("abc", "-7", "1.5"), ()),
+    ("trainer.num_sanity_val_steps", ("abc", "1.5"), ()),
     ("+trainer.check_val_every_n_epoch", ("0", "5", "abc", "1.5"), ()),
-    ("+trainer.fast_dev_run", ("true", "1", "abc"), ()),
+    ("+trainer.fast_dev_run", ("abc", "-1"), ()),
     ("+trainer.max_steps", ("0", "abc"), ()),
     ("+trainer.strategy", ("abc", "deepspeed"), ()),
     ("dataset.batch_size", ("0", "-1", "1.5", "abc", "null", LIST, HUGE), ()),
     ("dataset.image_size", ("0", "-1", "1.5", "abc", "null", MAP), ()),
     ("dataset.num_classes", ("0", "-1", "2", "100", "abc", "1.5"), ()),
     ("dataset.in_channels", ("0", "3", "-1", "abc", "null"), ()),
-    ("dataset.val_split", ("1", "-0.1", "1.5", "abc", LIST, "nan", "0.99999"), ()),
+    ("dataset.val_split", ("1", "-0.1", "1.5", "abc", LIST, "nan"), ()),
     ("dataset.seed", ("abc", "-1", "1.5"), ()),
     ("dataset.augment.crop_padding", ("-1", "abc", "1.5", "null"), ()),
     ("dataset.augment.flip", ("abc", "2", "null"), ()),
@@ -170,7 +170,7 @@ def _wrong() -> list[Launch]:
             "values",
             tuple(merged(*QUICK, *further, f"{key}={value}")),
             key.lstrip("+"),
-            (f"error: {key.lstrip('+').partition('.')[0]}: ",),  # then what its part says
+            rf"error: {key.lstrip('+').partition('.')[0]}[\w.]*(: | \()",  # then what its part says
         )
         for key, values, further in WRONG
         for value in values

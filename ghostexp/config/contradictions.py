@@ -41,6 +41,9 @@ def _check_training(cfg: DictConfig) -> None:
     for key in ("limit_train_batches", "max_steps"):
         if cfg.trainer.get(key) == 0:
             raise UserError(f"trainer.{key} is 0: no batch would be trained on")
+    smoothing = OmegaConf.select(cfg, "task.loss.label_smoothing")
+    if isinstance(smoothing, int | float) and not 0 <= smoothing <= 1:  # torch ignores one below 0
+        raise UserError(f"task.loss.label_smoothing is a share in [0, 1], not {smoothing}")
     max_epochs = cfg.trainer.max_epochs
     every = cfg.trainer.get("check_val_every_n_epoch")
     if every is not None and every > max_epochs:

@@ -110,7 +110,8 @@ SLIPS = [  # overrides of train.py -> what the sentence says
     ("dataset.augment.mean=[0.1,0.2]", "dataset.augment: mean and std need one value a channel"),
     ("model._target_=torchvision.models.get_model +model.name=abc", "model: Unknown model abc"),
     ("model._target_=torchvision.models.resnet18 +model.x=1", "keyword argument"),
-    ("task.loss.label_smoothing=2", "label_smoothing must be between 0.0 and 1.0. Got: 2"),
+    ("task.loss.label_smoothing=2", "task.loss.label_smoothing is a share in [0, 1], not 2"),
+    ("task.loss.label_smoothing=-1", "task.loss.label_smoothing is a share in [0, 1], not -1"),
     ("model=ghostnet dataset.batch_size=1", "a training step on one example, the last batch of"),
     ("model=vgg16", "VGG's poolings need images of at least 32x32 pixels, not 8x8"),
 ]

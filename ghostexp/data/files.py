@@ -11,6 +11,8 @@ from typing import Any
 import torch
 from rich.progress import track
 
+from ghostexp.files.tensors import read_tensors
+
 log = logging.getLogger(__name__)
 
 CHUNK = 64  # files a thread decodes before it asks for more
@@ -22,13 +24,13 @@ def cached(path: Path, make: Callable[[], Any], fits: Callable[[Any], bool]) -> 
     `fits` says whether what lies there is what is meant.
     """
     try:
-        kept = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+        kept = read_tensors(path, mmap=True)
         if fits(kept):
             return kept
         log.warning("%s holds something else: decoding again", path)
     except FileNotFoundError:
         pass  # the first time
-    except RuntimeError:
+    except ValueError:
         log.warning("%s is damaged: decoding again", path)
     made = make()
     _write_atomically(path, made)

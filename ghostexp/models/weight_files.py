@@ -6,12 +6,12 @@ safetensors. Files are read as plain data: a pickle of anything else is not run 
 
 import argparse
 import logging
-import pickle
 from collections.abc import Set
 from pathlib import Path
 
-import torch
 from torch import Tensor
+
+from ghostexp.files.tensors import read_tensors
 
 log = logging.getLogger(__name__)
 
@@ -96,17 +96,8 @@ def _wrapper(state: State, own: Set[str]) -> str | None:
 def _read(path: Path) -> object:
     if path.suffix == SAFETENSORS:
         return _read_safetensors(path)
-    try:
-        # a Namespace is the plain object that timm keeps a training's options in
-        with torch.serialization.safe_globals([argparse.Namespace]):
-            return torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        raise ValueError(
-            f"{path} is refused: it is damaged, or a pickle of more than tensors in plain"
-            f" containers, which could run any code"
-        ) from error
-    except Exception as error:  # of a damaged file torch raises nearly anything
-        raise ValueError(f"{path} cannot be read as weights: {error}") from error
+    # a Namespace is the plain object that timm keeps a training's options in
+    return read_tensors(path, classes=[argparse.Namespace])
 
 
 def _read_safetensors(path: Path) -> State:

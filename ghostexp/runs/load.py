@@ -7,7 +7,6 @@ downloaded for it.
 from pathlib import Path
 from typing import Any
 
-import torch
 from omegaconf import DictConfig, OmegaConf, open_dict
 from torch import Tensor, nn
 from yaml import YAMLError
@@ -18,6 +17,7 @@ from ghostexp.config.cli import UserError, explain_yaml
 from ghostexp.config.directories import register_resolvers
 from ghostexp.config.targets import find_callable
 from ghostexp.download import offline
+from ghostexp.files.tensors import read_tensors
 from ghostexp.results.collect import read_run
 from ghostexp.results.record import FILE_NAME, Record
 
@@ -47,7 +47,7 @@ def load_run(directory: Path) -> tuple[DictConfig, Parts]:
     return cfg, parts
 
 
-def load_network(directory: Path) -> tuple[DictConfig, torch.nn.Module]:
+def load_network(directory: Path) -> tuple[DictConfig, nn.Module]:
     """Config and network of a run, with the weights of `load_run`; needs no data."""
     cfg = saved_config(directory)
     net = build_network(cfg)
@@ -110,13 +110,9 @@ def reported_checkpoint(directory: Path) -> Path:
 def load_checkpoint(path: Path) -> dict[str, Any]:
     """Checkpoint as plain data and tensors on the CPU; a cut file or another pickle is refused."""
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # of a damaged file torch raises nearly anything
-        lines = str(error).splitlines() or [type(error).__name__]
-        reason = next((line for line in lines if "GLOBAL" in line), lines[0])
-        raise UserError(
-            f"{path} cannot be loaded safely ({reason.strip()[:200]}); rerun=true starts over"
-        ) from error
+        content = read_tensors(path)
+    except (ValueError, OSError) as error:
+        raise UserError(f"{error}; rerun=true starts the run over") from error
     if not isinstance(content, dict) or not isinstance(content.get("state_dict"), dict):
         raise UserError(f"{path} is no checkpoint of a training: it has no state_dict")
     return content

@@ -11,20 +11,22 @@ from launches.harness import Ended
 CANARY = "canary"  # what hostile launches try to make in the working folder
 NOTES = "notes.txt"  # a person's own, which even a launch that does its work leaves alone
 LONGEST = 700  # characters of a refusal's line
-OURS = ("train.log", "refused.log")  # what a refusal may add, or write more to
+TRACE = re.compile(r"ghostexp-refused-\d+\.log")  # in the temporary folder
+OURS = ("train.log",)  # what a refusal may add, or write more to
 
 
 @dataclass(frozen=True)
 class Launch:
     """One launch: what is typed, where, and what must come of it.
 
-    `place` are the steps that make its folder. A refusal must name `mentions`. `keeps` is false for
-    a launch that does its work, and so may change what lies in the folder.
+    `place` are the steps that make its folder. A refusal must hold `mentions`, or all of `instead`.
+    `keeps` is false for a launch that does its work, and so may change what lies in the folder.
     """
 
     kind: str
     arguments: tuple[str, ...]
     mentions: str = ""
+    instead: tuple[str, ...] = ()
     script: str = "train.py"
     place: tuple[Callable, ...] = ()
     codes: tuple[int, ...] = (1, 2)
@@ -69,7 +71,11 @@ def complaints(
     else:
         broken += [f"lost or changed: {name}" for name in _lost(folder, before, after)]
         broken += [f"left over: {name}" for name in _added(before, after)]
-    broken += [f"left in the temporary folder: {path.name}" for path in temporary.iterdir()]
+    broken += [
+        f"left in the temporary folder: {path.name}"
+        for path in temporary.iterdir()
+        if not TRACE.match(path.name)
+    ]
     return broken
 
 
@@ -101,13 +107,18 @@ def _of_the_words(launch: Launch, ended: Ended) -> list[str]:
     lines = refusal(ended.stderr)
     if not lines:
         return [*broken, "no line says error:"]
-    if launch.mentions.lower() not in " ".join(lines).lower():
+    if not _names(" ".join(lines).lower(), launch):
         broken.append(f"the refusal does not name {launch.mentions}")
     if longest := [line for line in lines if len(line) > LONGEST]:
         broken.append(f"a line of {len(longest[0])} characters")
     if len(lines) > 1 and "jobs cannot run" not in lines[0] and "did you mean" not in lines[-1]:
         broken.append(f"{len(lines)} lines instead of a sentence")
     return broken
+
+
+def _names(text: str, launch: Launch) -> bool:
+    instead = bool(launch.instead) and all(word.lower() in text for word in launch.instead)
+    return instead or launch.mentions.lower() in text
 
 
 def _lost(folder: Path, before: Files, after: Files) -> list[str]:

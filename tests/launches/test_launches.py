@@ -30,7 +30,14 @@ def test_a_launch_keeps_all_rules(launch, warm, bases, tmp_path):
 
 def test_there_are_hundreds_of_launches_and_none_twice():
     titles = [
-        (launch.title, launch.place, launch.stdout, launch.stderr, str(launch.environment))
+        (
+            launch.script,
+            launch.arguments,
+            launch.place,
+            launch.stdout,
+            launch.stderr,
+            str(launch.environment),
+        )
         for launch in (*BAD, *GOOD)
     ]
     assert len(BAD) >= 300

@@ -31,7 +31,8 @@ def _zipped(pickled: bytes) -> bytes:
     return buffer.getvalue()
 
 
-EVIL = pickle.dumps(_Evil())
+EVIL = pickle.dumps(_Evil(), protocol=2)  # torch's
+NEWER = pickle.dumps(_Evil())
 HUB = written("hub/hubconf.py", f"{WRITE}\ndef net():\n    {WRITE}\n")
 PLANTED = (  # what the attacks refer to, in the working folder
     HUB,
@@ -152,7 +153,7 @@ def _launch(script: str, key: str, attack: Any, kind: str, *, trusting: bool = F
 
 
 def _checkpoints() -> list[Launch]:
-    contents = {"pickle": EVIL, "zip": _zipped(EVIL)}
+    contents = (EVIL, _zipped(EVIL), NEWER, _zipped(NEWER))
     return [
         Launch(
             "hostile checkpoint",
@@ -161,7 +162,7 @@ def _checkpoints() -> list[Launch]:
             script=script,
             place=(has("ghost"), *PLANTED, written(LAST, content), written(BEST, content)),
         )
-        for content in contents.values()
+        for content in contents
         for script in READERS
     ]
 
@@ -189,7 +190,7 @@ COMMAND_LINES = (  # overrides of a new run, what the refusal names
     (("optimizer._target_=subprocess.run",), "subprocess"),
     (("+callbacks.x={_target_: os.system, command: touch canary}",), "os.system"),
     (("+logger.x={_target_: torch.os.system, command: touch canary}",), "torch.os.system"),
-    (("+trainer.plugins=[{_target_: os.system, command: touch canary}]",), "os.system"),
+    (("+trainer.plugins=[{_target_: os.system, command: touch canary}]",), "trainer.plugins"),
     (("task.loss={_target_: builtins.exec, _args_: [open]}",), "exec"),
     (("sched.scheduler._target_=os.system",), "os.system"),
 )

@@ -15,7 +15,7 @@ WRONG = (
     ("on_error", ("abc", "null", "stopp", "1"), ()),
     ("allow_targets", ("abc", "null", "1", "[1]"), ()),
     ("optimizer.lr", ("-1", "abc", "null", LIST, MAP, "nan", "inf", "-inf", "true"), ()),
-    ("optimizer.momentum", ("-1", "abc", "null", LIST, "nan", "2"), ()),
+    ("optimizer.momentum", ("-1", "abc", "null", LIST, "nan"), ()),
     ("optimizer.weight_decay", ("-1", "abc", "null", LIST, "nan"), ()),
     ("optimizer.nesterov", ("abc", "null", "2"), ()),
     ("optimizer.nesterov", ("true",), ("optimizer.momentum=0",)),
@@ -166,7 +166,12 @@ TOGETHER = (
 
 def _wrong() -> list[Launch]:
     return [
-        Launch("values", tuple(merged(*QUICK, *further, f"{key}={value}")), key.lstrip("+"))
+        Launch(
+            "values",
+            tuple(merged(*QUICK, *further, f"{key}={value}")),
+            key.lstrip("+"),
+            (f"error: {key.lstrip('+').partition('.')[0]}: ",),  # then what its part says
+        )
         for key, values, further in WRONG
         for value in values
     ]

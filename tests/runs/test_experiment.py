@@ -92,7 +92,10 @@ def test_a_run_can_be_loaded_from_its_folder_alone(small_run):
     [
         (["model=resnet57"], "model=resnet57: no such choice; did you mean resnet56?"),
         (["optimizer.lrr=1"], "'optimizer.lrr'. No such key; did you mean optimizer.lr?"),
-        (["model=ghost_resnet56", "model.ratio=0"], "ratio must be a whole number of at least 1, not 0"),
+        (
+            ["model=ghost_resnet56", "model.ratio=0"],
+            "ratio must be a whole number of at least 1, not 0",
+        ),
         (["model=ghost_resnet56", "model.ratio=2.5"], "not 2.5"),
         (["dataset.val_split=1"], "in [0, 1), not 1"),
         (["dataset=image_folder", "dataset.root=nowhere"], "nowhere"),

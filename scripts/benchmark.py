@@ -39,8 +39,9 @@ from ghostexp.analysis.layer_latency import faster_layers, fill_table, time_laye
 from ghostexp.analysis.step_latency import steps_table, time_steps
 from ghostexp.config import cli
 from ghostexp.config.audit import audit
-from ghostexp.config.build import Parts, build_parts, resolve_precision, users_mistakes
+from ghostexp.config.build import Parts, build_parts, resolve_precision
 from ghostexp.config.cli import CONFIG_FOLDER, compose_config
+from ghostexp.config.mistakes import users_mistakes
 from ghostexp.deploy.forms import FORMS, Subject
 from ghostexp.deploy.latency import time_inference
 from ghostexp.results.latency_file import document, write_latency

@@ -33,9 +33,10 @@ from ghostexp.analysis.complexity_report import (
 from ghostexp.analysis.published_costs import find_published_costs
 from ghostexp.config import cli
 from ghostexp.config.audit import audit
-from ghostexp.config.build import build_network, dense_twin, input_shape, users_mistakes
+from ghostexp.config.build import build_network, dense_twin, input_shape
 from ghostexp.config.cli import CONFIG_FOLDER, UserError, compose_config
 from ghostexp.config.facts import complete_facts
+from ghostexp.config.mistakes import users_mistakes
 from ghostexp.models import ConversionRow, plan_conversion
 
 PLAN_ARGUMENTS = ("ratio", "cheap_kernel_size", "skip", "only", "inner_norm", "image_size")

@@ -26,8 +26,9 @@ from ghostexp.analysis.embeddings import (
     write_projector,
 )
 from ghostexp.config import cli
-from ghostexp.config.build import Parts, users_mistakes
+from ghostexp.config.build import Parts
 from ghostexp.config.cli import UserError
+from ghostexp.config.mistakes import users_mistakes
 from ghostexp.runs.load import load_run
 
 DPI = 150

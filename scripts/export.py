@@ -14,7 +14,7 @@ import sys
 from pathlib import Path
 
 from ghostexp.config import cli
-from ghostexp.config.build import users_mistakes
+from ghostexp.config.mistakes import users_mistakes
 from ghostexp.deploy.export import PRECISIONS, Form
 from ghostexp.runs.export_run import Export, export_run
 

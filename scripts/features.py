@@ -27,8 +27,9 @@ from ghostexp.analysis.features import choose_layer, ghost_modules
 from ghostexp.analysis.ghost_copies import ghost_statistics, summarise
 from ghostexp.analysis.redundancy import KERNEL_SIZES, dense_convolutions, measure_redundancy
 from ghostexp.config import cli
-from ghostexp.config.build import Parts, users_mistakes
+from ghostexp.config.build import Parts
 from ghostexp.config.cli import UserError
+from ghostexp.config.mistakes import users_mistakes
 from ghostexp.runs.load import load_run
 
 DEFAULT_IMAGES = {"statistics": 1000, "redundancy": 64}

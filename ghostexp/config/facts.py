@@ -10,8 +10,9 @@ import yaml
 from omegaconf import DictConfig, OmegaConf
 
 from ghostexp.config.audit import targets
-from ghostexp.config.build import build, users_mistakes
+from ghostexp.config.build import build
 from ghostexp.config.cli import UserError
+from ghostexp.config.mistakes import users_mistakes
 from ghostexp.models.preprocessing import Preprocessing, of_timm, of_torchvision
 from ghostexp.models.weights import PUBLISHED
 

@@ -4,8 +4,9 @@ import copy
 
 import torch
 
-from ghostexp.config.build import Parts, sentence
+from ghostexp.config.build import Parts
 from ghostexp.config.cli import UserError
+from ghostexp.config.mistakes import sentence
 from ghostexp.tasks import ClassificationTask
 
 

@@ -16,11 +16,12 @@ from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
 from ghostexp.analysis.complexity import count_macs, count_params
 from ghostexp.config.audit import audit
-from ghostexp.config.build import Parts, build_parts, users_mistakes
+from ghostexp.config.build import Parts, build_parts
 from ghostexp.config.cli import UserError
 from ghostexp.config.directories import register_resolvers
 from ghostexp.config.facts import complete_facts
 from ghostexp.config.first_step import check_first_step
+from ghostexp.config.mistakes import users_mistakes
 from ghostexp.files.folders import remove_if_empty
 from ghostexp.results import record as records
 from ghostexp.results.identity import digest, result_part

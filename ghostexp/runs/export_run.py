@@ -14,8 +14,9 @@ import torch
 from omegaconf import DictConfig, OmegaConf
 from torch import Tensor, nn
 
-from ghostexp.config.build import Parts, users_mistakes
+from ghostexp.config.build import Parts
 from ghostexp.config.cli import UserError
+from ghostexp.config.mistakes import users_mistakes
 from ghostexp.data import BatchLoader, ClassificationData
 from ghostexp.deploy.compare import Comparison, compare
 from ghostexp.deploy.engines import load_engine

@@ -6,8 +6,9 @@ from pathlib import Path
 
 from pytorch_lightning.callbacks import ModelCheckpoint
 
-from ghostexp.config.build import Parts, refusals_of_lightning
+from ghostexp.config.build import Parts
 from ghostexp.config.cli import UserError
+from ghostexp.config.mistakes import refusals_of_lightning
 from ghostexp.data.folder import BadFile
 from ghostexp.results.record import Record
 from ghostexp.runs.load import load_checkpoint

@@ -12,9 +12,10 @@ from torch import Tensor, nn
 from yaml import YAMLError
 
 from ghostexp.config.audit import audit_saved
-from ghostexp.config.build import Parts, build_network, build_parts, users_mistakes
+from ghostexp.config.build import Parts, build_network, build_parts
 from ghostexp.config.cli import UserError, explain_yaml
 from ghostexp.config.directories import register_resolvers
+from ghostexp.config.mistakes import users_mistakes
 from ghostexp.config.targets import find_callable
 from ghostexp.download import offline
 from ghostexp.files.tensors import read_tensors

@@ -10,12 +10,13 @@ from typing import Any
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.types import RunMode
-from omegaconf import DictConfig, OmegaConf, open_dict
+from omegaconf import DictConfig, OmegaConf
 
-from ghostexp.config.cli import UserError, did_you_mean
+from ghostexp.config.cli import UserError
 from ghostexp.files.atomic import write_text
 from ghostexp.results.identity import differences, result_part
 from ghostexp.results.record import FROZEN, Record, command_line, read_record
+from ghostexp.sweeps.resumed import resumed_config
 
 SEVERAL_DEVICES = (
     "several devices start their processes by repeating the command line, which would start the"
@@ -127,31 +128,6 @@ def config_folders(hydra: DictConfig) -> list[Path]:
     return [Path(source.path) for source in sources if source.schema == "file"]
 
 
-def resumed_config(
-    directory: Path, choices: dict[str, str], overrides: list[Override]
-) -> DictConfig:
-    """Saved config of the run that is gone on with, with the values of the command line in it.
-
-    `UserError` for a key that the saved config does not have, or for another choice of a group.
-    """
-    saved = directory / ".hydra" / "config.yaml"
-    if not saved.exists():
-        raise UserError(f"resume={directory}: no run lives there ({saved} is missing)")
-    cfg = OmegaConf.load(saved)
-    OmegaConf.set_struct(cfg, True)
-    for override in overrides:
-        key = override.key_or_group
-        if key == "resume":
-            continue
-        if key in choices or override.is_delete():
-            raise UserError(
-                f"resume goes on with the run's saved config: {override.input_line} would choose"
-                " another part, and only values can change (key=value)"
-            )
-        _set_value(cfg, override)
-    return cfg
-
-
 @dataclass(frozen=True)
 class Decision:
     """What to do with a job: nothing if it is finished, else go on from a checkpoint or start.
@@ -229,20 +205,6 @@ def _thawed(directory: Path) -> Job:
         number=frozen["number"],
         total=frozen["total"],
     )
-
-
-def _set_value(cfg: DictConfig, override: Override) -> None:
-    key, value = override.key_or_group, override.value()
-    place, _, last = key.rpartition(".")
-    parent = OmegaConf.select(cfg, place) if place else cfg
-    if not isinstance(parent, DictConfig) or (last not in parent and not override.is_add()):
-        known = [str(name) for name in parent] if isinstance(parent, DictConfig) else map(str, cfg)
-        raise UserError(
-            f"resume goes on with the run's saved config, which has no {key}"
-            f"{did_you_mean(last, known)}"
-        )
-    with open_dict(cfg):
-        OmegaConf.update(cfg, key, value)
 
 
 def _another_config(directory: Path, record: Record, changed: list[str]) -> UserError:

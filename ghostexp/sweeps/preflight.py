@@ -17,10 +17,11 @@ from rich.table import Table
 from ghostexp.analysis.complexity import count_macs, count_params
 from ghostexp.analysis.estimate import StepCost, step_cost
 from ghostexp.config.audit import audit
-from ghostexp.config.build import Parts, build_parts, sentence, users_mistakes
+from ghostexp.config.build import Parts, build_parts
 from ghostexp.config.cli import UserError
 from ghostexp.config.facts import complete_facts
 from ghostexp.config.first_step import check_first_step
+from ghostexp.config.mistakes import sentence, users_mistakes
 from ghostexp.results.identity import result_part
 from ghostexp.results.wording import clock
 from ghostexp.sweeps.job import Job, check_devices, is_finished

@@ -259,7 +259,7 @@ def test_resume_refuses_what_is_no_value_of_the_run(small_run, app, capfd):
     folder = small_run()
     before = result(folder)
     assert app(f"resume={folder}", "model=resnet56") == 1
-    assert "model is no value to change" in "".join(capfd.readouterr())
+    assert "would choose another part, and only values can change" in "".join(capfd.readouterr())
     assert result(folder) == before
 
 

@@ -115,6 +115,8 @@ def test_a_gpu_is_asked_for_its_loss_only_where_the_step_waits(tmp_path, batches
     monkeypatch.setattr(ClassificationTask, "device", torch.device("cuda"))
     task.training_step((torch.full_like(images, torch.nan), labels), batch_idx=1)
     task.training_step((images, labels), batch_idx=2)
+    steps = task.trainer.fit_loop.epoch_loop.automatic_optimization.optim_progress.optimizer.step
+    steps.total.completed = 19  # the next step is logged
     sentence = r"the loss of epoch 1, batch 21 or one before it is not finite \(loss \d"
     with pytest.raises(FloatingPointError, match=sentence):
         task.training_step((images, labels), batch_idx=20)

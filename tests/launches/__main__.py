@@ -1,4 +1,4 @@
-"""All launches, or some kinds of them: from the folder tests, `python -m launches [KIND ...]`.
+"""All launches, or some of them: from the folder tests, `python -m launches [WORD ...]`.
 
 Prints a line per launch that breaks a rule, with what it said, and a table at the end. Exit code 1
 if any did. `--every 10` takes each tenth launch, `--list` counts them.
@@ -22,9 +22,8 @@ from rich.table import Table
 def main() -> int:
     """Exit code: 1 if a launch broke a rule."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument(
-        "words", nargs="*", help="take launches whose kind or line has one of these"
-    )
+    parser.add_argument("words", nargs="*", help="take launches whose title has one of these")
+    parser.add_argument("--kind", help="take launches whose kind begins like this")
     parser.add_argument("--every", type=int, default=1, help="take each of so many")
     parser.add_argument("--say", action="store_true", help="print every refusal's first line")
     parser.add_argument("--list", action="store_true", help="only say which")
@@ -32,8 +31,8 @@ def main() -> int:
     launches = [
         launch
         for launch in (*BAD, *GOOD)
-        if not options.words
-        or any(word in launch.kind or word in launch.title for word in options.words)
+        if (options.kind is None or launch.kind.startswith(options.kind))
+        and (not options.words or any(word in launch.title for word in options.words))
     ][:: options.every]
     if options.list:
         for kind, count in Counter(launch.kind for launch in launches).items():

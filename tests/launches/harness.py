@@ -57,11 +57,13 @@ class Warm:
         stderr: str = "file",
         limit: float = LIMIT_SECONDS,
         file_bytes: int | None = None,
+        stacks: bool = False,
     ) -> int:
         """Start a launch in `folder`; returns its process. `end` waits for it.
 
         `stdout` and `stderr` are `file` (in the folder `streams`), `head`, `closed` or a path. No
-        file that the launch writes may be larger than `file_bytes`.
+        file that the launch writes may be larger than `file_bytes`. With `stacks` the file of that
+        name in `streams` says what the launch is doing.
         """
         self.streams = streams
         self.began = time.monotonic()
@@ -77,7 +79,7 @@ class Warm:
             "environment": _environment(streams) | (environment or {}),
             "limit": limit,
             "file_bytes": file_bytes,
-            "stack": str(streams / "stack"),
+            "stacks": str(streams / "stacks") if stacks else None,
             **places,
         }
         self.process.stdin.write(json.dumps(request) + "\n")

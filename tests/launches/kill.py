@@ -15,6 +15,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -106,19 +107,22 @@ def _launch(
     """The command once, killed by a signal after some seconds, if it lives that long."""
     folder.mkdir(parents=True, exist_ok=True)
     streams = folder.with_name(f"{folder.name}-streams")
-    pid = warm.begin("train.py", list(COMMAND), folder, streams=streams, limit=1800)
-    if number is None:
+    killed = number is not None
+    pid = warm.begin("train.py", [*COMMAND], folder, streams=streams, limit=1800, stacks=killed)
+    if not killed:
         return warm.end()
-    kill = _Kill(pid, number, streams)
     time.sleep(after)
-    kill.send()
+    phase = _phase((streams / "stacks").read_text())
+    sent = time.monotonic()
+    with suppress(ProcessLookupError):  # it has finished
+        os.kill(pid, number)
     ended = warm.end()
     if ended.code == 0:
         return ended
     count.kills[number.name] += 1
-    count.phases[kill.phase] += 1
-    took = time.monotonic() - kill.sent
-    told = f"{folder.name}, {number.name} within {kill.phase} after {after:.1f} s"
+    count.phases[phase] += 1
+    took = time.monotonic() - sent
+    told = f"{folder.name}, {number.name} within {phase} after {after:.1f} s"
     print(f"  {told}: exit code {ended.code} in {took:.1f} s", flush=True)
     if ended.code not in SIGNALS[number]:
         count.faults.append(f"{told}: exit code {ended.code}: {ended.stderr[-1500:]}")
@@ -129,26 +133,11 @@ def _launch(
     return ended
 
 
-class _Kill:
-    """A signal to a process, and what the process was doing."""
-
-    def __init__(self, pid: int, number: signal.Signals, streams: Path) -> None:
-        self.pid, self.number, self.streams = pid, number, streams
-        self.phase = "nothing"
-
-    def send(self) -> None:
-        """Note the stack (`warm.py` writes it at SIGUSR1), then kill."""
-        stack = self.streams / "stack"
-        for each in (signal.SIGUSR1, self.number):
-            try:
-                os.kill(self.pid, each)
-            except ProcessLookupError:  # it has finished
-                break
-            time.sleep(0.02 if each == signal.SIGUSR1 else 0)
-        self.sent = time.monotonic()
-        text = stack.read_text() if stack.exists() else ""
-        functions = set(re.findall(r" in (\S+)", text))
-        self.phase = next((phase for name, phase in PHASES if name in functions), "the rest")
+def _phase(stacks: str) -> str:
+    """What a launch was doing, by the last of its stacks that is whole."""
+    blocks = stacks.split("Timeout (")
+    functions = set(re.findall(r" in (\S+)", blocks[-2] if len(blocks) > 2 else ""))
+    return next((phase for name, phase in PHASES if name in functions), "the rest")
 
 
 if __name__ == "__main__":

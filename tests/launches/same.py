@@ -9,7 +9,17 @@ from typing import Any
 
 import torch
 
-TIMES = ("wall_s", "started", "ended", "pid", "segments", "throughput", "checkpoint", "training")
+TIMES = (
+    "wall_s",
+    "started",
+    "ended",
+    "pid",
+    "segments",
+    "throughput",
+    "checkpoint",
+    "training",
+    "git",
+)
 SPEED = "images_per_s"
 EVENTS = re.compile(r"events\.out\.tfevents\..*")
 

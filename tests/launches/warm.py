@@ -31,6 +31,7 @@ MODULES = (  # what a launch imports, now or when it comes to it
     *("ghostexp.sweeps.preflight", "ghostexp.models", "ghostexp.analysis.embeddings"),
     *("ghostexp.analysis.redundancy", "ghostexp.analysis.feature_pictures"),
 )
+STACK_SECONDS = 0.05
 GRACE_SECONDS = 2  # for processes of a launch that has ended, such as workers
 
 
@@ -75,7 +76,9 @@ def become(request: dict[str, Any]) -> None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (request["file_bytes"],) * 2)
     sys.argv[:] = [request["script"], *request["arguments"]]
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
-    faulthandler.register(signal.SIGUSR1, open(request["stack"], "w"))  # noqa: SIM115
+    if request["stacks"] is not None:  # what the main thread does, every so often
+        file = open(request["stacks"], "w")  # noqa: SIM115
+        faulthandler.dump_traceback_later(STACK_SECONDS, repeat=True, file=file)
     _redirect("stderr", 2, request["stderr"])
     _redirect("stdout", 1, request["stdout"])
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from launches.bad import BAD
 from launches.good import GOOD
 from launches.harness import warm_process
-from launches.places import Bases
+from launches.places import Bases, can_mount
 from launches.trial import Trial, attempt
 from rich.console import Console
 from rich.table import Table
@@ -39,6 +39,9 @@ def main() -> int:
             print(f"{count:5} {kind}")
         print(f"{len(launches):5} in all")
         return 0
+    if not can_mount():
+        print(f"{sum(each.mounts for each in launches)} launches need a mount: left out")
+        launches = [launch for launch in launches if not launch.mounts]
     trials = []
     with warm_process() as warm:
         root = Path(tempfile.mkdtemp(prefix="launches-"))

@@ -37,6 +37,11 @@ class Launch:
     file_bytes: int | None = None
 
     @property
+    def mounts(self) -> bool:
+        """Whether its folder needs a file system of its own."""
+        return any("full_disk" in step.__qualname__ for step in self.place)
+
+    @property
     def title(self) -> str:
         """What a person would have typed."""
         return " ".join([self.script, *self.arguments])

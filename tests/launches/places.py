@@ -4,8 +4,9 @@ import io
 import json
 import shutil
 import subprocess
+import tempfile
 from collections.abc import Callable
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
@@ -121,6 +122,17 @@ def full_disk(at: str, kilobytes: int) -> Step:
         subprocess.run(["mount", "-t", "tmpfs", "-o", size, "tmpfs", folder / at], check=True)
 
     return step
+
+
+@cache
+def can_mount() -> bool:
+    """Whether this process may make a file system, as root may in most containers."""
+    with tempfile.TemporaryDirectory() as folder:
+        command = ["mount", "-t", "tmpfs", "-o", "size=4k", "tmpfs", folder]
+        mounted = subprocess.run(command, capture_output=True).returncode == 0
+        if mounted:
+            subprocess.run(["umount", folder], check=True)
+    return mounted
 
 
 def unmount(folder: Path) -> None:

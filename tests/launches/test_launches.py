@@ -5,10 +5,10 @@ from launches.bad import BAD
 from launches.good import GOOD
 from launches.harness import warm_process
 from launches.judge import CANARY, Ended, Launch, complaints, files_of, refusal
-from launches.places import Bases
+from launches.places import Bases, can_mount
 from launches.trial import attempt
 
-SAMPLE = [*BAD[::57], *GOOD[::16]]
+SAMPLE = [*BAD[7::71], *GOOD[5::29]]
 
 
 @pytest.fixture(scope="module")
@@ -24,6 +24,8 @@ def bases(warm, tmp_path_factory):
 
 @pytest.mark.parametrize("launch", SAMPLE, ids=lambda launch: f"{launch.kind}: {launch.title}"[:90])
 def test_a_launch_keeps_all_rules(launch, warm, bases, tmp_path):
+    if launch.mounts and not can_mount():
+        pytest.skip("a full disk is a file system of its own, which this user may not mount")
     trial = attempt(launch, warm, bases, tmp_path)
     assert not trial.broken, str(trial)
 

@@ -160,8 +160,9 @@ def test_python_of_the_readme_runs(trained, capsys):
     assert any("GhostModule" in type(part).__name__ for part in names["net"].modules())
 
 
-def test_every_experiment_and_data_set_has_its_row():
-    for page, group in (("experiments", "experiment"), ("data", "dataset")):
+def test_every_experiment_data_set_and_network_has_its_row():
+    pages = {"experiments": "experiment", "data": "dataset", "networks": "model"}
+    for page, group in pages.items():
         told = set(SPAN.findall((ROOT / "docs" / f"{page}.md").read_text()))
         assert {path.stem for path in (ROOT / "conf" / group).glob("*.yaml")} <= told
 

@@ -1,5 +1,6 @@
 """What README and docs/ say exists: links, pictures, commands, choices; and README stays short."""
 
+import json
 import re
 import shlex
 from functools import cache
@@ -8,7 +9,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from helpers import ROOT, main_of
+from helpers import ROOT, main_of, result
 from PIL import Image
 from test_imports import MAY_IMPORT
 
@@ -143,6 +144,36 @@ def test_readme_is_short():
     content = README.read_bytes()
     assert content.count(b"\n") <= 150
     assert len(content) <= 10_240
+
+
+RESULTS = {  # a figure of README's tables -> the record and its metric
+    "100.00 %; ": ("fsdd_speakers/ghost_efficientnet_v2", "test/acc"),
+    "; 98.00 %": ("fsdd_speakers/efficientnet_v2_s", "test/acc"),
+    "| 89.00 %": ("fsdd_digits/held_out_speaker", "test/acc"),
+    "| 99.67 %": ("fsdd_alone/seed0", "test/acc"),
+    "| 83.50 % mAP50": ("detectors_bccd/model=faster_rcnn_ghostnet_small", "test/map_50"),
+    "| 96.25 % mAP50": ("detectors_shapes/model=faster_rcnn_ghostnet_small", "test/map_50"),
+}
+
+
+@pytest.mark.parametrize("figure", RESULTS)
+def test_figures_of_the_readme_are_those_of_the_records(figure):
+    folder, metric = RESULTS[figure]
+    value = result(ROOT / "outputs" / "published" / folder)["metrics"][metric]
+    assert f"{100 * value:.2f} %" in figure
+    assert figure in README.read_text()
+
+
+@pytest.mark.parametrize(("network", "dense"), [("ResNet-56", "resnet56"), ("VGG-16", "vgg16")])
+def test_speeds_of_the_readme_are_the_measured_ones(network, dense):
+    path = ROOT / "outputs" / "published" / f"inference_{dense}" / "inference.json"
+    ratios = [
+        row["speed_ratio"]
+        for row in json.loads(path.read_text())["rows"]
+        if row["network"] == f"ghost_{dense}" and row["form"] != "native"  # stock engines
+    ]
+    words = rf"Ghost-{network}\b[^.]* ran {min(ratios):.2f} to {max(ratios):.2f} times as fast"
+    assert re.search(words, README.read_text()), (min(ratios), max(ratios))
 
 
 def test_readme_names_the_two_commands():

@@ -91,7 +91,7 @@ RECORDS = ("", "{", "[]", "3", '{"schema": 1}', '{"schema": 1, "status": "finish
 def test_a_broken_record_is_one_sentence(run, capsys, script):
     for text in RECORDS:
         (run / "result.json").write_text(text)
-        fails_with(capsys, script, run, "result.json cannot be read")
+        fails_with(capsys, script, run, "result.json is not a readable record")
 
 
 def test_a_record_that_misses_parts_is_read_as_far_as_it_goes(run, capsys):

@@ -31,10 +31,10 @@ STATUSES = ("finished", "running", "interrupted", "failed")
 PACKAGES = ("torch", "torchvision", "pytorch-lightning", "torchmetrics", "hydra-core")
 
 KINDS = {  # of the fields that a launch takes over from the launches before it
-    dict: ("best", "choices", "config", "metrics", "swept", "training"),
-    list: ("segments",),
-    int | float: ("epochs", "throughput", "wall_s"),
-    str: ("command", "started"),
+    (dict, "mapping"): ("best", "choices", "config", "metrics", "swept", "training"),
+    (list, "list"): ("segments",),
+    (int | float, "number"): ("epochs", "throughput", "wall_s"),
+    (str, "text"): ("command", "started"),
 }
 
 Record = dict[str, Any]
@@ -90,10 +90,10 @@ def _problem(record: Any) -> str | None:
     """Why this is no record that a run can go on from; None where it is one."""
     if not isinstance(record, dict) or record.get("status") not in STATUSES:
         return "it has no status of a run"
-    for kind, keys in KINDS.items():
+    for (kind, word), keys in KINDS.items():
         for key in keys:
             if not isinstance(record.get(key), kind | None):
-                return f"{key} is {record[key]!r}"
+                return f"{key} is no {word} but {record[key]!r}"
     for segment in record.get("segments") or []:
         if not isinstance(segment, dict) or not isinstance(segment.get("wall_s"), int | float):
             return f"a segment is {segment!r}"

@@ -66,7 +66,9 @@ def test_unknown_shortcut(factory):
         factory(shortcut="C")
 
 
-@pytest.mark.parametrize("ratio", [0, -1, 2.5, 17])
-def test_bad_ratio_names_the_layer(ratio):
-    with pytest.raises(ValueError, match=rf"'stem.0': .* 16 output channels, not {ratio}; .*skip="):
+@pytest.mark.parametrize("ratio", [0, -1, 2.5])
+def test_a_bad_ratio_is_named(ratio):
+    with pytest.raises(
+        ValueError, match=f"ratio must be a whole number of at least 1, not {ratio}"
+    ):
         ghost_resnet56(ratio=ratio)

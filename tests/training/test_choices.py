@@ -3,7 +3,7 @@
 import pytest
 from helpers import SMALL
 
-from ghostexp.config.cli import CONFIG_FOLDER, UserError, compose_config, spelled
+from ghostexp.config.cli import CONFIG_FOLDER, UserError, checked_arguments, compose_config
 
 FAST = ["debug=fast", "model=resnet20", "dataset.batch_size=8"]
 NEEDED = {  # callbacks choice -> what else it takes
@@ -48,7 +48,7 @@ def test_a_run_needs_neither_loggers_nor_callbacks(app, tmp_path, capfd, overrid
     assert left == {"config.yaml", "overrides.yaml", "result.json", "train.log"}
     said = "".join(capfd.readouterr())
     assert "Epoch 0" not in said  # Lightning's own bar
-    assert "test/acc" in said
+    assert "test accuracy" in said
 
 
 @pytest.mark.parametrize(
@@ -78,7 +78,7 @@ def test_one_logger_alone(small_run, choice, left):
             + ["+callbacks.p.directory=x"],
             "a task with test_confusion and a data set whose augment has picture()",
         ),
-        (["model=null"], "model=null: a run needs a model"),
+        (["model=null"], "model=null: a run needs one, choose model=NAME from conf/model"),
     ],
     ids=lambda value: value[0] if isinstance(value, list) else "",
 )
@@ -98,10 +98,11 @@ def test_what_cannot_work_is_said_before_data_loads(
 
 def test_a_group_set_to_null_is_spelled_as_hydra_takes_it():
     given = ["callbacks=null", "logger=null", "experiment=null", "callbacks.best=null", "seed=null"]
-    assert spelled(given) == ["callbacks=none", "logger=none", "callbacks.best=null", "seed=null"]
-    with pytest.raises(UserError, match="sched=null: a run needs a sched"):
-        spelled(["sched=null"])
-    assert not compose_config(["logger=null"]).logger
+    taken = ["~callbacks", "~logger", "callbacks.best=null", "seed=null"]
+    assert checked_arguments(given) == taken
+    with pytest.raises(UserError, match="sched=null: a run needs one"):
+        checked_arguments(["sched=null"])
+    assert not compose_config(["logger=null"]).get("logger")
 
 
 def test_lightning_says_nothing_of_its_own(small_run, capfd):

@@ -9,7 +9,7 @@ class MarginWarmup(pl.Callback):
     The margin depends on the epoch alone, so a resumed run has an undisturbed run's margins.
     """
 
-    def __init__(self, *, margin: float, epochs: int) -> None:
+    def __init__(self, *, margin: float | None, epochs: int) -> None:
         if not isinstance(epochs, int) or epochs < 1:
             raise ValueError(
                 f"epochs, in which the margin rises, is a whole number of at least 1, not {epochs}"
@@ -23,8 +23,9 @@ class MarginWarmup(pl.Callback):
         pl_module: pl.LightningModule,
         datamodule: pl.LightningDataModule,
     ) -> None:
-        """ValueError where the loss has no margin."""
-        if not hasattr(getattr(pl_module, "loss", None), "margin"):
+        """ValueError where the loss has no margin, or none is given."""
+        has_margin = hasattr(getattr(pl_module, "loss", None), "margin")
+        if not has_margin or self.margin is None:
             raise ValueError(
                 "margin_warmup raises the margin of a loss: choose task=arcface or task=circle"
             )

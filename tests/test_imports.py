@@ -1,4 +1,4 @@
-"""Imports point one way (the table in README's "Architecture")."""
+"""Imports point one way (the table in docs/architecture.md)."""
 
 import ast
 import re

@@ -4,12 +4,12 @@ import difflib
 import re
 from collections.abc import Iterable
 
-from hydra.errors import MissingConfigException
+from hydra.errors import MissingConfigException, OverrideParseException
 from omegaconf import OmegaConf
 from omegaconf.errors import (
     ConfigAttributeError,
     ConfigKeyError,
-    InterpolationKeyError,
+    InterpolationResolutionError,
 )
 from yaml import YAMLError
 from yaml.error import MarkedYAMLError
@@ -40,12 +40,13 @@ def explain(error: Exception) -> str:
             return str(each)
         if isinstance(each, YAMLError):
             return explain_yaml(each)
-    told_by_a_resolver = BY_A_RESOLVER.match(str(error))
-    if told_by_a_resolver:
-        return told_by_a_resolver[1]
-    if isinstance(error, InterpolationKeyError):
+    if isinstance(error, InterpolationResolutionError):
         place = f"{error.full_key}: " if error.full_key else ""
-        return f"{place}{str(error).splitlines()[0]}"
+        line = str(error).splitlines()[0]
+        told_by_a_resolver = BY_A_RESOLVER.match(line)
+        return f"{place}{told_by_a_resolver[1] if told_by_a_resolver else line}"
+    if isinstance(error, OverrideParseException):
+        return _unreadable(error)
     cause = error.__cause__
     if isinstance(error, MissingConfigException):
         return _unknown_choice(error)
@@ -81,6 +82,16 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
         return f"; did you mean {near[0]}?"
     more = ", ..." if len(names) > MAX_NAMES else ""
     return f"; there is {', '.join(names[:MAX_NAMES])}{more}"
+
+
+def _unreadable(error: OverrideParseException) -> str:
+    """Hydra's own words where they are about a value; those of its parser tell nobody anything."""
+    if error.__cause__ is not None:
+        return f"{error.override}: {' '.join(str(error.__cause__).split())}"
+    return (
+        f"{error.override} cannot be read as key=value: a value with =, quotes, brackets or spaces"
+        " stands in quotes of its own, such as 'key=\"a value\"'"
+    )
 
 
 def _causes(error: BaseException | None) -> Iterable[BaseException]:

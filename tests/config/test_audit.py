@@ -86,6 +86,14 @@ SLIPS = [  # overrides of train.py -> what the sentence says
     ("optimizer._partial_=false", "needs a value for optimizer.params"),
     ("dataset.seed=${sead}", "Interpolation key 'sead' not found"),
     # folders and groups
+    # what Hydra's grammar does not take
+    ("optimizer.lr==1", "optimizer.lr==1 cannot be read as key=value: a value with"),
+    ("optimizer.lr=[1", "optimizer.lr=[1 cannot be read as key=value"),
+    ("optimizer.lr", "optimizer.lr cannot be read as key=value"),
+    ("optimizer.lr=abc(1)", "optimizer.lr=abc(1): Unknown function 'abc' Available: bool,choice"),
+    ("optimizer.lr=${optimizer.lr}", "optimizer.lr: Recursive interpolation detected"),
+    ("optimizer.lr=${oc.env:NO_SUCH}", "optimizer.lr: \"Environment variable 'NO_SUCH' not found"),
+    ("optimizer.lr=${abc:1}", "optimizer.lr: Unsupported interpolation type abc"),
     ("name=../x", "name is the name of one folder below outputs/, without a slash, not '../x'"),
     ("name=a/b", "without a slash, not 'a/b'"),
     ("name=..", "without a slash, not '..'"),

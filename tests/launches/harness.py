@@ -57,13 +57,13 @@ class Warm:
         stderr: str = "file",
         limit: float = LIMIT_SECONDS,
         file_bytes: int | None = None,
-        stacks: bool = False,
+        stack: bool = False,
     ) -> int:
         """Start a launch in `folder`; returns its process. `end` waits for it.
 
         `stdout` and `stderr` are `file` (in the folder `streams`), `head`, `closed` or a path. No
-        file that the launch writes may be larger than `file_bytes`. With `stacks` the file of that
-        name in `streams` says what the launch is doing.
+        file that the launch writes may be larger than `file_bytes`. With `stack` the file of that
+        name in `streams` says which functions the launch is in.
         """
         self.streams = streams
         self.began = time.monotonic()
@@ -79,7 +79,7 @@ class Warm:
             "environment": _environment(streams) | (environment or {}),
             "limit": limit,
             "file_bytes": file_bytes,
-            "stacks": str(streams / "stacks") if stacks else None,
+            "stack": str(streams / "stack") if stack else None,
             **places,
         }
         self.process.stdin.write(json.dumps(request) + "\n")

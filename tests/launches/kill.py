@@ -9,7 +9,6 @@ undisturbed one. Exit code 1 if anything differs, or a launch ended in a way tha
 import argparse
 import os
 import random
-import re
 import signal
 import sys
 import tempfile
@@ -108,11 +107,11 @@ def _launch(
     folder.mkdir(parents=True, exist_ok=True)
     streams = folder.with_name(f"{folder.name}-streams")
     killed = number is not None
-    pid = warm.begin("train.py", [*COMMAND], folder, streams=streams, limit=1800, stacks=killed)
+    pid = warm.begin("train.py", [*COMMAND], folder, streams=streams, limit=1800, stack=killed)
     if not killed:
         return warm.end()
     time.sleep(after)
-    phase = _phase((streams / "stacks").read_text())
+    phase = _phase((streams / "stack").read_text())
     sent = time.monotonic()
     with suppress(ProcessLookupError):  # it has finished
         os.kill(pid, number)
@@ -133,10 +132,9 @@ def _launch(
     return ended
 
 
-def _phase(stacks: str) -> str:
-    """What a launch was doing, by the last of its stacks that is whole."""
-    blocks = stacks.split("Timeout (")
-    functions = set(re.findall(r" in (\S+)", blocks[-2] if len(blocks) > 2 else ""))
+def _phase(stack: str) -> str:
+    """What a launch was doing, by the functions that it was in."""
+    functions = set(stack.split())
     return next((phase for name, phase in PHASES if name in functions), "the rest")
 
 

@@ -6,7 +6,6 @@ the launch has begun (`{"pid": ...}`) and one when it has ended (`{"code": ..., 
 after `python train.py`, with its exit handlers, its last flush and its exit code.
 """
 
-import faulthandler
 import json
 import os
 import resource
@@ -16,6 +15,8 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
+import time
 from importlib import import_module
 from pathlib import Path
 from types import SimpleNamespace
@@ -32,6 +33,7 @@ MODULES = (  # what a launch imports, now or when it comes to it
     *("ghostexp.analysis.redundancy", "ghostexp.analysis.feature_pictures"),
 )
 STACK_SECONDS = 0.05
+STACK_BYTES = 8192
 GRACE_SECONDS = 2  # for processes of a launch that has ended, such as workers
 
 
@@ -76,11 +78,23 @@ def become(request: dict[str, Any]) -> None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (request["file_bytes"],) * 2)
     sys.argv[:] = [request["script"], *request["arguments"]]
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
-    if request["stacks"] is not None:  # what the main thread does, every so often
-        file = open(request["stacks"], "w")  # noqa: SIM115
-        faulthandler.dump_traceback_later(STACK_SECONDS, repeat=True, file=file)
+    if request["stack"] is not None:
+        threading.Thread(target=_note_stack, args=[request["stack"]], daemon=True).start()
     _redirect("stderr", 2, request["stderr"])
     _redirect("stdout", 1, request["stdout"])
+
+
+def _note_stack(path: str) -> None:
+    """Keep in a file the names of the functions that the main thread is in, innermost first."""
+    main = threading.main_thread().ident
+    with open(path, "wb", buffering=0) as file:
+        while True:
+            frame, names = sys._current_frames()[main], []
+            while frame is not None:
+                names.append(frame.f_code.co_name)
+                frame = frame.f_back
+            os.pwrite(file.fileno(), " ".join(names).ljust(STACK_BYTES).encode(), 0)
+            time.sleep(STACK_SECONDS)
 
 
 def _redirect(name: str, number: int, target: str) -> None:

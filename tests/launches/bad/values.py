@@ -148,7 +148,6 @@ TOGETHER = (
     (("~model",), "model"),
     (("~dataset",), "dataset"),
     (("~trainer",), "trainer"),
-    (("~optimizer.lr",), "lr"),
     (("~seed",), "seed"),
     (("~trainer.max_epochs",), "max_epochs"),
     (("~sched.scheduler",), "scheduler"),

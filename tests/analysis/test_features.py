@@ -260,7 +260,7 @@ def test_training_logs_pictures_and_the_script_reads_the_run(small_run, monkeypa
     assert (folder / "features" / "blocks.0.conv1_test_12.png").stat().st_size > 10_000
     assert call("--statistics", "--images", "8") == 0
     layers = list(csv.DictReader(read_lines(folder / "features" / "layers.csv")))
-    assert len(layers) == 21 + 2  # and all ghosts, and the control
+    assert len(layers) == 20 + 2  # and all ghosts, and the control
     assert all(0 <= float(row["explained"]) <= 1 for row in layers)
     assert call("--redundancy", "--layer", "stem.0.primary_conv.0", "--images", "8") == 0
     capsys.readouterr()

@@ -116,7 +116,7 @@ def test_layer_decay_outside_its_range_is_refused(layer_decay):
         ("task=layerwise sched=onecycle", "max_lr is one learning rate for all layers"),
         ("task=layerwise task.param_groups.layer_decay=2", "task.param_groups: layer_decay is the"),
         ("optimizer.lr=-1", "optimizer: Invalid learning rate: -1"),
-        ("optimizer.lr=abc", "optimizer.lr must be a number, not abc"),
+        ("optimizer.lr=abc", "optimizer.lr must be a number, not 'abc'"),
         ("optimizer.lr=null", "optimizer.lr must be a number, not null"),
         ("optimizer.lr=nan", "optimizer.lr must be a finite number, not nan"),
         ("optimizer.momentum=true", "optimizer.momentum must be a number, not true"),

@@ -262,7 +262,7 @@ def test_training_logs_pictures_and_the_script_reads_the_run(small_run, monkeypa
     layers = list(csv.DictReader(read_lines(folder / "features" / "layers.csv")))
     assert len(layers) == 20 + 2  # and all ghosts, and the control
     assert all(0 <= float(row["explained"]) <= 1 for row in layers)
-    assert call("--redundancy", "--layer", "stem.0.primary_conv.0", "--images", "8") == 0
+    assert call("--redundancy", "--layer", "blocks.0.conv1.primary_conv.0", "--images", "8") == 0
     capsys.readouterr()
     assert call("--index", "12", "--layer", "nowhere") == 1
     assert "features: layer 'nowhere' is none of" in capsys.readouterr().err

@@ -8,8 +8,9 @@ import time
 
 import pytest
 from helpers import ROOT, SMALL, result
+from hydra.core.override_parser.overrides_parser import OverridesParser
 
-from ghostexp.config.cli import UserError
+from ghostexp.config.cli import UserError, quoted
 from ghostexp.runs.run import Run
 
 
@@ -83,15 +84,15 @@ def test_a_run_of_another_host_goes_on(small_run, app):
     assert result(folder)["status"] == "finished"
 
 
-@pytest.mark.parametrize("text", ["{", "[]", '{"status": 3}'])
-def test_a_damaged_record_is_a_sentence_and_rerun_heals_it(small_run, app, capfd, text):
+def test_a_damaged_record_is_a_sentence_and_rerun_heals_it(small_run, app, capfd):
     folder = small_run()
-    (folder / "result.json").write_text(text)
-    assert app(f"resume={folder}") == 1
-    said = "".join(capfd.readouterr())
-    assert "result.json is not a readable record" in said
-    assert "rerun=true starts the run over" in said
-    assert (folder / "result.json").read_text() == text
+    for text in ("{", "[]", '{"status": 3}', '{"status": "finished", "metrics": 3}'):
+        (folder / "result.json").write_text(text)
+        assert app(f"resume={folder}") == 1
+        said = "".join(capfd.readouterr())
+        assert "result.json is not a readable record" in said
+        assert "rerun=true starts the run over" in said
+        assert (folder / "result.json").read_text() == text
     assert app(f"resume={folder}", "rerun=true") == 0
     assert result(folder)["status"] == "finished"
 
@@ -175,11 +176,18 @@ def test_a_refused_config_leaves_no_folder(app, tmp_path):
     assert not (tmp_path / "nowhere").exists()
 
 
-@pytest.mark.parametrize("name", ["optimizer.lr=0.1", "a,b", "a[1]", "it's", "a b", "a{b}"])
-def test_resume_takes_any_folder_name_unquoted(small_run, app, tmp_path, name):
-    folder = tmp_path / name
+@pytest.mark.parametrize(
+    "path", ["a,b", "a[1]", "it's", "a b", "a{b}", "x\\y", "end\\", "a\\'b", "(a)", "ü", "k=v=w"]
+)
+def test_a_path_is_quoted_so_that_hydra_reads_it_as_it_is(path):
+    (override,) = OverridesParser.create().parse_overrides([quoted(f"resume={path}")])
+    assert override.value() == path
+    assert quoted(quoted(f"resume={path}")) == quoted(f"resume={path}")
+
+
+def test_resume_takes_any_folder_name_unquoted(small_run, app, tmp_path):
+    folder = tmp_path / "optimizer.lr=0.1,it's a [1]{b}"
     shutil.move(small_run(), folder)
-    assert app(f"resume={folder}") == 0
     assert app(f"resume={folder}", "trainer.max_epochs=3") == 0
     assert result(folder)["epochs"] == 3
 

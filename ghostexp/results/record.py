@@ -15,6 +15,7 @@ import socket
 import sys
 import traceback
 from datetime import UTC, datetime
+from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -55,9 +56,15 @@ def new_record(**facts: Any) -> Record:
         "error": None,
         "python": platform.python_version(),
         "versions": {name: version(name) for name in PACKAGES},
-        "git": code_state(Path(__file__).resolve().parents[1]),
+        "git": our_code(),
         **facts,
     }
+
+
+@cache
+def our_code() -> dict[str, Any]:
+    """State of the code that this process runs."""
+    return code_state(Path(__file__).resolve().parents[1])
 
 
 def write_record(directory: Path, record: Record) -> None:

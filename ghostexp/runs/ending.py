@@ -28,7 +28,7 @@ def say_start(job: Job) -> None:
 
 def say_skipped(job: Job, record: records.Record) -> None:
     """One line on a job that an earlier launch finished, also if it was other code that did."""
-    then, now = record.get("git") or {}, records.new_record()["git"]
+    then, now = record.get("git") or {}, records.our_code()
     revisions = [str(state.get("revision") or state.get("code"))[:12] for state in (then, now)]
     other = "" if revisions[0] == revisions[1] else ", by revision {} (now {})".format(*revisions)
     log.info("%s finished already%s: skipped", job.title, other)

@@ -19,6 +19,9 @@ def resumed_config(
     if not saved.exists():
         raise UserError(f"resume={directory}: no run lives there ({saved} is missing)")
     cfg = OmegaConf.load(saved)
+    if not isinstance(cfg, DictConfig):
+        raise UserError(f"{saved} is no config: it holds no mapping of keys to values")
+    cfg.rerun = False  # was said to the launch that wrote the config, not to this one
     OmegaConf.set_struct(cfg, True)
     for override in overrides:
         key = override.key_or_group

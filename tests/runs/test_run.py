@@ -34,6 +34,9 @@ def test_starting_over_removes_only_what_the_run_wrote(small_run, app):
     assert (folder / "checkpoints" / "last.ckpt").stat().st_mtime_ns > before
     assert (folder / "notes.md").read_text() == "mine"
     assert (folder / "checkpoints" / "mine.ckpt").read_text() == "mine"
+    again = result(folder)
+    assert app(f"resume={folder}") == 0  # rerun=true was said once, and not to this launch
+    assert result(folder) == again
 
 
 def test_a_run_that_another_process_trains_is_refused_within_a_second(small_run, app, capfd):

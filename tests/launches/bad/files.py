@@ -58,7 +58,6 @@ YAML = (  # content of mine/model/my.yaml, what the refusal names
     (NET + "1: 2\n", "1"),
 )
 FOLDER = ("dataset=image_folder", "dataset.root=data", "dataset.num_classes=3")
-VIEW = (*FOLDER, "dataset.augment.crop_padding=1")
 AUDIO = (
     *("dataset=audio_folder", "dataset.root=data", "dataset.num_classes=3"),
     "without dataset.image_size",
@@ -84,13 +83,8 @@ DATA = (  # overrides, steps, what the refusal names
         (written("data/class0/notes.txt", "x"), written("data/class1/notes.txt", "x")),
         "data",
     ),
-    ((*FOLDER, "dataset.in_channels=1"), (IMAGES,), "in_channels"),
+    ((*FOLDER, "dataset.in_channels=1"), (IMAGES,), "1 channels"),
     ((*FOLDER, "dataset.augment.mean=[0.5]"), (IMAGES,), "mean"),
-    (
-        ("dataset=image_folder", "dataset.root=data", "dataset.num_classes=3"),
-        (pictures("data/train"),),
-        "data",
-    ),
     (AUDIO, (), "data"),
     (AUDIO, (folder_at("data"),), "data"),
     (

@@ -107,7 +107,7 @@ def audit_saved(cfg: DictConfig, directory: Path) -> None:
             for path, node in targets(cfg):
                 _forget_weights(node, path)
     except OmegaConfBaseException as error:
-        raise UserError(f"{directory}: {_first_line(error)}") from error
+        raise UserError(f"{directory}: {explain(error)}") from error
     except ValueError as error:  # a mistake that is told, or a model that torchvision does not know
         raise UserError(f"{directory}: {error}") from error
 
@@ -129,7 +129,7 @@ def _plain(cfg: DictConfig, *, resolve: bool) -> Tree:
     try:
         tree = OmegaConf.to_container(cfg, resolve=resolve)
     except OmegaConfBaseException as error:
-        raise UserError(_first_line(error)) from error
+        raise UserError(explain(error)) from error
     if resolve and (left := _interpolation(tree)):
         raise UserError(f"{left}: an interpolation may not yield another interpolation")
     return tree
@@ -141,11 +141,6 @@ def _interpolation(tree: Any) -> str | None:
         items = tree.values() if isinstance(tree, dict) else tree
         return next((left for item in items if (left := _interpolation(item))), None)
     return tree if isinstance(tree, str) and "${" in tree else None
-
-
-def _first_line(error: Exception) -> str:
-    """What a resolver says, or the first line of what OmegaConf says."""
-    return explain(error).split(" full_key:")[0]
 
 
 def _check_seed(seed: Any) -> None:

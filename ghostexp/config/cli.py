@@ -5,6 +5,7 @@ import functools
 import logging
 import os
 import re
+import shlex
 import signal
 import sys
 import warnings
@@ -27,6 +28,7 @@ from ghostexp.config.explain import (
     how_to_install,
 )
 from ghostexp.config.output import drop, readable_output, steady_output
+from ghostexp.config.trace import REFUSED_LOG, keep_trace
 from ghostexp.training.stopping import Stopped
 
 __all__ = ["UserError", "did_you_mean", "explain", "explain_yaml", "how_to_install"]
@@ -56,6 +58,9 @@ def call(main: Callable[[], None]) -> int:
         except KeyboardInterrupt:
             print("interrupted", file=sys.stderr)
             return 130
+        except Exception as error:  # Hydra's, of a broken file; runs tell theirs as UserError
+            kept = keep_trace(error, REFUSED_LOG, shlex.join(sys.argv))
+            return _complain(f"{explain(error)}{f' (full trace: {REFUSED_LOG})' if kept else ''}")
     return 0
 
 

@@ -9,7 +9,7 @@ from omegaconf import OmegaConf
 from omegaconf.errors import (
     ConfigAttributeError,
     ConfigKeyError,
-    InterpolationResolutionError,
+    OmegaConfBaseException,
 )
 from yaml import YAMLError
 from yaml.error import MarkedYAMLError
@@ -40,11 +40,10 @@ def explain(error: Exception) -> str:
             return str(each)
         if isinstance(each, YAMLError):
             return explain_yaml(each)
-    if isinstance(error, InterpolationResolutionError):
-        place = f"{error.full_key}: " if error.full_key else ""
-        line = str(error).splitlines()[0]
-        told_by_a_resolver = BY_A_RESOLVER.match(line)
-        return f"{place}{told_by_a_resolver[1] if told_by_a_resolver else line}"
+    if isinstance(error, UnicodeDecodeError):
+        return f"a YAML file of the config is no text in UTF-8 ({error})"
+    if isinstance(error, RecursionError):
+        return "the defaults list of a YAML file of the config leads back to that file"
     if isinstance(error, OverrideParseException):
         return _unreadable(error)
     cause = error.__cause__
@@ -52,7 +51,10 @@ def explain(error: Exception) -> str:
         return _unknown_choice(error)
     if isinstance(cause, ConfigKeyError | ConfigAttributeError) and cause.parent_node is not None:
         return f"{error.args[0].splitlines()[0]} No such key{_nearest_key(cause)}"
-    return " ".join(str(cause or error).split())
+    told = cause or error
+    if isinstance(told, OmegaConfBaseException):
+        return _first_line(told)
+    return " ".join(str(told).split()) or type(told).__name__
 
 
 def explain_yaml(error: YAMLError) -> str:
@@ -82,6 +84,16 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
         return f"; did you mean {near[0]}?"
     more = ", ..." if len(names) > MAX_NAMES else ""
     return f"; there is {', '.join(names[:MAX_NAMES])}{more}"
+
+
+def _first_line(error: OmegaConfBaseException) -> str:
+    """What OmegaConf, or a resolver, says of a key, which is named first."""
+    line = str(error).splitlines()[0]
+    told_by_a_resolver = BY_A_RESOLVER.match(line)
+    if told_by_a_resolver:
+        line = told_by_a_resolver[1]
+    key = str(error.full_key or "")
+    return line if not key or f"'{key}'" in line else f"{key}: {line}"
 
 
 def _unreadable(error: OverrideParseException) -> str:

@@ -1,23 +1,17 @@
 """How a job tells a person of its start and its end: one line each, and what to do next."""
 
 import logging
-import os
 import shlex
-import tempfile
-import traceback
-from datetime import datetime
 from pathlib import Path
 
 from ghostexp.config.cli import UserError
+from ghostexp.config.trace import REFUSED_LOG, keep_trace
 from ghostexp.results import record as records
 from ghostexp.results.wording import clock
 from ghostexp.runs.run import LOG
 from ghostexp.sweeps.job import Job
 
 log = logging.getLogger(__name__)
-
-# traces of runs that never began, which leave no folder
-REFUSED_LOG = Path(tempfile.gettempdir()) / f"ghostexp-refused-{os.getuid()}.log"
 
 
 def say_start(job: Job) -> None:
@@ -69,13 +63,8 @@ def one_sentence(directory: Path, error: Exception) -> UserError:
         return error
     began = (directory / records.FILE_NAME).exists()
     path = directory / LOG if began else REFUSED_LOG
-    trace = "".join(traceback.format_exception(error))
-    try:
-        with path.open("a", errors="backslashreplace") as file:
-            file.write(f"[{datetime.now():%Y-%m-%d %H:%M:%S}] {directory}\n{trace}")
-    except OSError:  # a full disk: the sentence is what matters
-        return UserError(sentence(error))
-    return UserError(f"{sentence(error)} (full trace: {_shown(path)})")
+    kept = keep_trace(error, path, str(directory))
+    return UserError(f"{sentence(error)}{f' (full trace: {_shown(path)})' if kept else ''}")
 
 
 def sentence(error: Exception) -> str:

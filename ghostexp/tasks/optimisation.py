@@ -73,7 +73,9 @@ def check(task: pl.LightningModule) -> None:
     The task and its network stay as they are, and no trainer is needed.
     """
     optimizer, scheduler = build(task, SOME_STEPS)
-    group = next(group for group in optimizer.param_groups if group["params"])
+    group = next((group for group in optimizer.param_groups if group["params"]), None)
+    if group is None:
+        raise ValueError("model has no parameters to train")
     with _refusals("optimizer"):
         try_a_step(task, group, group["params"][0], {})
     if not isinstance(scheduler, ReduceLROnPlateau):

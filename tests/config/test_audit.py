@@ -225,3 +225,36 @@ def test_classes_that_are_counted_later_are_taken():
     cfg.dataset.num_classes = None
     audit(cfg, [CONF])
     assert cfg.dataset.num_classes is None
+
+
+FILES = {  # content of a person's own model/my.yaml -> what the sentence says
+    "5": "Invalid loaded object type: int",
+    b"\xff\xfe\x00": "a YAML file of the config is no text in UTF-8",
+    "defaults: [my]": "the defaults list of a YAML file of the config leads back to that file",
+    "defaults: 5": "Invalid defaults list in 'model/my'",
+    "a: ${": "a: no viable alternative at input '${'",
+    "_target_: torch.nn.Identity": "model has no parameters to train",
+}
+
+
+@pytest.mark.parametrize("content", FILES, ids=str)
+def test_a_file_that_hydra_cannot_read_is_one_sentence(app, tmp_path, capfd, content):
+    path = tmp_path / "mine" / "model" / "my.yaml"
+    path.parent.mkdir(parents=True)
+    path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    overrides = [each for each in SMALL if not each.startswith("model=")]
+    assert app(*overrides, "model=my", f"--config-dir={tmp_path}/mine") == 1
+    said = "".join(capfd.readouterr())
+    assert FILES[content] in said
+    assert "Traceback" not in said
+    assert not (tmp_path / "outputs" / "train").exists() or not any(
+        (tmp_path / "outputs" / "train").iterdir()
+    )
+
+
+def test_a_folder_that_cannot_be_made_is_one_sentence(app, tmp_path, capfd):
+    (tmp_path / "file").write_text("a file")
+    assert app(*SMALL, f"hydra.run.dir={tmp_path}/file/x") == 1
+    said = capfd.readouterr().err
+    assert f"error: [Errno 20] Not a directory: '{tmp_path}/file/x' (full trace: " in said
+    assert "Traceback" not in said

@@ -30,7 +30,7 @@ TRAIN = (  # (arguments, steps, what they may not need)
     (*QUICK, "logger=null", "~callbacks.lr"),
     (*QUICK, "name=5"),
     (*QUICK, "name=with space"),
-    (*QUICK, "name=ünïcödé-名"),
+    (*QUICK, "name='ünïcödé-名'"),
     (*QUICK, "name='a=b,c'"),
     (*QUICK, "seed=4294967295"),
     (*QUICK, "trainer.gradient_clip_val=1.0"),
@@ -104,7 +104,7 @@ GOOD = (
         tuple(
             merged(
                 *QUICK,
-                *("dataset=image_folder", "dataset.root=my data/ünï", "dataset.num_classes=3"),
+                *("dataset=image_folder", "dataset.root='my data/ünï'", "dataset.num_classes=3"),
             )
         ),
         place=(pictures("my data/ünï"),),
@@ -150,10 +150,10 @@ GOOD = (
             {"stdout": target, "stderr": target},
         )
     ),
-    Launch("output", (*QUICK, "name=größe"), codes=(0,), keeps=False, environment=ASCII),
+    Launch("output", (*QUICK, "name='größe'"), codes=(0,), keeps=False, environment=ASCII),
     Launch(
         "output",
-        ("-m", *QUICK, "name=größe", "seed=0,1"),
+        ("-m", *QUICK, "name='größe'", "seed=0,1"),
         codes=(0,),
         keeps=False,
         environment=ASCII,

@@ -12,7 +12,10 @@ CANARY = "canary"  # what hostile launches try to make in the working folder
 NOTES = "notes.txt"  # a person's own, which even a launch that does its work leaves alone
 LONGEST = 700  # characters of a refusal's line
 TRACE = re.compile(r"ghostexp-refused-\d+\.log")  # in the temporary folder
-OURS = ("train.log",)  # what a refusal may add, or write more to
+OURS = (
+    "train.log",
+    ".ghostexp",
+)  # logs, and what was decoded of a data set, beside it  # what a refusal may add, or write more to
 
 
 @dataclass(frozen=True)

@@ -75,12 +75,10 @@ GRAMMAR = (
     ("--config-path=nonsense", "nonsense"),
     ("--config-dir=nonsense", "nonsense"),
     ("--cfg=nonsense", "nonsense"),
-    ("--package=nonsense", "package"),
     ("ä=ö", "ä"),
     ("seed=1 seed=2", "seed"),
     ("\u2212m", "\u2212m"),
 )
-TWICE = (("seed=1", "seed=2"), ("model=resnet20", "model=resnet32"), ("seed=1", "++seed=2"))
 FOLDERS = (  # what is typed, what the refusal names
     (("run_dir=x",), "run_dir"),
     (("+run_dir=/tmp/x",), "run_dir"),
@@ -89,7 +87,6 @@ FOLDERS = (  # what is typed, what the refusal names
     (("name=outputs/train",), "name"),
     (("hydra.run.dir=null",), "hydra.run.dir"),
     (("hydra.run.dir=file/x",), "file"),
-    (("hydra.output_subdir=.hydra",), "output_subdir"),
     (("hydra.job.chdir=abc",), "chdir"),
 )
 
@@ -101,7 +98,6 @@ def _names() -> list[Launch]:
 
 NAMES = (
     *_names(),
-    *(Launch("twice", (*QUICK, *pair), pair[0].partition("=")[0]) for pair in TWICE),
     *(
         Launch("folders", (*QUICK, *given), named, place=(written("file", "a file"),))
         for given, named in FOLDERS

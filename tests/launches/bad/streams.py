@@ -23,8 +23,8 @@ STREAMS = (
             ("scripts/complexity.py", ("modle=x",)),
         )
     ),
-    Launch("streams", (*QUICK, "modle=größer"), "model", environment=ASCII),
-    Launch("streams", (*QUICK, "name=ö/ä"), "name", environment=ASCII),
+    Launch("streams", (*QUICK, "modle='größer'"), "model", environment=ASCII),
+    Launch("streams", (*QUICK, "name='ö/ä'"), "name", environment=ASCII),
     Launch(
         "streams",
         ("missing-ö",),

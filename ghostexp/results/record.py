@@ -102,7 +102,7 @@ def _problem(record: Any) -> str | None:
             if not isinstance(record.get(key), kind | None):
                 return f"{key} is no {word} but {record[key]!r}"
     for segment in record.get("segments") or []:
-        if not isinstance(segment, dict) or not isinstance(segment.get("wall_s"), int | float):
+        if not isinstance(segment, dict) or not isinstance(segment.get("wall_s", 0), int | float):
             return f"a segment is {segment!r}"
     return None
 

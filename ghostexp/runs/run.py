@@ -136,7 +136,7 @@ class Run:
         segments = self._kept["segments"]
         segments[-1]["wall_s"] = round(time.monotonic() - self._started, 3)
         segments[-1]["epochs"][1] = self._kept.get("epochs")
-        self._kept["wall_s"] = round(sum(segment["wall_s"] for segment in segments), 3)
+        self._kept["wall_s"] = round(sum(segment.get("wall_s", 0) for segment in segments), 3)
         records.write_record(self.directory, self._kept)
 
     def end_at_once(self) -> None:

@@ -86,17 +86,23 @@ def read_record(directory: Path) -> Record | None:
         return None
     except (OSError, ValueError) as error:
         raise ValueError(f"{path} is not a readable record ({error})") from error
-    if problem := _problem(record):
-        raise ValueError(f"{path} is not a readable record ({problem})")
+    if not isinstance(record, dict) or record.get("status") not in STATUSES:
+        raise ValueError(f"{path} is not a readable record (it has no status of a run)")
     if record["status"] == "running" and not is_locked(directory / LOCK):
         record["status"] = "interrupted"
     return record
 
 
-def _problem(record: Any) -> str | None:
-    """Why this is no record that a run can go on from; None where it is one."""
-    if not isinstance(record, dict) or record.get("status") not in STATUSES:
-        return "it has no status of a run"
+def read_sound_record(directory: Path) -> Record | None:
+    """`read_record` for a launch that goes on from the record: ValueError if a field is damaged."""
+    record = read_record(directory)
+    if record is not None and (problem := _problem(record)):
+        raise ValueError(f"{directory / FILE_NAME} is not a readable record ({problem})")
+    return record
+
+
+def _problem(record: Record) -> str | None:
+    """Which field is not of its kind; None where all are."""
     for (kind, word), keys in KINDS.items():
         for key in keys:
             if not isinstance(record.get(key), kind | None):

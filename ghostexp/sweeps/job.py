@@ -15,7 +15,13 @@ from omegaconf import DictConfig, OmegaConf
 from ghostexp.config.cli import UserError
 from ghostexp.files.atomic import write_text
 from ghostexp.results.identity import differences, result_part
-from ghostexp.results.record import FROZEN, Record, command_line, read_record
+from ghostexp.results.record import (
+    FROZEN,
+    Record,
+    command_line,
+    read_record,
+    read_sound_record,
+)
 from ghostexp.sweeps.resumed import resumed_config
 
 SEVERAL_DEVICES = (
@@ -148,7 +154,7 @@ def decide(directory: Path, config: dict[str, Any], *, rerun: bool, resume: bool
     training or mix two.
     """
     try:
-        record = read_record(directory)
+        record = read_sound_record(directory)
     except ValueError as error:
         if rerun:
             return Decision(earlier={})

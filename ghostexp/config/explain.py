@@ -15,6 +15,7 @@ from yaml import YAMLError
 from yaml.error import MarkedYAMLError
 
 BY_A_RESOLVER = re.compile(r"\w+ raised while resolving interpolation: (.*)")
+PLUGIN = re.compile(r"Unknown plugin class : 'hydra_plugins\.hydra_(\w+?)_(launcher|sweeper)\.")
 MAX_NAMES = 12  # that a sentence lists
 EXTRAS = {  # package -> the extra of ours that installs it
     "timm": "timm",
@@ -40,6 +41,12 @@ def explain(error: Exception) -> str:
             return str(each)
         if isinstance(each, YAMLError):
             return explain_yaml(each)
+    if plugin := PLUGIN.search(str(error)):
+        name, kind = plugin.groups()
+        package = f"hydra-{name}-{kind}"
+        return (
+            f"needs the package {package}, which is not installed: pip install 'ghostexp[{name}]'"
+        )
     if isinstance(error, UnicodeDecodeError):
         return f"a YAML file of the config is no text in UTF-8 ({error})"
     if isinstance(error, RecursionError):

@@ -11,10 +11,12 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
-from ghostexp.config.cli import UserError
+from ghostexp.config.cli import CONFIG_FOLDER, UserError
 from ghostexp.config.directories import check_name
 from ghostexp.results.record import command_line
 from ghostexp.sweeps.job import Job, chosen, config_folders, parse
+
+OF_THE_SWEEP = ("on_error", "rerun")  # keys that say nothing of a job
 
 
 @dataclass(frozen=True)
@@ -86,7 +88,12 @@ def _texts(override: Override) -> list[str]:
             f"{override.input_line}: a grid needs single values, such as {key}=1,2,3; an interval"
             " is for a search (search=optuna)"
         )
-    return [f"{key}={text}" for text in override.sweep_string_iterator()]
+    texts = list(override.sweep_string_iterator())
+    if not texts:
+        raise UserError(f"{override.input_line} yields no value, so there is no job")
+    if "null" in texts and (CONFIG_FOLDER / key).is_dir():
+        raise UserError(f"{override.input_line}: choose files of conf/{key}, of which null is none")
+    return [f"{key}={text}" for text in texts]
 
 
 def _compose(
@@ -130,6 +137,9 @@ def _check_arguments(parsed: list[Override]) -> None:
     for key, count in counts.items():
         if count > 1:  # Hydra would take the last value without a word
             raise UserError(f"{key} is given {count} times: write {key}=A,B for several values")
+    for override in parsed:
+        if override.key_or_group in OF_THE_SWEEP and override.is_sweep_override():
+            raise UserError(f"{override.input_line}: a sweep has one value of it, for all jobs")
     if "resume" in counts:
         raise UserError("resume=... goes on with one run: leave -m out")
 

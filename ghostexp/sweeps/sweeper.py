@@ -54,6 +54,11 @@ class GridSweeper(Sweeper):
     ) -> None:
         """Compose the grid and prepare the launcher; nothing is written yet."""
         check_installed(config.hydra)
+        if self.max_batch_size is not None and self.max_batch_size < 1:
+            raise UserError(
+                "hydra.sweeper.max_batch_size is a number of jobs, or null for all, not"
+                f" {self.max_batch_size}"
+            )
         check_devices(config.trainer)
         task = OmegaConf.to_container(config.hydra.overrides.task, resolve=False)
         arguments = grid_arguments(self.params, task)

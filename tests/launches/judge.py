@@ -12,10 +12,7 @@ CANARY = "canary"  # what hostile launches try to make in the working folder
 NOTES = "notes.txt"  # a person's own, which even a launch that does its work leaves alone
 LONGEST = 700  # characters of a refusal's line
 TRACE = re.compile(r"ghostexp-refused-\d+\.log")  # in the temporary folder
-OURS = (
-    "train.log",
-    ".ghostexp",
-)  # logs, and what was decoded of a data set, beside it  # what a refusal may add, or write more to
+OURS = ("train.log", ".ghostexp")  # what a refusal may add to: a log, decoded data beside the data
 
 
 @dataclass(frozen=True)
@@ -144,7 +141,7 @@ def _added(before: Files, after: Files) -> list[str]:
         name
         for name, content in after.items()
         if name not in before
-        and Path(name).name not in OURS
+        and not set(Path(name).parts) & set(OURS)
         and not (content == "folder" and re.fullmatch(r"outputs(/[^/]+)?", name))
     }
     return sorted(name for name in new if str(Path(name).parent) not in new)

@@ -135,7 +135,8 @@ def _launch(
 def _phase(stack: str) -> str:
     """What a launch was doing, by the functions that it was in."""
     functions = set(stack.split())
-    return next((phase for name, phase in PHASES if name in functions), "the rest")
+    innermost = " ".join(stack.split()[:4])
+    return next((phase for name, phase in PHASES if name in functions), f"the rest: {innermost}")
 
 
 if __name__ == "__main__":

@@ -20,6 +20,8 @@ TIMES = (
     "training",
     "git",
 )
+# of Lightning's, which a resume or an end within a validation changes and nothing depends on
+MEMORY = ("current_score", "combined_loader", "epoch_loop.val_loop.batch_progress")
 SPEED = "images_per_s"
 EVENTS = re.compile(r"events\.out\.tfevents\..*")
 
@@ -76,12 +78,12 @@ def _checkpoint(run: Path, name: str) -> dict[str, Any]:
 
 
 def _comparable(value: Any, run: Path) -> Any:
-    """Without the folder in paths, and without times and speeds."""
+    """Without the folder in paths, and without times, speeds and `MEMORY`."""
     if isinstance(value, dict):
         return {
             _comparable(key, run): _comparable(each, run)
             for key, each in value.items()
-            if not (str(key) in (*TIMES, "Throughput") or SPEED in str(key))
+            if not (str(key) in (*TIMES, *MEMORY, "Throughput") or SPEED in str(key))
         }
     if isinstance(value, list | tuple):
         return [_comparable(each, run) for each in value]

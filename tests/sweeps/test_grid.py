@@ -15,6 +15,13 @@ TINY = ("model=linear", "dataset.image_size=8", "debug=fast")
         (["run_dir=x", "seed=0,1"], "run_dir=x: the program names a run's folder"),
         (["seed=0", "seed=1"], "seed is given 2 times"),
         (["seed=interval(0,3)"], "a grid needs single values"),
+        (["seed=range(0,0)"], "seed=range(0,0) yields no value, so there is no job"),
+        (["sched=glob(nothing*)"], "sched=glob(nothing*) yields no value"),
+        (["optimizer=sgd,null"], "choose files of conf/optimizer, of which null is none"),
+        (["rerun=true,false"], "a sweep has one value of it, for all jobs"),
+        (["on_error=stop,continue"], "a sweep has one value of it, for all jobs"),
+        (["hydra.sweeper.max_batch_size=0", "seed=0,1"], "a number of jobs, or null for all"),
+        (["hydra/sweeper=optuna_tpe"], "not installed: pip install 'ghostexp[optuna]'"),
     ],
 )
 def test_what_no_sweep_can_have_is_refused_at_once(app, tmp_path, capfd, arguments, sentence):

@@ -81,11 +81,13 @@ def test_one_cause_is_printed_once(app, capfd):
     assert "seed=0, seed=1 and 3 more: " in said
 
 
-def test_an_unexpected_exception_ends_the_launch(app, tmp_path, monkeypatch):
+def test_an_unexpected_exception_ends_the_launch(app, tmp_path, capfd, monkeypatch):
     def broken(*arguments, **keywords):
         raise RuntimeError("a bug of ours")
 
     monkeypatch.setattr("ghostexp.sweeps.preflight.count_macs", broken)
-    with pytest.raises(RuntimeError, match="a bug of ours"):
-        app("-m", *SMALL, "seed=0,1")
+    monkeypatch.setattr("ghostexp.config.cli.REFUSED_LOG", tmp_path / "refused.log")
+    assert app("-m", *SMALL, "seed=0,1") == 1
+    assert f"error: a bug of ours (full trace: {tmp_path}/refused.log)" in capfd.readouterr().err
+    assert "RuntimeError: a bug of ours" in (tmp_path / "refused.log").read_text()
     assert not list(tmp_path.rglob("result.json"))

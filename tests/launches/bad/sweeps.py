@@ -3,6 +3,7 @@
 from launches.judge import Launch
 from launches.places import QUICK, has, merged, written
 
+SEED_0 = "outputs/x/seed=0"
 SLIPS = (  # further arguments of `-m`, what the refusal names
     (("optimizer.lr=0.1,-1",), "lr"),
     (("optimizer.lr=0.1,abc",), "lr"),
@@ -37,12 +38,8 @@ SLIPS = (  # further arguments of `-m`, what the refusal names
     (("run_dir=x",), "run_dir"),
     (("name=../x", "seed=0,1"), "name"),
     (("name=null", "seed=0,1"), "name"),
-    (("name=a,b",), "name"),
     (("hydra.sweep.subdir=x", "seed=0,1"), "x"),
     (("seed=0,0",), "seed"),
-    (("seed=0", "seed=1"), "seed"),
-    (("seed=0,1", "seed=1,2"), "seed"),
-    (("model=resnet20", "model=resnet32"), "model"),
     (("optimizer.lr=interval(0.1,0.2)",), "interval"),
     (("optimizer.lr=range(0.1",), "range"),
     (("seed=range(0,2", "nonsense=2"), "range"),
@@ -68,36 +65,33 @@ SLIPS = (  # further arguments of `-m`, what the refusal names
     (("logger=default,wandb",), "wandb"),
     (("experiment=nonsense",), "experiment"),
     (("experiment=quickstart,nonsense",), "nonsense"),
-    (("debug=fast,nonsense",), "nonsense"),
+    (("debug=fast,nonsense",), "callbacks.progress"),  # which debug=fast has none of
     (("~model", "seed=0,1"), "model"),
     (("trainer.precision=32-true,17",), "precision"),
     (("optimizer=sgd,adam",), "adam"),
     (("+optimizer.betas=[0.9,0.9],[2,2]",), "betas"),
-    (("callbacks.early_stopping.patience=1,-1", "callbacks=early_stopping"), "patience"),
+    (("callbacks.early_stopping.patience=1,abc", "callbacks=early_stopping"), "patience"),
+)
+TWICE = (("seed=0", "seed=1"), ("seed=0,1", "seed=1,2"), ("seed=0,1", "model=vgg16"))
+TAKEN = (  # the folder of the first job is another's; the second job runs
+    (("seed=0,1", "name=x", "optimizer.lr=1"), "1 of 2 jobs failed", (has("finished", SEED_0),)),
+    (
+        ("seed=0,1", "name=x"),
+        "1 of 2 jobs failed",
+        (has("finished", SEED_0), written(f"{SEED_0}/result.json", "{")),
+    ),
+    (("seed=0,1", "name=x"), SEED_0, (written(SEED_0, "a file"),)),
 )
 
 SWEEPS = (
+    *(Launch("sweep", ("-m", *QUICK, *given), given[-1].split("=")[0]) for given in TWICE),
     *(
         Launch("sweep", ("-m", *merged(*QUICK, *given)), named, place=(written("file", "a file"),))
         for given, named in SLIPS
     ),
-    Launch(
-        "sweep",
-        ("-m", *QUICK, "seed=0,1", "name=x"),
-        "another config",
-        place=(has("finished", "outputs/x/seed=0"),),
-    ),
-    Launch(
-        "sweep",
-        ("-m", *QUICK, "seed=0,1", "name=x"),
-        "result.json",
-        place=(has("finished", "outputs/x/seed=0"), written("outputs/x/seed=0/result.json", "{")),
-    ),
-    Launch(
-        "sweep",
-        ("-m", *QUICK, "seed=0,1", "name=x"),
-        "seed=0",
-        place=(written("outputs/x/seed=0", "a file"),),
+    *(
+        Launch("sweep", ("-m", *QUICK, *given), named, place=place, keeps=False)
+        for given, named, place in TAKEN
     ),
     Launch(
         "sweep",

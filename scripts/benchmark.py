@@ -40,7 +40,7 @@ from ghostexp.analysis.step_latency import steps_table, time_steps
 from ghostexp.config import cli
 from ghostexp.config.audit import audit
 from ghostexp.config.build import Parts, build_parts, resolve_precision
-from ghostexp.config.cli import CONFIG_FOLDER, compose_config
+from ghostexp.config.cli import CONFIG_FOLDER, UserError, compose_config
 from ghostexp.config.mistakes import users_mistakes
 from ghostexp.deploy.forms import FORMS, Subject
 from ghostexp.deploy.latency import time_inference
@@ -74,7 +74,9 @@ def main(arguments: list[str] | None = None) -> int:
     )
     parser.add_argument("what", choices=list(DEFAULTS))
     parser.add_argument("overrides", nargs="*", help="as for train.py")
-    parser.add_argument("--rounds", type=int, default=7, help="counted rounds, after one warm-up")
+    parser.add_argument(
+        "--rounds", type=_number, default=7, help="counted rounds, after one warm-up"
+    )
     parser.add_argument("--step", action="store_true", help="layers: forward and backward")
     infer = parser.add_argument_group("infer and steps")
     infer.add_argument("--run", type=Path, help="folder of a run in the place of models")
@@ -174,6 +176,8 @@ def time_ghosts(cfg: DictConfig, rounds: int, step: bool) -> None:
 
 def time_networks(options: argparse.Namespace) -> None:
     """Networks, or a run's, and their dense twins in every form of deployment."""
+    if options.out is not None and options.out.exists() and not options.out.is_dir():
+        raise UserError(f"--out {options.out} is a file: a folder is needed")
     subjects = _subjects(options)
     with users_mistakes("infer"):
         measurements = time_inference(
@@ -222,6 +226,11 @@ def _subjects(options: argparse.Namespace) -> list[Subject]:
 
 def _words(text: str) -> list[str]:
     return text.split(",")
+
+
+def _number(text: str) -> int:
+    (number,) = _numbers(text)
+    return number
 
 
 def _numbers(text: str) -> list[int]:

@@ -30,6 +30,7 @@ from ghostexp.config import cli
 from ghostexp.config.build import Parts
 from ghostexp.config.cli import UserError
 from ghostexp.config.mistakes import users_mistakes
+from ghostexp.files.folders import remove_if_empty
 from ghostexp.runs.load import load_run
 
 DEFAULT_IMAGES = {"statistics": 1000, "redundancy": 64}
@@ -60,12 +61,15 @@ def main(arguments: list[str] | None = None) -> int:
     with users_mistakes("features"):
         parts.datamodule.setup("test")
         out.mkdir(parents=True, exist_ok=True)
-        if options.statistics:
-            report_statistics(parts, options, out)
-        elif options.redundancy:
-            report_redundancy(parts, options, out)
-        else:
-            report_image(parts, options, out)
+        try:
+            if options.statistics:
+                report_statistics(parts, options, out)
+            elif options.redundancy:
+                report_redundancy(parts, options, out)
+            else:
+                report_image(parts, options, out)
+        finally:
+            remove_if_empty(out)
     return 0
 
 

@@ -37,6 +37,7 @@ KINDS = {  # of the fields that a launch takes over from the launches before it
     (int | float, "number"): ("epochs", "throughput", "wall_s"),
     (str, "text"): ("command", "started"),
 }
+ALWAYS = ("config", "metrics")  # what no record has as null
 
 Record = dict[str, Any]
 
@@ -105,7 +106,8 @@ def _problem(record: Record) -> str | None:
     """Which field is not of its kind; None where all are."""
     for (kind, word), keys in KINDS.items():
         for key in keys:
-            if not isinstance(record.get(key), kind | None):
+            may_be_null = key not in ALWAYS or key not in record
+            if not isinstance(record.get(key), kind | None if may_be_null else kind):
                 return f"{key} is no {word} but {record[key]!r}"
     for segment in record.get("segments") or []:
         if not isinstance(segment, dict) or not isinstance(segment.get("wall_s", 0), int | float):

@@ -104,9 +104,10 @@ def _redirect(name: str, number: int, target: str) -> None:
         setattr(sys, name, None)  # as the interpreter does when it starts
         return
     if target.startswith("head "):
+        reader, descriptor = os.pipe()
         with open(target.removeprefix("head "), "wb") as file:
-            pipe = subprocess.Popen(["head", "-1"], stdin=subprocess.PIPE, stdout=file)
-        descriptor = pipe.stdin.fileno()
+            subprocess.Popen(["head", "-1"], stdin=reader, stdout=file)
+        os.close(reader)
     else:
         descriptor = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
     os.dup2(descriptor, number)

@@ -58,7 +58,8 @@ def test_launches_of_other_jobs_share_a_folder(tmp_path, launch):
     assert len(list((tmp_path / ".sweep").iterdir())) == 1
 
 
-def test_a_killed_launch_holds_nothing(tmp_path, launch):
+def test_a_killed_launch_holds_nothing(tmp_path, launch, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     killed = launch(tmp_path / "a" / "seed=0")
     killed.kill()
     killed.wait()
@@ -68,7 +69,8 @@ def test_a_killed_launch_holds_nothing(tmp_path, launch):
     assert not list(tmp_path.iterdir())
 
 
-def test_several_folders_are_held_at_once(tmp_path):
+def test_several_folders_are_held_at_once(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     jobs = [tmp_path / "a" / "seed=0", tmp_path / "b" / "seed=0"]
     with claimed(jobs):
         for job in jobs:

@@ -8,10 +8,10 @@ ASCII = {"PYTHONIOENCODING": "ascii", "LC_ALL": "C"}
 TARGETS = ("head", "closed", "/dev/full")
 
 STREAMS = (
-    *(Launch("streams", TYPED, "lr", stdout=target) for target in TARGETS),
+    *(Launch("streams", TYPED, "learning rate", stdout=target) for target in TARGETS),
     *(Launch("streams", TYPED, stderr=target) for target in TARGETS),
     *(Launch("streams", TYPED, stdout=target, stderr=target) for target in TARGETS),
-    *(Launch("streams", ("-m", *TYPED), "lr", stdout=target) for target in TARGETS),
+    *(Launch("streams", ("-m", *TYPED), "learning rate", stdout=target) for target in TARGETS),
     *(Launch("streams", ("-m", *TYPED), stderr=target) for target in TARGETS),
     *(
         Launch("streams", arguments, stderr=target, script=script)

@@ -8,10 +8,9 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-import torch
 from rich.progress import track
 
-from ghostexp.files.tensors import read_tensors
+from ghostexp.files.tensors import read_tensors, write_tensors
 
 log = logging.getLogger(__name__)
 
@@ -33,7 +32,7 @@ def cached(path: Path, make: Callable[[], Any], fits: Callable[[Any], bool]) -> 
     except ValueError:
         log.warning("%s is damaged: decoding again", path)
     made = make()
-    _write_atomically(path, made)
+    _write(path, made)
     return made
 
 
@@ -74,13 +73,9 @@ def in_threads(decode: Callable[[int], None], count: int, *, bar_from: int, what
             pass
 
 
-def _write_atomically(path: Path, made: Any) -> None:
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+def _write(path: Path, made: Any) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        torch.save(made, temporary)
-        os.replace(temporary, path)
-    except (OSError, RuntimeError) as error:  # RuntimeError: torch's, of a full disk
+        write_tensors(path, made)
+    except OSError as error:
         log.warning("%s cannot be written, the next run decodes again: %s", path, error)
-    finally:
-        temporary.unlink(missing_ok=True)

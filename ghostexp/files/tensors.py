@@ -1,13 +1,15 @@
-"""Files of torch.save from anybody: read as tensors in plain containers, or refused."""
+"""Files of torch.save: written in one step, and read as tensors in plain containers or refused."""
 
 import pickle
 import re
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import torch
+
+from ghostexp.files.atomic import replacing
 
 
 def read_tensors(path: Path, *, classes: Sequence[type] = (), mmap: bool = False) -> Any:
@@ -30,3 +32,31 @@ def read_tensors(path: Path, *, classes: Sequence[type] = (), mmap: bool = False
         ) from error
     except Exception as error:  # of a damaged file torch raises nearly anything
         raise ValueError(f"{path} is damaged, or no file of torch.save") from error
+
+
+def write_tensors(path: Path, value: Any) -> None:
+    """Replace the file at `path` by what torch.save makes of `value`; OSError of a full disk."""
+    with replacing(path) as file:
+        told = _Remembering(file)
+        try:
+            torch.save(value, told)
+        except RuntimeError as error:
+            raise told.error or error from error
+
+
+class _Remembering:
+    """A file that remembers why a write failed, which torch.save does not tell."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self.file = file
+        self.error: OSError | None = None
+
+    def write(self, data: bytes) -> int:
+        try:
+            return self.file.write(data)
+        except OSError as error:
+            self.error = error
+            raise
+
+    def flush(self) -> None:
+        self.file.flush()

@@ -3,10 +3,9 @@
 from pathlib import Path
 from typing import Any
 
-import torch
 from pytorch_lightning.plugins.io import TorchCheckpointIO
 
-from ghostexp.files.atomic import replacing
+from ghostexp.files.tensors import write_tensors
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):
@@ -21,8 +20,7 @@ class AtomicCheckpointIO(TorchCheckpointIO):
     ) -> None:
         target = Path(path)
         target.parent.mkdir(parents=True, exist_ok=True)
-        with replacing(target) as file:
-            torch.save(checkpoint, file)
+        write_tensors(target, checkpoint)
 
     def load_checkpoint(
         self, path: str, map_location: Any = None, weights_only: bool | None = None

@@ -250,8 +250,8 @@ def test_read_only_root_is_cached_in_the_users_folder(tmp_path, monkeypatch):
 def test_full_disk_costs_the_cache_only(tmp_path, monkeypatch, caplog):
     root = write_tree(tmp_path, {"train": 5})
 
-    def full(pixels, path):
-        path.write_bytes(b"half")
+    def full(pixels, file):
+        file.write(b"half")
         raise OSError("No space left on device")
 
     monkeypatch.setattr(torch, "save", full)

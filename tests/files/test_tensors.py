@@ -4,12 +4,15 @@ import argparse
 import io
 import os
 import pickle
+import subprocess
+import sys
 import zipfile
 
 import pytest
 import torch
+from helpers import ROOT
 
-from ghostexp.files.tensors import read_tensors
+from ghostexp.files.tensors import read_tensors, write_tensors
 
 
 class Evil:
@@ -57,6 +60,29 @@ def test_a_class_is_read_where_it_is_allowed(tmp_path):
     assert read_tensors(path, classes=[argparse.Namespace]).a == 1
     with pytest.raises(ValueError, match="it names argparse.Namespace"):
         read_tensors(path)
+
+
+def test_a_full_disk_is_named_and_the_old_file_stays(tmp_path):
+    path = tmp_path / "x.pt"
+    path.write_bytes(b"before")
+    code = (
+        "import resource, torch; from pathlib import Path\n"
+        "from ghostexp.files.tensors import write_tensors\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))\n"
+        "write_tensors(Path('x.pt'), {'a': torch.zeros(1_000_000)})\n"
+    )
+    command = [sys.executable, "-c", code]
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    ended = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
+    assert ended.returncode == 1
+    assert ended.stderr.splitlines()[-1] == "OSError: [Errno 27] File too large"
+    assert path.read_bytes() == b"before"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_what_is_written_is_read(tmp_path):
+    write_tensors(tmp_path / "x.pt", {"a": torch.arange(3)})
+    assert torch.equal(read_tensors(tmp_path / "x.pt")["a"], torch.arange(3))
 
 
 WHOLE = saved({"a": torch.zeros(1000)})

@@ -11,7 +11,8 @@ from launches.harness import Ended
 CANARY = "canary"  # what hostile launches try to make in the working folder
 NOTES = "notes.txt"  # a person's own, which even a launch that does its work leaves alone
 LONGEST = 700  # characters of a refusal's line
-TRACE = re.compile(r"ghostexp-refused-\d+\.log")  # in the temporary folder
+# in the temporary folder: our traces, and what torch compiles
+TRACE = re.compile(r"ghostexp-refused-\d+\.log|torchinductor_.*")
 OURS = ("train.log", ".ghostexp")  # what a refusal may add to: a log, decoded data beside the data
 
 

@@ -43,14 +43,15 @@ STREAMS = (
     *(
         Launch(
             "disk",
-            (script_arguments),
+            arguments,
             "space",
             script=script,
             place=(has("ghost"), full_disk("full", 4)),
+            keeps="export" in script,
         )
-        for script, script_arguments in (
+        for script, arguments in (
             ("scripts/export.py", ("run", "--format", "onnx", "--output", "full/x.onnx")),
-            ("scripts/report.py", ("run", "--out", "full")),
+            ("scripts/report.py", ("run", "--out", "full/x")),
             ("scripts/embeddings.py", ("run", "--out", "full/x")),
             ("scripts/features.py", ("run", "--index", "0", "--out", "full/x")),
         )

@@ -214,12 +214,10 @@ def test_fewer_epochs_than_are_done_are_refused(small_run, app, capfd):
 
 
 def test_a_full_disk_is_a_sentence_and_the_record_says_so(small_run, app, tmp_path, monkeypatch):
-    from ghostexp.training import checkpoint_io
-
     def full(*arguments):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(checkpoint_io.torch, "save", full)
+    monkeypatch.setattr("torch.save", full)
     assert app(*SMALL, "trainer.max_epochs=1") == 1
     (folder,) = tmp_path.glob("outputs/train/*")
     assert result(folder)["status"] == "failed"

@@ -26,6 +26,7 @@ from ghostexp.results.identity import result_part
 from ghostexp.results.wording import clock
 from ghostexp.sweeps.job import Job, check_devices, is_finished
 from ghostexp.sweeps.outcome import some
+from ghostexp.training import stopping
 
 Facts = tuple[int, tuple[int, int, int]]  # training examples, shape of one as the network sees it
 
@@ -53,6 +54,7 @@ def preflight(jobs: list[Job]) -> None:
     errors: dict[str, list[str]] = {}
     console = Console(stderr=True)
     for job in track(jobs, "checking all jobs", console=console, transient=True):
+        stopping.check()
         try:
             plans.append(_plan(job, known))
         except UserError as error:

@@ -31,7 +31,7 @@ from ghostexp.sweeps.grid import (
 from ghostexp.sweeps.job import Job, check_devices
 from ghostexp.sweeps.outcome import show_outcome
 from ghostexp.sweeps.workers import check_installed, is_serial, threads_of_a_job
-from ghostexp.training.stopping import Stopping
+from ghostexp.training import stopping
 
 log = logging.getLogger(__name__)
 
@@ -76,7 +76,7 @@ class GridSweeper(Sweeper):
     def sweep(self, arguments: list[str]) -> Any:
         """Do all jobs; `UserError` at the end if any of them failed."""
         jobs = [point.job for point in self.points]
-        with Stopping(lambda signum: None), claimed([job.directory for job in jobs]):
+        with stopping.Stopping(lambda signum: None), claimed([job.directory for job in jobs]):
             results: list[JobReturn] = []
             with notices.once():
                 self._prepare(jobs)
@@ -103,6 +103,7 @@ class GridSweeper(Sweeper):
         """All batches; with on_error=stop none after a failure."""
         done = 0
         for batch in self._batches():
+            stopping.check()
             launched = self.launcher.launch(
                 [overrides_of(point) for point in batch], initial_job_idx=done
             )

@@ -7,6 +7,7 @@ only notes the signal while batches are run, and `StopAfterBatch` raises between
 
 import os
 import signal
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -42,6 +43,9 @@ class Stopping:
     A signal that the process was started to ignore stays ignored, as of a shell's background job.
     Outside of the main thread, where Python allows no handlers, nothing is taken over. `silent` is
     for the further processes of a run on several devices, whose first process speaks for all.
+
+    Where the handler's exception is lost, because it was raised while a destructor ran, the signal
+    stays noted for the next `check`.
 
     Python calls a handler only when the main thread returns from what it computes, such as a
     backward pass of a minute. A second thread therefore tells the user, and ends the process.
@@ -94,6 +98,7 @@ class Stopping:
         self.watcher = threading.Thread(target=self._watch, args=(reading,), daemon=True)
         self.watcher.start()
         self.earlier_fd = signal.set_wakeup_fd(self.writing, warn_on_full_buffer=False)
+        self.earlier_hook, sys.unraisablehook = sys.unraisablehook, self._tell_unraisable
         self.install()
 
     def _end(self) -> None:
@@ -102,6 +107,7 @@ class Stopping:
         for signum, previous in self.earlier.items():
             signal.signal(signum, previous)
         signal.set_wakeup_fd(self.earlier_fd)
+        sys.unraisablehook = self.earlier_hook
         os.write(self.writing, END)
         self.watcher.join()
         os.close(self.writing)
@@ -115,6 +121,10 @@ class Stopping:
             if self.depth == 0:
                 raise Stopped(signum)
             self._tell(signum)
+
+    def _tell_unraisable(self, lost: "sys.UnraisableHookArgs") -> None:
+        if not isinstance(lost.exc_value, Stopped):
+            self.earlier_hook(lost)
 
     def _watch(self, reading: int) -> None:
         """Read the numbers of the signals, which Python's C code writes when they arrive."""

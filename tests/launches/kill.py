@@ -28,7 +28,8 @@ COMMAND = (
     *("trainer.limit_val_batches=3", "trainer.limit_test_batches=3", "trainer.accelerator=cpu"),
     *("trainer.log_every_n_steps=1", "callbacks.partial.every_n_steps=2", "name=ablation"),
 )
-SIGNALS = {signal.SIGKILL: {-9}, signal.SIGTERM: {143}, signal.SIGINT: {130}}
+# SIGTERM ends a process by default where no run is at work: a shell calls that 143 as well
+SIGNALS = {signal.SIGKILL: {-9}, signal.SIGTERM: {143, -15}, signal.SIGINT: {130}}
 PATIENCE_SECONDS = 30  # from a signal to the end of the launch
 PHASES = (  # function of a stack -> what the launch was doing, the first that is found
     ("save_checkpoint", "a checkpoint's saving"),
@@ -110,11 +111,13 @@ def _launch(
     pid = warm.begin("train.py", [*COMMAND], folder, streams=streams, limit=1800, stack=killed)
     if not killed:
         return warm.end()
+    process = os.pidfd_open(pid)  # no other process, should the number be given again
     time.sleep(after)
     phase = _phase((streams / "stack").read_text())
     sent = time.monotonic()
     with suppress(ProcessLookupError):  # it has finished
-        os.kill(pid, number)
+        signal.pidfd_send_signal(process, number)
+    os.close(process)
     ended = warm.end()
     if ended.code == 0:
         return ended
@@ -128,7 +131,8 @@ def _launch(
     if ended.left or took > PATIENCE_SECONDS:
         count.faults.append(f"{told}: {took:.0f} s until the end, left {ended.left}")
     if "Traceback" in ended.stdout + ended.stderr:
-        count.faults.append(f"{told}: stack trace: {ended.stderr[-1500:]}")
+        said = ended.stdout + ended.stderr
+        count.faults.append(f"{told}: stack trace: {said[said.index('Traceback') - 200 :][:1500]}")
     return ended
 
 

@@ -1,5 +1,8 @@
 """The check of a whole sweep before its first job."""
 
+import os
+import signal
+
 import pytest
 from helpers import SMALL
 
@@ -79,6 +82,26 @@ def test_one_cause_is_printed_once(app, capfd):
     said = "".join(capfd.readouterr())
     assert said.count("not 7") == 1
     assert "seed=0, seed=1 and 3 more: " in said
+
+
+def test_a_signal_that_a_destructor_swallows_ends_the_check(app, tmp_path, capfd, monkeypatch):
+    checked = []
+
+    class Dying:
+        def __del__(self):
+            os.kill(os.getpid(), signal.SIGTERM)
+            len("the handler is called here at the latest")
+
+    def count(*arguments, **keywords):
+        checked.append(arguments)
+        Dying()
+        return 1
+
+    monkeypatch.setattr("ghostexp.sweeps.preflight.count_params", count)
+    assert app("-m", *SMALL, "seed=0,1,2") == 143
+    assert len(checked) == 1
+    assert "Traceback" not in "".join(capfd.readouterr())
+    assert not list(tmp_path.rglob("result.json"))
 
 
 def test_an_unexpected_exception_ends_the_launch(app, tmp_path, capfd, monkeypatch):

@@ -36,6 +36,38 @@ def send(signum):
     os.kill(os.getpid(), signum)
 
 
+class Dying:
+    """A signal arrives while its destructor runs, from which Python lets no exception out."""
+
+    def __del__(self):
+        send(signal.SIGINT)
+        len("the handler is called here at the latest")
+
+
+def test_a_signal_within_a_destructor_is_noted_and_prints_no_trace(capfd):
+    def dies_and_checks():
+        Dying()
+        assert stopping.requested()
+        stopping.check()
+
+    with pytest.raises(Stopped), Stopping(no_kill):
+        dies_and_checks()
+    assert "Traceback" not in capfd.readouterr().err
+
+
+def test_other_exceptions_of_destructors_are_told_as_before(monkeypatch):
+    told = []
+    monkeypatch.setattr(sys, "unraisablehook", lambda lost: told.append(lost.exc_value))
+
+    class Broken:
+        def __del__(self):
+            raise ValueError("of a destructor")
+
+    with Stopping(no_kill):
+        Broken()
+    assert [str(each) for each in told] == ["of a destructor"]
+
+
 @pytest.mark.parametrize(("signum", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_signal_between_loops_ends_the_run_at_once(signum, code):
     with pytest.raises(Stopped) as stop, Stopping(no_kill):

@@ -20,7 +20,9 @@ SCRIPTS = (
 )
 TRAIN = (  # (arguments, steps, what they may not need)
     (*QUICK, "logger=null"),
-    (*QUICK, "callbacks=null"),
+    tuple(
+        merged(*QUICK, "without callbacks.progress", "without callbacks.summary", "callbacks=null")
+    ),
     (*QUICK, "~logger"),
     tuple(merged(*QUICK, "without callbacks.progress", "without callbacks.summary", "~callbacks")),
     (*QUICK, "logger=none"),
@@ -44,7 +46,6 @@ TRAIN = (  # (arguments, steps, what they may not need)
     (*QUICK, "+trainer.fast_dev_run=true"),
     tuple(merged(*QUICK, "trainer.limit_val_batches=0")),
     tuple(merged(*QUICK, "trainer.limit_test_batches=0")),
-    (*QUICK, "dataset.num_classes=null"),
     tuple(merged(*QUICK, "dataset.val_split=0")),
     tuple(merged(*QUICK, "trainer.limit_test_batches=0.1")),
     tuple(merged(*QUICK, "dataset=tones", "without dataset.image_size")),

@@ -113,8 +113,10 @@ def _redirect(name: str, number: int, target: str) -> None:
     os.dup2(descriptor, number)
     os.close(descriptor)
     encoding, _, errors = os.environ.get("PYTHONIOENCODING", "utf-8").partition(":")
-    strict = "backslashreplace" if name == "stderr" else "strict"
-    getattr(sys, name).reconfigure(encoding=encoding, errors=errors or strict)
+    strict, lines = ("backslashreplace", 1) if name == "stderr" else ("strict", -1)
+    stream = open(number, "w", lines, encoding, errors or strict, closefd=False)  # noqa: SIM115
+    setattr(sys, name, stream)
+    setattr(sys, f"__{name}__", stream)
 
 
 def _wait(pid: int, limit: float) -> dict[str, Any]:

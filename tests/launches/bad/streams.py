@@ -35,9 +35,7 @@ STREAMS = (
     Launch("disk", QUICK, "space", place=(full_disk("outputs", 16),), keeps=False),
     Launch("disk", QUICK, "space", place=(full_disk("outputs", 300),), keeps=False),
     Launch("disk", QUICK, "space", place=(full_disk("outputs", 2000),), keeps=False),
-    Launch(
-        "disk", ("-m", *QUICK, "seed=0,1"), "space", place=(full_disk("outputs", 16),), keeps=False
-    ),
+    Launch("disk", ("-m", *QUICK, "seed=0,1"), place=(full_disk("outputs", 16),), keeps=False),
     Launch("disk", ("-m", *QUICK, "seed=0,1"), place=(full_disk("outputs", 300),), keeps=False),
     Launch("disk", QUICK, "large", file_bytes=100_000, keeps=False),
     *(

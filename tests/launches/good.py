@@ -76,7 +76,7 @@ TRAIN = (  # (arguments, steps, what they may not need)
 )
 PLACES = (  # names of folders of a run to go on with
     *("run", "with space", "a=b", "optimizer.lr=0.1,seed=0", "ünïcödé-名", "x[1]", "it's", "$HOME"),
-    *("deep/er/run", "run{1}", "100%", "a#b", "~run", "null", "true", "1e3", "a:b", "a&b;c", "(x)"),
+    *("deep/er/run", "run{1}", "100%", "a#b", "~run", "true", "1e3", "a:b", "a&b;c", "(x)"),
     *('say"x"', "x\\y", "-run", "*", "?", "run ", "@x", "..hidden"),
 )
 

@@ -129,9 +129,7 @@ def _wait(pid: int, limit: float) -> dict[str, Any]:
     code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
     others = [process for process in psutil.process_iter() if _session(process.pid) == pid]
     _, left = psutil.wait_procs(others, timeout=0 if hung else GRACE_SECONDS)
-    names = [" ".join(_command(process)) for process in left if process.status() != "zombie"]
-    for process in left:
-        process.kill()
+    names = [name for process in left if (name := _ended_name(process))]
     return {"code": code, "hung": hung, "left": names}
 
 
@@ -142,11 +140,16 @@ def _session(pid: int) -> int | None:
         return None
 
 
-def _command(process: psutil.Process) -> list[str]:
+def _ended_name(process: psutil.Process) -> str | None:
+    """End a process that is left; its command, or None where it has ended by itself."""
     try:
-        return process.cmdline()
-    except psutil.Error:
-        return [str(process.pid)]
+        if process.status() == psutil.STATUS_ZOMBIE:
+            return None
+        command = " ".join(process.cmdline())
+        process.kill()
+    except psutil.NoSuchProcess:
+        return None
+    return command
 
 
 def _answer(message: dict[str, Any]) -> None:

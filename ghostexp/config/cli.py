@@ -27,7 +27,7 @@ from ghostexp.config.explain import (
     explain_yaml,
     how_to_install,
 )
-from ghostexp.config.output import drop, readable_output, steady_output
+from ghostexp.config.output import drop, readable_output, settle, steady_output
 from ghostexp.config.trace import REFUSED_LOG, keep_trace
 from ghostexp.training.stopping import Stopped
 
@@ -82,6 +82,7 @@ def script(main: Callable[..., int]) -> Callable[..., int]:
                 drop(sys.stdout)
                 return 128 + signal.SIGPIPE
             except (UserError, OSError) as error:
+                settle(sys.stdout)  # else Python complains of a full disk once more at its end
                 return _complain(str(error))
             except KeyboardInterrupt:
                 return 130

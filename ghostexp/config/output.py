@@ -29,10 +29,7 @@ class SteadyStream:
             self.write(line)
 
     def flush(self) -> None:
-        try:
-            self.stream.flush()
-        except (OSError, ValueError):
-            drop(self.stream)
+        settle(self.stream)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.stream, name)
@@ -44,6 +41,14 @@ def drop(stream: TextIO) -> None:
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, stream.fileno())
         os.close(nowhere)
+
+
+def settle(stream: TextIO) -> None:
+    """Write what a stream holds back, or drop it where that fails."""
+    try:
+        stream.flush()
+    except (OSError, ValueError):
+        drop(stream)
 
 
 @contextlib.contextmanager

@@ -99,3 +99,21 @@ def test_a_bug_in_a_script_keeps_its_trace():
 
     with pytest.raises(RuntimeError, match="a bug"):
         main([])
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="the system has no /dev/full")
+def test_a_script_on_a_full_disk_says_so_once():
+    code = (
+        "import sys; from ghostexp.config.cli import script\n"
+        "sys.exit(script(lambda arguments: print('x' * 100_000) or print('more') or 0)())\n"
+    )
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(
+            [sys.executable, "-c", code],
+            env=os.environ | {"PYTHONPATH": str(ROOT)},
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+    assert done.returncode == 1
+    assert done.stderr == "error: [Errno 28] No space left on device\n"

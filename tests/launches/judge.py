@@ -8,6 +8,7 @@ from pathlib import Path
 
 from launches.harness import Ended
 
+GONE = 141  # a script's exit code where its reader has gone, as `head` does
 CANARY = "canary"  # what hostile launches try to make in the working folder
 NOTES = "notes.txt"  # a person's own, which even a launch that does its work leaves alone
 LONGEST = 700  # characters of a refusal's line
@@ -108,7 +109,7 @@ def _of_the_words(launch: Launch, ended: Ended) -> list[str]:
         broken.append("stack trace")
     if "Warning: " in ended.stderr:
         broken.append("a warning of Python's")
-    if ended.code == 0 or launch.stderr != "file":
+    if ended.code in (0, GONE) or launch.stderr != "file":
         return broken
     lines = refusal(ended.stderr)
     if not lines:

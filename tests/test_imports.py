@@ -13,7 +13,7 @@ MAY_IMPORT = {  # first name below ghostexp -> what of ghostexp it may import be
     "layers": set(),
     "download": set(),
     "data": {"download", "files"},
-    "tasks": set(),
+    "tasks": {"layers"},
     "results": {"files"},
     "models": {"download", "files", "layers"},
     "analysis": {"layers"},

@@ -20,18 +20,12 @@ from yaml import YAMLError
 
 from ghostexp.config import grants
 from ghostexp.config.directories import register_resolvers
-from ghostexp.config.explain import (
-    UserError,
-    did_you_mean,
-    explain,
-    explain_yaml,
-    how_to_install,
-)
+from ghostexp.config.explain import UserError, did_you_mean, explain
 from ghostexp.config.output import drop, readable_output, settle, steady_output
 from ghostexp.config.trace import REFUSED_LOG, keep_trace
 from ghostexp.training.stopping import Stopped
 
-__all__ = ["UserError", "did_you_mean", "explain", "explain_yaml", "how_to_install"]
+__all__ = ["UserError", "did_you_mean", "explain"]
 
 CONFIG_FOLDER = Path(__file__).resolve().parents[2] / "conf"
 OPTIONAL = {  # groups that a run can do without -> whether one is chosen where nothing is said

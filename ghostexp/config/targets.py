@@ -27,7 +27,7 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 from torchmetrics import Metric
 
-from ghostexp.config.cli import UserError, did_you_mean, how_to_install
+from ghostexp.config.explain import UserError, did_you_mean, how_to_install
 from ghostexp.config.grants import granted
 from ghostexp.config.values import read_annotation
 

@@ -28,14 +28,12 @@ from ghostexp.results.identity import digest, result_part
 from ghostexp.runs import ending, ranks
 from ghostexp.runs.fit import fit_and_test
 from ghostexp.runs.furthest import furthest_checkpoint
-from ghostexp.runs.load import load_checkpoint, load_network, load_run
+from ghostexp.runs.load import load_checkpoint
 from ghostexp.runs.machine import describe_device
 from ghostexp.runs.run import Run
 from ghostexp.sweeps.job import SEVERAL_DEVICES, Decision, Job, decide, job_of_hydra
 from ghostexp.training.callbacks import KeepRecord
 from ghostexp.training.stopping import Stopped, Stopping
-
-__all__ = ["load_network", "load_run", "run"]
 
 log = logging.getLogger(__name__)
 
@@ -106,6 +104,7 @@ def _do(run: Run, job: Job, decision: Decision) -> records.Record:
         if job.multirun and decision.earlier is None:
             run.refuse(record, error)
         raise
+    del state  # a copy of all weights and of the optimizer's memory, not needed while it trains
     if checkpoint is not None:
         log.info("going on from %s", checkpoint)
     elif decision.earlier is not None:

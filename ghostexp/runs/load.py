@@ -7,15 +7,15 @@ downloaded for it.
 from pathlib import Path
 from typing import Any
 
-from omegaconf import DictConfig, OmegaConf, open_dict
+from omegaconf import DictConfig, open_dict
 from torch import Tensor, nn
-from yaml import YAMLError
 
 from ghostexp.config.audit import audit_saved
 from ghostexp.config.build import Parts, build_network, build_parts
-from ghostexp.config.cli import UserError, explain_yaml
+from ghostexp.config.cli import UserError
 from ghostexp.config.directories import register_resolvers
 from ghostexp.config.mistakes import users_mistakes
+from ghostexp.config.saved import CONFIG_FILE, read_saved
 from ghostexp.config.targets import find_callable
 from ghostexp.download import offline
 from ghostexp.files.tensors import read_tensors
@@ -60,18 +60,11 @@ def load_network(directory: Path) -> tuple[DictConfig, nn.Module]:
 
 def saved_config(directory: Path) -> DictConfig:
     """Config that a run was made with."""
-    saved = Path(directory) / ".hydra" / "config.yaml"
+    saved = Path(directory) / CONFIG_FILE
     if not saved.exists():
         raise UserError(f"{directory} is no run: {saved} is missing")
     register_resolvers()  # the config names them
-    try:
-        cfg = OmegaConf.load(saved)
-    except YAMLError as error:
-        raise UserError(explain_yaml(error)) from error
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{saved} cannot be read: {error}") from error
-    if not isinstance(cfg, DictConfig):
-        raise UserError(f"{saved} is no config: it holds no mapping of keys to values")
+    cfg = read_saved(directory)
     audit_saved(cfg, directory)
     return cfg
 

@@ -6,6 +6,7 @@ from hydra.core.override_parser.types import Override
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 from ghostexp.config.cli import UserError, did_you_mean
+from ghostexp.config.saved import CONFIG_FILE, read_saved
 
 
 def resumed_config(
@@ -15,12 +16,10 @@ def resumed_config(
 
     `UserError` for a key that the saved config does not have, or for another choice of a group.
     """
-    saved = directory / ".hydra" / "config.yaml"
+    saved = directory / CONFIG_FILE
     if not saved.exists():
         raise UserError(f"resume={directory}: no run lives there ({saved} is missing)")
-    cfg = OmegaConf.load(saved)
-    if not isinstance(cfg, DictConfig):
-        raise UserError(f"{saved} is no config: it holds no mapping of keys to values")
+    cfg = read_saved(directory)
     cfg.rerun = False  # was said to the launch that wrote the config, not to this one
     OmegaConf.set_struct(cfg, True)
     for override in overrides:

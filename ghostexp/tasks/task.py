@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from ghostexp.layers.narrow_maps import exact_on_narrow_maps
 from ghostexp.tasks import optimisation, resume
 from ghostexp.tasks.epoch_means import EpochMeans
 
@@ -28,6 +29,7 @@ class Task(pl.LightningModule):
         param_groups: Callable[[nn.Module], Iterable[dict[str, Any]]],
     ) -> None:
         super().__init__()
+        exact_on_narrow_maps(net)
         self.net = net
         self.optimizer = optimizer
         self.sched = sched

@@ -101,6 +101,7 @@ class Warm:
         """End the warm process."""
         self.process.stdin.close()
         self.process.wait()
+        self.process.stdout.close()
 
     def _answer(self) -> dict[str, Any]:
         line = self.process.stdout.readline()

@@ -100,7 +100,7 @@ TINY_GHOST = ["model=ghost_efficientnet_v2", "model.width_mult=0.25", "model.dep
 
 @pytest.mark.parametrize(
     ("overrides", "scale"),
-    [([], 1.0), (["task=arcface", "optimizer.lr=0.0001", *TINY_GHOST], 30.0)],
+    [([], 1.0), (["task=arcface", *TINY_GHOST], 30.0)],
     ids=["", "arcface"],
 )
 def test_predictions_are_those_of_the_task(small_run, digit_files, capsys, overrides, scale):

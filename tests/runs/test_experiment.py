@@ -11,7 +11,7 @@ from helpers import ROOT, SMALL, result
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from ghostexp.config.build import build_network
-from ghostexp.runs.experiment import load_run
+from ghostexp.runs.load import load_run
 from ghostexp.training.checkpoint_io import AtomicCheckpointIO
 
 

@@ -1,0 +1,29 @@
+"""Right values from strided convolutions of very narrow maps in bfloat16 on a CPU.
+
+Where a map has fewer columns than the stride (one column and stride 2, say), oneDNN's bfloat16
+convolution gives wrong outputs or reads memory that nobody wrote for its gradients: torch 2.15.0 on
+a CPU with AVX512-BF16, issue 169688 of pytorch/pytorch. A network for 224 pixels meets such maps
+when its images have 8 or 16 pixels. float32 is right there, and maps so small cost nothing.
+"""
+
+import torch
+from torch import Tensor, nn
+
+
+def exact_on_narrow_maps(net: nn.Module) -> None:
+    """Let the strided `Conv2d` layers of `net` compute maps narrower than the stride in float32."""
+    for module in net.modules():
+        if isinstance(module, nn.Conv2d) and module.stride[-1] > 1:
+            module.register_forward_hook(_in_float32)
+
+
+def _in_float32(conv: nn.Conv2d, inputs: tuple[Tensor, ...], outputs: Tensor) -> Tensor:
+    """What takes the place of `outputs`; nothing of the wrong ones stays in autograd's graph."""
+    images = inputs[0]
+    wrong = outputs.dtype is torch.bfloat16 and outputs.device.type == "cpu"
+    if not (wrong and images.shape[-1] < conv.stride[-1]):
+        return outputs
+    bias = None if conv.bias is None else conv.bias.float()
+    with torch.autocast("cpu", enabled=False):
+        exact = conv._conv_forward(images.float(), conv.weight.float(), bias)
+    return exact.to(outputs.dtype)

@@ -8,6 +8,7 @@ dropout.
 from torch import Tensor, nn
 
 from ghostexp.models.init import init_weights
+from ghostexp.models.weights import load_weights
 
 CONFIGURATION_D = [  # table 1, column D; every row ends in a 2x2 max-pool
     # out_channels, convolutions
@@ -60,6 +61,9 @@ def _conv_bn_relu(in_channels: int, out_channels: int) -> list[nn.Module]:
     ]
 
 
-def vgg16(num_classes: int = 10, in_channels: int = 3) -> VGG:
-    """VGG-16, configuration D."""
-    return VGG(CONFIGURATION_D, num_classes, in_channels)
+def vgg16(num_classes: int = 10, in_channels: int = 3, *, weights: str | None = None) -> VGG:
+    """VGG-16, configuration D; `weights` names trained weights to start from (`load_weights`)."""
+    net = VGG(CONFIGURATION_D, num_classes, in_channels)
+    if weights is not None:
+        load_weights(net, weights)
+    return net

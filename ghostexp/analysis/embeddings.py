@@ -3,7 +3,7 @@
 An embedding is what the last linear layer sees, whichever the network. Similarity is the cosine.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from itertools import cycle
 from pathlib import Path
@@ -44,22 +44,31 @@ def last_linear(net: nn.Module) -> nn.Linear:
     return linear[-1]
 
 
-@torch.inference_mode()
 def embed(net: nn.Module, batches: Iterable[tuple[Tensor, Tensor]]) -> Embeddings:
     """Embeddings of (inputs, labels) batches by `net`, which is put into eval mode."""
     seen: list[Tensor] = []
-    labels: list[Tensor] = []
-    watch = last_linear(net).register_forward_pre_hook(
-        lambda _, inputs: seen.append(inputs[0].float().cpu())
-    )
+    watch = last_linear(net).register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
     net.eval()
+
+    def see(inputs: Tensor) -> Tensor:
+        seen.clear()
+        net(inputs)
+        return torch.cat(seen)
+
     try:
-        for inputs, targets in batches:
-            net(inputs)
-            labels.append(targets.cpu())
+        return collect(see, batches)
     finally:
         watch.remove()
-    return Embeddings(torch.cat(seen), torch.cat(labels))
+
+
+@torch.inference_mode()
+def collect(
+    embedder: Callable[[Tensor], Tensor], batches: Iterable[tuple[Tensor, Tensor]]
+) -> Embeddings:
+    """Embeddings that a function of inputs [N, ...] gives for (inputs, labels) batches."""
+    pairs = [(embedder(inputs).float().cpu(), labels.cpu()) for inputs, labels in batches]
+    vectors, labels = zip(*pairs, strict=True)
+    return Embeddings(torch.cat(vectors), torch.cat(labels))
 
 
 def knn_accuracy(train: Embeddings, test: Embeddings, neighbours: int) -> float:

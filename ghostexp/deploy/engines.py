@@ -59,7 +59,21 @@ def openvino_model(
     model = openvino_core().read_model(model)
     if shape is not None:
         model.reshape(list(shape))
-    return _openvino_call(model, precision, threads)
+    return openvino_call(model, precision, threads)
+
+
+def openvino_call(model, precision: str, threads: int) -> Call:
+    """An OpenVINO model of its Core, compiled; `precision` as in `openvino_model`."""
+    compiled = openvino_core().compile_model(
+        model,
+        "CPU",
+        {
+            "INFERENCE_PRECISION_HINT": "bf16" if precision == "bf16" else "f32",
+            "INFERENCE_NUM_THREADS": threads,
+            "NUM_STREAMS": 1,
+        },
+    )
+    return lambda inputs: torch.from_numpy(compiled(_array(inputs))[0].copy())
 
 
 @cache
@@ -96,7 +110,7 @@ def _load_openvino(path: Path) -> Engine:
     model = openvino_core().read_model(path)
     metadata = json.loads(model.get_rt_info([RT_INFO, "metadata"]).value)
     name = f"OpenVINO {openvino.get_version().split('-')[0]}"
-    return Engine(name, metadata, _openvino_call(model, metadata["precision"], 0))
+    return Engine(name, metadata, openvino_call(model, metadata["precision"], 0))
 
 
 def _onnx_session(model: bytes, threads: int):
@@ -111,19 +125,6 @@ def _onnx_session(model: bytes, threads: int):
 
 def _onnx_call(session) -> Call:
     return lambda inputs: torch.from_numpy(session.run(None, {INPUT: _array(inputs)})[0])
-
-
-def _openvino_call(model, precision: str, threads: int) -> Call:
-    compiled = openvino_core().compile_model(
-        model,
-        "CPU",
-        {
-            "INFERENCE_PRECISION_HINT": "bf16" if precision == "bf16" else "f32",
-            "INFERENCE_NUM_THREADS": threads,
-            "NUM_STREAMS": 1,
-        },
-    )
-    return lambda inputs: torch.from_numpy(compiled(_array(inputs))[0].copy())
 
 
 def _array(inputs: Tensor) -> np.ndarray:

@@ -7,6 +7,7 @@ from torch import nn
 from ghostexp.layers.channel_order import ChannelOrder
 from ghostexp.layers.copied import copied
 from ghostexp.layers.ghost import GhostModule
+from ghostexp.layers.narrow_maps import in_float32
 
 log = logging.getLogger(__name__)
 
@@ -50,10 +51,15 @@ def _deployed(block: nn.Module) -> nn.Module | None:
 
 
 def has_hooks(module: nn.Module) -> bool:
-    """Whether something listens to the calls of `module`."""
+    """Whether something listens to the calls of `module`.
+
+    Our hook for narrow maps does not count: it computes with the weights that a convolution has at
+    that time, so that it stays right when a batch norm is folded into them.
+    """
+    listeners = [hook for hook in module._forward_hooks.values() if hook is not in_float32]
     return any(
         (
-            module._forward_hooks,
+            listeners,
             module._forward_pre_hooks,
             module._backward_hooks,
             module._backward_pre_hooks,

@@ -14,10 +14,10 @@ def exact_on_narrow_maps(net: nn.Module) -> None:
     """Let the strided `Conv2d` layers of `net` compute maps narrower than the stride in float32."""
     for module in net.modules():
         if isinstance(module, nn.Conv2d) and module.stride[-1] > 1:
-            module.register_forward_hook(_in_float32)
+            module.register_forward_hook(in_float32)
 
 
-def _in_float32(conv: nn.Conv2d, inputs: tuple[Tensor, ...], outputs: Tensor) -> Tensor:
+def in_float32(conv: nn.Conv2d, inputs: tuple[Tensor, ...], outputs: Tensor) -> Tensor:
     """What takes the place of `outputs`; nothing of the wrong ones stays in autograd's graph."""
     images = inputs[0]
     wrong = outputs.dtype is torch.bfloat16 and outputs.device.type == "cpu"

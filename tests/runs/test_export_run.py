@@ -80,10 +80,11 @@ def test_a_program_of_a_run_with_its_metadata_and_its_refusals(small_run, capsys
 
 
 def test_int8_of_an_audio_run_with_a_cosine_head(app, tmp_path, monkeypatch):
-    monkeypatch.setattr(module, "CALIBRATED", 32)
+    monkeypatch.setattr(module, "CALIBRATED", 16)
+    monkeypatch.setattr(module, "JUDGED", 16)
     assert app(*TONES) == 0
     (run,) = (tmp_path / "outputs" / "tones").iterdir()
-    done = export_run(run, Form("onnx", "int8", dynamic_batch=True), None)
+    done = export_run([str(run)], Form("onnx", "int8", dynamic_batch=True), None)
     assert [(c.split, c.examples) for c in done.comparisons] == [("training", 480), ("test", 120)]
     assert (done.folded, done.left) == (48, 0)
     weights = onnx.load(done.path).graph.initializer
@@ -123,7 +124,7 @@ def test_a_detector_is_refused_before_anything_loads(tmp_path):
     record = {"schema": 1, "status": "finished", "dataset": {"class_names": ["cell"]}}
     (tmp_path / "result.json").write_text(json.dumps(record))
     with pytest.raises(UserError, match="is of DetectionTask: only classifiers are exported"):
-        export_run(tmp_path, Form("torch_export"), None)
+        export_run([str(tmp_path)], Form("torch_export"), None)
 
 
 def test_a_missing_extra_is_one_sentence(monkeypatch, capsys, tmp_path):
@@ -136,4 +137,4 @@ def test_a_missing_extra_is_one_sentence(monkeypatch, capsys, tmp_path):
 
 def test_what_is_no_run_is_refused(tmp_path):
     with pytest.raises(UserError, match="is no run"):
-        export_run(tmp_path, Form("torch_export"), None)
+        export_run([str(tmp_path)], Form("torch_export"), None)

@@ -1,7 +1,7 @@
 """Write a network as a file to deploy, and compare it with what was trained.
 
 python scripts/export.py outputs/train/RUN --format onnx
-python scripts/export.py outputs/train/RUN --format openvino --precision int8 --dynamic-batch
+python scripts/export.py outputs/train/RUN --format onnx --precision int8 --dynamic-batch
 python scripts/export.py outputs/train/RUN dataset.root=FOLDER --format onnx    the data moved there
 python scripts/export.py model=resnet56 model.shortcut=A model.weights=FILE dataset=cifar10 \\
     --format onnx --output resnet56.onnx        any weights, by overrides of train.py

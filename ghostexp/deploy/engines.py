@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from zipfile import is_zipfile
 
 import numpy as np
 import torch
@@ -98,6 +99,8 @@ def _load_onnx(path: Path) -> Engine:
 
 
 def _load_program(path: Path) -> Engine:
+    if not is_zipfile(path):  # torch would log a trace of its own
+        raise ValueError(f"{path} cannot be loaded: it is no program of torch.export")
     extra = {EXTRA_FILE: ""}
     program = torch.export.load(path, extra_files=extra).module()
     run = torch.no_grad()(program)

@@ -68,6 +68,11 @@ class Form:
             )
         if self.instructions != "any" and self.precision != "int8":
             raise ValueError(f"instructions={self.instructions} is for int8, not {self.precision}")
+        if (self.format, self.precision, self.dynamic_batch) == ("openvino", "int8", True):
+            raise ValueError(
+                "OpenVINO 2026.4 computes int8 convolutions wrongly where the batch size is open:"
+                " leave dynamic_batch out, or choose format=onnx"
+            )
         missing = [name for name in PACKAGES[self.format] if find_spec(name) is None]
         if missing:
             raise ValueError(

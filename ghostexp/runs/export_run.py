@@ -137,18 +137,22 @@ def _inputs(data: ClassificationData, indices: Tensor, count: int) -> Tensor:
 
 
 def _quantize(fused: nn.Module, data: ClassificationData, example: Tensor, form: Form) -> Quantized:
-    known = _inputs(data, data.train, CALIBRATED if data.has_val else CALIBRATED + JUDGED)
-    if data.has_val:
-        calibration, held_out = known, _inputs(data, data.val, JUDGED)
-    elif len(known) > 1:
-        calibration, held_out = known.tensor_split([max(1, len(known) // 4)])
-    else:
-        calibration = held_out = known
     ghosts = (GhostModule, FoldedGhost)
     layers = [name for name, module in fused.named_modules() if isinstance(module, ghosts)]
     model = to_onnx(fused, example, form)
     with users_mistakes("--instructions"):
-        return quantize(model, calibration, held_out, layers, form.instructions)
+        return quantize(model, *int8_examples(data), layers, form.instructions)
+
+
+def int8_examples(data: ClassificationData) -> tuple[Tensor, Tensor]:
+    """Inputs to calibrate int8 with, and inputs to judge it by, however few there are."""
+    if data.has_val:
+        return _inputs(data, data.train, CALIBRATED), _inputs(data, data.val, JUDGED)
+    known = _inputs(data, data.train, CALIBRATED + JUDGED)
+    if len(known) == 1:
+        return known, known
+    calibration, others = known.tensor_split([max(1, len(known) // 4)])
+    return calibration, others
 
 
 def _write(

@@ -11,7 +11,6 @@ import pytest
 from helpers import ROOT, main_of
 
 from ghostexp.deploy.engines import load_engine
-from ghostexp.deploy.quantize import has_exact_int8
 
 DATA, WEIGHTS = ROOT / "data" / "cifar10", ROOT / "data" / "weights"
 PER_CLASS = {"train": 30, "test": 100}
@@ -81,8 +80,9 @@ def right(capsys) -> int:
     ("name", "engine"),
     [
         *((name, None) for name in SUBJECTS),
-        *(("resnet20", engine) for engine in ("native", "onnxruntime", "openvino")),
-        *(("ghost_resnet56", engine) for engine in ("onnxruntime", "openvino")),
+        ("resnet20", "native"),
+        ("resnet20", "openvino"),
+        ("ghost_resnet56", "onnxruntime"),
     ],
 )
 def test_weights_without_a_run_are_right_as_often_everywhere(words, tmp_path, capsys, name, engine):
@@ -101,21 +101,17 @@ def test_an_engine_without_a_kernel_says_so(words, capsys):
     assert said.count("\n") == 1
 
 
-@pytest.mark.parametrize("instructions", ["any", "vnni"])
-def test_int8_loses_at_most_half_a_point(words, tmp_path, capsys, instructions):
-    pytest.importorskip("onnxruntime", reason="onnxruntime is an extra")
-    if instructions == "vnni" and not has_exact_int8():
-        pytest.skip("this CPU has no VNNI")
-    file = tmp_path / "resnet20.onnx"
-    form = ["--format", "onnx", "--precision", "int8", "--dynamic-batch"]
-    target = ["--instructions", instructions, "--output", str(file)]
+def test_int8_loses_at_most_half_a_point(words, tmp_path, capsys):
+    pytest.importorskip("openvino", reason="openvino is an extra")
+    file = tmp_path / "resnet20.xml"  # quantised and judged in ONNX Runtime, run in OpenVINO
+    form = ["--format", "openvino", "--precision", "int8", "--output", str(file)]
     overrides = words("resnet20")
-    assert main_of("export")([*overrides, *form, *target]) == 0
+    assert main_of("export")([*overrides, *form]) == 0
     assert "the trained network 0.9140" in capsys.readouterr().out
     root = next(word for word in overrides if word.startswith("dataset.root="))
     assert main_of("evaluate")([str(file), root]) == 0
     assert abs(right(capsys) - 914) <= 5
-    assert load_engine(file).metadata["instructions"] == instructions
+    assert load_engine(file).metadata["instructions"] == "any"
 
 
 def test_the_head_of_other_classes_is_not_evaluated(words, images, capsys):

@@ -5,12 +5,13 @@ python scripts/export.py outputs/train/RUN --format onnx --precision int8 --dyna
 python scripts/export.py outputs/train/RUN dataset.root=FOLDER --format onnx    the data moved there
 python scripts/export.py model=resnet56 model.shortcut=A model.weights=FILE dataset=cifar10 \\
     --format onnx --output resnet56.onnx        any weights, by overrides of train.py
+python scripts/export.py outputs/train/DETECTOR --format onnx   boxes, labels, scores of an image
 
 Batch norms are folded; the file carries class names, preprocessing and the run's digest as
 metadata. It is loaded in ONNX Runtime, torch.export or OpenVINO and held against the trained
 network: exit code 1 if it differs by more than it may, and the file stays for inspection.
 An int8 file computes exactly on every CPU. With --instructions vnni its weights keep one bit more,
-for CPUs that have VNNI.
+for CPUs that have VNNI. A detector's file takes images of one size, the size of its data set.
 """
 
 import argparse
@@ -21,6 +22,7 @@ from pathlib import Path
 from ghostexp.config import cli
 from ghostexp.config.mistakes import users_mistakes
 from ghostexp.deploy.export import INSTRUCTIONS, PRECISIONS, Form
+from ghostexp.runs.export_detector import DetectorExport
 from ghostexp.runs.export_run import Export, export_run
 
 
@@ -53,7 +55,10 @@ def main(arguments: list[str] | None = None) -> int:
     with users_mistakes("--format"):
         form = Form(options.format, options.precision, options.dynamic_batch, options.instructions)
     export = export_run(options.subject, form, options.output, force=options.force)
-    report(export)
+    if isinstance(export, DetectorExport):
+        report_detector(export)
+    else:
+        report(export)
     if export.mismatch:
         print(f"error: {export.path} is not what was trained: {export.mismatch}", file=sys.stderr)
         return 1
@@ -75,6 +80,16 @@ def report(e: Export) -> None:
             f" the trained network {c.accuracy:.4f}; {c.other_class:.2%} other classes; outputs"
             f" differ by at most {c.difference:.2g}, the largest is {c.largest:.3g}"
         )
+
+
+def report_detector(e: DetectorExport) -> None:
+    """Say what was written of a detector and how it compares."""
+    print(
+        f"wrote {e.path}, with {e.left} of {e.folded} batch norms left, for images of"
+        f" {e.size[0]}x{e.size[1]} pixels (height x width)\n"
+        f"ONNX Runtime, {e.comparison.images} test images: {e.comparison.matched} of"
+        f" {e.comparison.detections} detections are the same"
+    )
 
 
 if __name__ == "__main__":

@@ -47,7 +47,18 @@ def load_engine(path: Path) -> Engine:
 
 def onnx_runtime(model: bytes, threads: int = 0) -> Call:
     """An ONNX model in ONNX Runtime; 0 threads are one for each core."""
-    return _onnx_call(_onnx_session(model, threads))
+    return _onnx_call(onnx_session(model, threads))
+
+
+def onnx_session(model: bytes, threads: int):
+    """ONNX Runtime's session of a model on the CPU; 0 threads are one for each core."""
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    # idle threads that spin slow down whatever else computes in this process
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
 
 
 def openvino_model(
@@ -93,7 +104,7 @@ def openvino_core():
 def _load_onnx(path: Path) -> Engine:
     import onnxruntime
 
-    session = _onnx_session(path.read_bytes(), 0)
+    session = onnx_session(path.read_bytes(), 0)
     metadata = session.get_modelmeta().custom_metadata_map
     return Engine(f"ONNX Runtime {onnxruntime.__version__}", metadata, _onnx_call(session))
 
@@ -114,16 +125,6 @@ def _load_openvino(path: Path) -> Engine:
     metadata = json.loads(model.get_rt_info([RT_INFO, "metadata"]).value)
     name = f"OpenVINO {openvino.get_version().split('-')[0]}"
     return Engine(name, metadata, openvino_call(model, metadata["precision"], 0))
-
-
-def _onnx_session(model: bytes, threads: int):
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
-    # idle threads that spin slow down whatever else computes in this process
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
 
 
 def _onnx_call(session) -> Call:

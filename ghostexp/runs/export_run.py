@@ -1,10 +1,11 @@
-"""A classifier as a file to deploy, loaded in its real engine and compared with what was trained.
+"""A network as a file to deploy: the way of a classifier, and the choice between the two ways.
 
-The classifier is a run's, or any weights in a network of conf/model. The file takes what the
-network takes: images or log-mel spectrograms, normalised. The comparison is on examples drawn from
-the validation split, or from the training examples where there is none, and on the test split. int8
-is calibrated on training examples and judged on the validation split. Where there is none, it is
-judged on other training examples, and on the same ones where there is only one.
+The file is loaded in its real engine and compared with what was trained. The classifier is a run's,
+or any weights in a network of conf/model. The file takes what the network takes: images or log-mel
+spectrograms, normalised. The comparison is on examples drawn from the validation split, or from the
+training examples where there is none, and on the test split. int8 is calibrated on training
+examples and judged on the validation split. Where there is none, it is judged on other training
+examples, and on the same ones where there is only one.
 """
 
 import json
@@ -32,9 +33,10 @@ from ghostexp.deploy.export import (
 from ghostexp.deploy.fuse import FoldedGhost, batch_norms, fuse
 from ghostexp.deploy.quantize import Quantized, quantize
 from ghostexp.layers.ghost import GhostModule
+from ghostexp.runs.export_detector import DetectorExport, export_detector
 from ghostexp.runs.load import data_record, task_class
-from ghostexp.runs.subject import Subject, is_override, subject_of
-from ghostexp.tasks import ClassificationTask
+from ghostexp.runs.subject import Subject, is_override, origin, subject_of
+from ghostexp.tasks import ClassificationTask, DetectionTask
 
 COMPARED = 512  # examples
 CALIBRATED = 128  # training examples that give the ranges of int8
@@ -60,7 +62,9 @@ class Export:
         return next((complaint for complaint in complaints if complaint), None)
 
 
-def export_run(words: list[str], form: Form, path: Path | None, *, force: bool = False) -> Export:
+def export_run(
+    words: list[str], form: Form, path: Path | None, *, force: bool = False
+) -> Export | DetectorExport:
     """Write what `words` name (see `subject`) as `form` says, and compare.
 
     `path` None is a file in the run's folder. Nothing is loaded where `path` exists and `force` is
@@ -68,7 +72,12 @@ def export_run(words: list[str], form: Form, path: Path | None, *, force: bool =
     """
     path = path or _default_path(words[0], form)
     _check_path(path, form, force)
-    _check_kind(words[0])
+    if _is_detector(words):
+        return export_detector(words, form, path)
+    return _export_classifier(words, form, path)
+
+
+def _export_classifier(words: list[str], form: Form, path: Path) -> Export:
     subject = subject_of(words)
     parts = subject.parts
     data, net = parts.datamodule, parts.task.net.eval()
@@ -109,19 +118,19 @@ def _check_path(path: Path, form: Form, force: bool) -> None:
         raise UserError(f"{path} exists: --force replaces it, --output names another")
 
 
-def _check_kind(word: str) -> None:
-    """Refuse what is no classifier's run before anything is loaded."""
-    if is_override(word):
-        return
-    if Path(word).is_file():
-        raise UserError(f"{word} is a file: give the run or the weights that it came from")
-    task = task_class(Path(word))
-    if not issubclass(task, ClassificationTask):
+def _is_detector(words: list[str]) -> bool:
+    """Whether a detector is meant; `UserError` for what is no run, before anything is loaded."""
+    if is_override(words[0]):
+        return "task=detection" in words
+    if Path(words[0]).is_file():
+        raise UserError(f"{words[0]} is a file: give the run or the weights that it came from")
+    task = task_class(Path(words[0]))
+    if not issubclass(task, ClassificationTask | DetectionTask):
         raise UserError(
-            f"{word} is of {task.__name__}: only classifiers are exported, a detector"
-            f" resizes its images and selects its boxes in Python"
+            f"{words[0]} is of {task.__name__}, which is no ClassificationTask or DetectionTask"
         )
-    data_record(Path(word))
+    data_record(Path(words[0]))
+    return issubclass(task, DetectionTask)
 
 
 def _batches(data: ClassificationData, loader: BatchLoader) -> Iterator[tuple[Tensor, Tensor]]:
@@ -181,7 +190,7 @@ def _metadata(word: str, subject: Subject) -> dict[str, str]:
     dataset.pop("root", None)  # of this machine
     augment = dataset["augment"]
     shape = list(parts.datamodule.input_shape)
-    return _origin(word, subject) | {
+    return origin(word, subject) | {
         "class_names": json.dumps(parts.datamodule.class_names),
         "inputs": _describe_inputs(shape, augment),
         "input_shape": json.dumps(shape),
@@ -190,19 +199,6 @@ def _metadata(word: str, subject: Subject) -> dict[str, str]:
         "mean": json.dumps(augment["mean"]),
         "std": json.dumps(augment["std"]),
         "dataset": json.dumps(dataset),
-    }
-
-
-def _origin(word: str, subject: Subject) -> dict[str, str]:
-    """Where the weights come from: a run, or a file and the model that it was loaded into."""
-    if subject.epoch is None:
-        model = OmegaConf.to_container(subject.cfg.model)
-        return {"weights": Path(subject.source).name, "model": json.dumps(model)}
-    return {
-        "run": Path(word).resolve().name,
-        "digest": str(subject.record.get("digest")),
-        "revision": str(subject.record["git"].get("revision")),
-        "checkpoint": subject.source,
     }
 
 

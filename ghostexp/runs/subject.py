@@ -7,6 +7,7 @@
 Classifiers can be computed by an engine in place of torch.
 """
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -126,13 +127,26 @@ def subject_of_file(path: Path, root: str | None) -> Subject:
     return Subject(exported.cfg, parts, name, None, engine.name, record={})
 
 
+def origin(word: str, subject: Subject) -> dict[str, str]:
+    """Where the weights come from: a run, or a file and the model that it was loaded into."""
+    if subject.epoch is None:
+        model = OmegaConf.to_container(subject.cfg.model)
+        return {"weights": Path(subject.source).name, "model": json.dumps(model)}
+    return {
+        "run": Path(word).resolve().name,
+        "digest": str(subject.record.get("digest")),
+        "revision": str(subject.record["git"].get("revision")),
+        "checkpoint": subject.source,
+    }
+
+
 def _load_all(parts: Parts, weights: str) -> None:
     with users_mistakes("model"):
         report = load_weights(parts.task.net, weights)
     if report.new:
         raise UserError(
             f"model.weights={weights} has no {' and '.join(report.new)} for"
-            f" {parts.task.num_classes} classes: a head without training cannot be evaluated"
+            f" {parts.datamodule.num_classes} classes: a head without training cannot be evaluated"
         )
 
 

@@ -171,14 +171,15 @@ def test_a_comparison_counts_on_known_outputs():
     assert same.complaint("fp16") is None
 
 
-def test_a_detector_is_refused_before_anything_loads(tmp_path):
+def test_a_form_that_a_detector_does_not_have_is_refused_before_anything_loads(tmp_path):
     (tmp_path / ".hydra").mkdir()
     cfg = compose_config(["model=retinanet_ghostnet", "dataset=shapes", "task=detection"])
     OmegaConf.save(cfg, tmp_path / ".hydra" / "config.yaml")
     record = {"schema": 1, "status": "finished", "dataset": {"class_names": ["cell"]}}
     (tmp_path / "result.json").write_text(json.dumps(record))
-    with pytest.raises(UserError, match="is of DetectionTask: only classifiers are exported"):
-        export_run([str(tmp_path)], Form("torch_export"), None)
+    for form in (Form("torch_export"), Form("onnx", "fp16"), Form("onnx", dynamic_batch=True)):
+        with pytest.raises(UserError, match="a detector is written as onnx in fp32, for one image"):
+            export_run([str(tmp_path)], form, None)
 
 
 def test_a_missing_extra_is_one_sentence(monkeypatch, capsys, tmp_path):

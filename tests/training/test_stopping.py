@@ -5,6 +5,7 @@ import pickle
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -154,7 +155,8 @@ with stopping.Stopping(lambda signum: Path("record").write_text(str(signum))):
 """
 
 
-def test_the_second_signal_ends_a_long_step_and_waits_for_no_thread(tmp_path):
+@pytest.mark.parametrize(("last", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_the_second_signal_ends_a_long_step_and_waits_for_no_thread(tmp_path, last, code):
     with subprocess.Popen(
         [sys.executable, "-c", SLOW],
         cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
@@ -165,11 +167,13 @@ def test_the_second_signal_ends_a_long_step_and_waits_for_no_thread(tmp_path):
         run.send_signal(signal.SIGTERM)
         said = [run.stderr.readline(), run.stderr.readline()]
         assert said[1].startswith("SIGTERM: this run ends after its current batch; once more")
-        assert not (tmp_path / "record").exists()
-        run.send_signal(signal.SIGINT)
-        assert run.wait(timeout=20) == 130
+        run.send_signal(signal.SIGTERM)  # `timeout` sends it to the process and to its group
+        time.sleep(stopping.SAME_SECONDS + 0.1)
+        assert run.poll() is None
+        run.send_signal(last)
+        assert run.wait(timeout=20) == code
         assert "ended at once" in run.stderr.read()
-    assert (tmp_path / "record").read_text() == "2"
+    assert (tmp_path / "record").read_text() == str(int(last))
 
 
 class Counting(pl.LightningModule):

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 import pytorch_lightning as pl
 import torch
+from helpers import killed_at_the_end
 from torch.utils.data import DataLoader
 
 from ghostexp.training import stopping
@@ -157,12 +158,13 @@ with stopping.Stopping(lambda signum: Path("record").write_text(str(signum))):
 
 @pytest.mark.parametrize(("last", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_the_second_signal_ends_a_long_step_and_waits_for_no_thread(tmp_path, last, code):
-    with subprocess.Popen(
+    process = subprocess.Popen(
         [sys.executable, "-c", SLOW],
         cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
-    ) as run:  # fmt: skip
+    )  # fmt: skip
+    with killed_at_the_end(process) as run:
         assert run.stdout.readline() == "begun\n"
         run.send_signal(signal.SIGTERM)
         said = [run.stderr.readline(), run.stderr.readline()]

@@ -2,8 +2,8 @@
 
 import json
 import re
-import statistics
 import shlex
+import statistics
 from functools import cache
 from itertools import product
 from pathlib import Path

@@ -31,7 +31,6 @@ from pathlib import Path
 
 import torch
 from omegaconf import DictConfig, OmegaConf
-from rich.console import Console
 from rich.table import Table
 
 from ghostexp.analysis.benchmark import Batch, Timing, interleave, seconds_a_batch, seconds_a_step
@@ -42,6 +41,7 @@ from ghostexp.config.audit import audit
 from ghostexp.config.build import Parts, build_parts, resolve_precision
 from ghostexp.config.cli import CONFIG_FOLDER, UserError, compose_config
 from ghostexp.config.mistakes import users_mistakes
+from ghostexp.config.output import Printer
 from ghostexp.deploy.forms import FORMS, Subject
 from ghostexp.deploy.latency import time_inference
 from ghostexp.results.latency_file import document, write_latency
@@ -125,7 +125,7 @@ def time_loops(cfg: DictConfig, rounds: int) -> None:
     for timing in timings:
         table.add_row(timing.name, f"{timing.median * 1e3:.3f} ms", timing.spread + " ms")
     table.add_row("added by ours", f"{(ours - bare) * 1e3:.3f} ms", "")
-    Console().print(table)
+    Printer().print(table)
 
 
 def time_batches(cfg: DictConfig, rounds: int) -> None:
@@ -141,7 +141,7 @@ def time_batches(cfg: DictConfig, rounds: int) -> None:
     table = _table(f"Batches of {batch_size}, one thread", parts)
     for timing in interleave(candidates, rounds=rounds):
         table.add_row(timing.name, f"{batch_size / timing.median:,.0f} images/s", _rates(timing))
-    Console().print(table)
+    Printer().print(table)
 
 
 def time_ghosts(cfg: DictConfig, rounds: int, step: bool) -> None:
@@ -150,7 +150,7 @@ def time_ghosts(cfg: DictConfig, rounds: int, step: bool) -> None:
     net = parts.task.net.to(parts.trainer.strategy.root_device)
     bf16 = "bf16" in str(parts.trainer.precision)
     what = "training step" if step else "inference"
-    console = Console(width=None if sys.stdout.isatty() else WIDTH_OF_A_PIPE)
+    console = Printer(width=None if sys.stdout.isatty() else WIDTH_OF_A_PIPE)
     for batch_size in BATCH_SIZES:
         with users_mistakes("layers"):
             timings = time_layers(
@@ -215,7 +215,7 @@ def time_training(options: argparse.Namespace) -> None:
             table = steps_table(timings, references)
             table.title = f"training steps, batch {batch_size}, {threads} threads, {precision}"
             table.caption = circumstances(options.rounds)
-            Console(width=None if sys.stdout.isatty() else WIDTH_OF_A_PIPE).print(table)
+            Printer(width=None if sys.stdout.isatty() else WIDTH_OF_A_PIPE).print(table)
 
 
 def _subjects(options: argparse.Namespace) -> list[Subject]:

@@ -10,14 +10,15 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "ghostexp"
 MAY_IMPORT = {  # first name below ghostexp -> what of ghostexp it may import besides itself
     "files": set(),
-    "layers": set(),
+    "kernels": {"files"},
+    "layers": {"kernels"},
     "download": set(),
     "data": {"download", "files"},
     "tasks": {"layers"},
     "results": {"files"},
     "models": {"download", "files", "layers"},
     "analysis": {"layers"},
-    "deploy": {"analysis", "layers"},
+    "deploy": {"analysis", "kernels", "layers"},
     "training": {"analysis", "files"},
     "config": {"models", "tasks", "training"},
     "sweeps": {"analysis", "config", "files", "results", "training"},

@@ -1,7 +1,7 @@
 // Batch normalisation of channels_last maps in training, forward and backward, for the CPU.
 //
 // Maps are rows [N * H * W, C]. Few channels would leave most of a vector empty, so `period` rows
-// are read as one wide row of `lanes` = period * C values, a multiple of 64: lane l always holds
+// are read as one wide row of `lanes` = period * C values, a multiple of kBlock: lane l always holds
 // channel l % C. Tiles of wide rows are shared out among the threads; each tile leaves its sums in
 // its own place and they are added in order, so the bits depend on no thread and no thread count.
 //
@@ -19,7 +19,7 @@
 
 namespace {
 
-constexpr int64_t kBlock = 64;       // lanes whose sums stay in registers: 4 vectors of 16
+constexpr int64_t kBlock = 4 * kVector;  // lanes whose sums stay in registers
 constexpr int64_t kMinWideRows = 16; // a tile's sums are folded once per this many wide rows
 constexpr int64_t kChunk = 16;       // sums of sums round less than one long sum
 constexpr int64_t kTileBytes = 32768;
@@ -44,7 +44,7 @@ struct Tiling {
     return (end(t) - begin(t)) * period + (has_rest(t) ? rest / channels : 0);
   }
 
-  // left(lane, offset, count) for up to 16 values at a time of the unfinished wide row.
+  // left(lane, offset, count) for up to a vector at a time of the unfinished wide row.
   template <typename Left>
   void visit_rest(int64_t t, Left left) const {
     if (!has_rest(t)) return;

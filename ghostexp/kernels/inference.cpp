@@ -15,14 +15,12 @@
 #include <cstdint>
 #include <limits>
 
+#include "vectors.h"
+
 namespace {
 
-#ifdef __AVX512F__
-constexpr int kLanes = 16, kColumns = 4;  // of 32 registers, channels x columns hold sums
-#else
-constexpr int kLanes = 8, kColumns = 2;  // of 16 registers
-#endif
-typedef float Floats __attribute__((vector_size(kLanes * 4), may_alias));
+constexpr int kLanes = kVector;
+constexpr int kColumns = kBytes == 64 ? 4 : 2;  // channels x columns hold sums in registers
 
 template <int value>
 struct Constant {

@@ -35,6 +35,6 @@ class FastLayers:
         ours = [each for each in layers if isinstance(each, FastBatchNorm2d | FastGhostModule)]
         count = sum(each.is_ours for each in ours)
         return (
-            f"our kernels compute {count} of {len(layers)} batch norms and Ghost modules, and"
-            f" torch's operators the other {len(layers) - count}, where they are as fast here"
+            f"our kernels compute {count} of {len(layers)} batch norms and Ghost modules in"
+            f" training, and torch's operators compute {len(layers) - count}"
         )

@@ -116,7 +116,7 @@ def _first_line(path: Path | None, wanted: dict[str, Any]) -> dict[str, Any] | N
 
 def _add_line(path: Path | None, wanted: dict[str, Any], found: dict[str, Any]) -> dict[str, Any]:
     """Add a line, and return the first one that holds `wanted`: another process may be earlier."""
-    line = found | wanted
+    line = wanted | found | wanted  # these values first, and none other
     if path is None:
         return line
     is_torn = path.exists() and not path.read_bytes().endswith(b"\n")

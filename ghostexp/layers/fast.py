@@ -29,12 +29,16 @@ class FastLayers:
         decisions = Decisions(None if folder is None else folder / FILE_NAME)
         return use_fast_ghosts(use_fast_norm(net, decisions), decisions)
 
-    def describe(self, net: nn.Module) -> str:
-        """How many layers of a changed `net` computed their last training step with our kernels."""
+    def count(self, net: nn.Module) -> tuple[int, int]:
+        """Layers of a changed `net` that our kernels computed in its last step, and all layers."""
         layers = [each for each in net.modules() if isinstance(each, nn.BatchNorm2d | GhostModule)]
         ours = [each for each in layers if isinstance(each, FastBatchNorm2d | FastGhostModule)]
-        count = sum(each.is_ours for each in ours)
+        return sum(each.is_ours for each in ours), len(layers)
+
+    def describe(self, net: nn.Module) -> str:
+        """How many layers each computes, in words."""
+        ours, layers = self.count(net)
         return (
-            f"our kernels compute {count} of {len(layers)} batch norms and Ghost modules in"
-            f" training, and torch's operators compute {len(layers) - count}"
+            f"our kernels compute {ours} of {layers} batch norms and Ghost modules in training, and"
+            f" torch's operators compute {layers - ours}"
         )

@@ -16,7 +16,8 @@ train.py model=converted model.net._target_=ghostexp.models.resnet56 'model.only
 Runtime, OpenVINO and int8. --models ghost_vgg16:vgg16,ghost_resnet56,peers is Ghost-VGG-16 beside
 VGG-16, Ghost-ResNet-56 beside itself at ratio 1 (overrides: model.ratio=3), and, beside each other
 at 224x224 pixels, our GhostNet and timm's two peers. `steps` takes --models, --batch and --threads;
-it times float32, and bfloat16 where the CPU computes in it, unless trainer.precision is given.
+it times float32, and bfloat16 where the CPU computes in it, unless trainer.precision is given. It
+measures anew which layers callbacks=fast lets our kernels compute: run it on a quiet machine.
 """
 
 import argparse

@@ -23,8 +23,8 @@ MAY_IMPORT = {  # first name below ghostexp -> what of ghostexp it may import be
     "config": {"models", "tasks", "training"},
     "sweeps": {"analysis", "config", "files", "results", "training"},
     "runs": {
-        *("analysis", "config", "data", "deploy", "download", "files", "layers", "models"),
-        *("results", "sweeps", "tasks", "training"),
+        *("analysis", "config", "data", "deploy", "download", "files", "kernels", "layers"),
+        *("models", "results", "sweeps", "tasks", "training"),
     },
 }
 EXPECTED_CYCLES: list[list[str]] = []

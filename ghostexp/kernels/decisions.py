@@ -8,8 +8,9 @@ kept in two files of lines, each a JSON object:
 - one in the folder of a run, so that the run computes the same bits when it is resumed, whatever
   has become of the first file.
 
-Of two lines about the same thing the first one counts: processes that measure at the same time
-agree, and a busy machine that measures wrong makes a run slower, never different.
+Of two lines about the same thing the first one counts, so that processes that measure at the same
+time agree. A busy machine may measure wrong. That makes runs slower and no result wrong, because
+both forms compute the same up to rounding. `scripts/benchmark.py steps` measures everything anew.
 """
 
 import hashlib
@@ -41,7 +42,7 @@ class Decisions:
     def __init__(self, record: Path | None = None) -> None:
         """`record` is the file of a run, which need not exist; None decides for no run."""
         self.record = record
-        self.machine = _digest(circumstances(), texts(BATCH_NORM), texts(GHOST_MODULE))
+        self.machine = _machine()
         self.known: dict[str, bool] = {}
 
     def is_ours(self, kind: str, measure: Callable[[], tuple[float, float]]) -> bool:
@@ -54,25 +55,40 @@ class Decisions:
         return self.known[kind]
 
     def _decide(self, kind: str, measure: Callable[[], tuple[float, float]]) -> bool:
-        wanted = {"machine": self.machine, "kind": kind}
-        line = _first_line(self.record, wanted)
+        """What the run has decided, wherever it was; else what is known of this machine."""
+        line = _first_line(self.record, {"kind": kind})
         if line is None:
-            line = _add_line(self.record, wanted, _measured_once(wanted, measure))
+            here = {"kind": kind, "machine": self.machine, "threads": torch.get_num_threads()}
+            line = _add_line(self.record, {"kind": kind}, _measured_once(here, measure))
         return line["ours"]
 
 
 def _measured_once(
-    wanted: dict[str, Any], measure: Callable[[], tuple[float, float]]
+    here: dict[str, Any], measure: Callable[[], tuple[float, float]]
 ) -> dict[str, Any]:
-    """What this machine's file says about `wanted` for this many threads; measured if absent."""
+    """What this machine's file says about a kind of layer; measured if it says nothing."""
     cache = cache_folder() / FILE_NAME
-    wanted = wanted | {"threads": torch.get_num_threads()}
-    line = _first_line(cache, wanted)
+    line = _first_line(cache, here)
     if line is None:
         ours, torchs = measure()
         times = {"ours_ms": round(ours * 1e3, 4), "torch_ms": round(torchs * 1e3, 4)}
-        line = _add_line(cache, wanted, times | {"ours": torchs >= FASTER * ours})
+        line = _add_line(cache, here, {"ours": torchs >= FASTER * ours} | times)
     return line
+
+
+def _machine() -> str:
+    """A digest of what decides how fast both are, but for the threads."""
+    cpuinfo = Path("/proc/cpuinfo")
+    lines = cpuinfo.read_text().splitlines() if cpuinfo.exists() else []
+    names = ("vendor_id", "cpu family", "model", "cache size")
+    processor = sorted({line for line in lines if line.startswith(names)})
+    parts = [*processor, circumstances(), texts(BATCH_NORM), texts(GHOST_MODULE)]
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
+
+
+def forget_measurements() -> None:
+    """Measure everything anew on this machine; runs that have begun keep what they decided."""
+    (cache_folder() / FILE_NAME).unlink(missing_ok=True)
 
 
 def time_both(ours: Step, torchs: Step, *tensors: Tensor) -> tuple[float, float]:
@@ -116,13 +132,9 @@ def _first_line(path: Path | None, wanted: dict[str, Any]) -> dict[str, Any] | N
 
 def _add_line(path: Path | None, wanted: dict[str, Any], found: dict[str, Any]) -> dict[str, Any]:
     """Add a line, and return the first one that holds `wanted`: another process may be earlier."""
-    line = wanted | found | wanted  # these values first, and none other
+    line = wanted | found
     if path is None:
         return line
     is_torn = path.exists() and not path.read_bytes().endswith(b"\n")
     append(path, f"{chr(10) * is_torn}{json.dumps(line)}\n".encode())
     return _first_line(path, wanted)
-
-
-def _digest(*parts: str) -> str:
-    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]

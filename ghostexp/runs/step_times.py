@@ -9,6 +9,7 @@ from ghostexp.analysis.step_latency import OURS, StepTiming, steps_table, time_s
 from ghostexp.config.cli import compose_config
 from ghostexp.config.precision import AUTO, FLOAT32, resolve_precision
 from ghostexp.deploy.forms import Subject
+from ghostexp.kernels.decisions import forget_measurements
 
 PRECISION = "trainer.precision"
 
@@ -28,7 +29,11 @@ def time_training(
     batch_sizes: Sequence[int],
     rounds: int,
 ) -> Iterator[tuple[Table, str]]:
-    """A table for each number of threads, batch size and precision, and its smallest gain."""
+    """A table for each number of threads, batch size and precision, and its smallest gain.
+
+    Which layers our kernels compute is measured anew, for the runs that follow as well.
+    """
+    forget_measurements()
     nets = {subject.name: (subject.net, subject.input_shape) for subject in subjects}
     references = {subject.name: subject.reference for subject in subjects}
     before = torch.get_num_threads()

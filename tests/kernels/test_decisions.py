@@ -71,15 +71,18 @@ def test_a_run_decides_as_before_whatever_became_of_the_cache(cache, tmp_path):
     assert len(lines(record)) == 1
 
 
-def test_another_machine_torch_or_kernel_is_measured_anew(cache, tmp_path, monkeypatch):
+def test_another_machine_torch_or_kernel_is_measured_anew_but_not_within_a_run(
+    cache, tmp_path, monkeypatch
+):
     record = tmp_path / "run.jsonl"
     assert Decisions(record).is_ours(KIND, measuring(1.0, 2.0)[0])
     for name in ("circumstances", "texts"):
         with monkeypatch.context() as patch:
             patch.setattr(decisions, name, lambda *_: "other")
-            assert not Decisions(record).is_ours(KIND, measuring(2.0, 1.0)[0])
-    assert len({line["machine"] for line in lines(record)}) == 3
-    assert Decisions(record).is_ours(KIND, never)
+            assert not Decisions().is_ours(KIND, measuring(2.0, 1.0)[0])
+            assert Decisions(record).is_ours(KIND, never)
+    assert len({line["machine"] for line in lines(cache)}) == 3
+    assert Decisions().is_ours(KIND, never)
 
 
 def test_another_number_of_threads_is_measured_anew_but_not_within_a_run(

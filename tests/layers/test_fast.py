@@ -99,3 +99,15 @@ def test_kinds_name_what_the_time_depends_on(monkeypatch, tmp_path):
     ]
     assert fast[0].decisions is fast[1].decisions
     assert len((tmp_path / "run" / "kernels.jsonl").read_text().splitlines()) == 2
+
+
+def test_under_torch_compile_all_is_torchs(monkeypatch):
+    measured = verdicts(monkeypatch, norm=True, ghost=True)
+    images = torch.randn(16, 3, 16, 16).to(memory_format=torch.channels_last)
+    stock = net()
+    fast, change = copy.deepcopy(stock), FastLayers()
+    change(fast)
+    compiled = torch.compile(fast, backend="eager", fullgraph=True)
+    assert torch.equal(compiled(images), stock(images))
+    assert change.count(fast) == (0, 5)
+    assert not measured

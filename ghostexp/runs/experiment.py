@@ -215,8 +215,6 @@ def _prepare(cfg: DictConfig, record: records.Record, keep: KeepRecord) -> Parts
         datamodule.setup("fit")
     left_over = datamodule.num_train % cfg.dataset.batch_size
     check_first_step(parts, left_over or cfg.dataset.batch_size)
-    left_over = datamodule.num_train % cfg.dataset.batch_size
-    check_first_step(parts, left_over or cfg.dataset.batch_size)
     shape = datamodule.input_shape
     with users_mistakes("model"):
         record["network"] = {

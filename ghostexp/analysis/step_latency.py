@@ -77,7 +77,7 @@ def time_steps(
 def steps_table(timings: list[StepTiming], references: Mapping[str, str]) -> Table:
     """A row per network; `references` name the network that each is compared with."""
     table = Table("network", *(f"{form}, images/s" for form in (NCHW, TORCH, OURS)))
-    for title in ("layers", f"{OURS} / channels_last [rounds]", "times as fast as"):
+    for title in ("layers", f"{OURS} / channels_last (rounds)", "times as fast as"):
         table.add_column(title)
     ours = {timing.name: timing.ours.median for timing in timings}
     for timing in timings:

@@ -80,7 +80,7 @@ class FastBatchNorm2d(nn.BatchNorm2d):
 def is_fast(inputs: Tensor) -> bool:
     """Whether the kernels take `inputs`, [N, C, H, W].
 
-    The maps must suit kernels, and have at most MAX_CHANNELS channels and at least MIN_VALUES values.
+    The maps must suit kernels, with at most MAX_CHANNELS channels and at least MIN_VALUES values.
     """
     return (
         suits_kernels(inputs) and inputs.numel() >= MIN_VALUES and inputs.shape[1] <= MAX_CHANNELS

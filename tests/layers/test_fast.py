@@ -5,6 +5,7 @@ import copy
 import pytest
 import torch
 from torch import nn
+from torch.nn.functional import cross_entropy
 
 from ghostexp.layers import GhostModule, fast_ghost, fast_norm
 from ghostexp.layers.fast import FastLayers
@@ -111,3 +112,41 @@ def test_under_torch_compile_all_is_torchs(monkeypatch):
     assert torch.equal(compiled(images), stock(images))
     assert change.count(fast) == (0, 5)
     assert not measured
+
+
+def small_net() -> nn.Sequential:
+    return nn.Sequential(
+        nn.Conv2d(3, 8, 3, padding=1, bias=False),
+        nn.BatchNorm2d(8),
+        nn.ReLU(inplace=True),
+        nn.Conv2d(8, 16, 3, padding=1, bias=False),
+        nn.BatchNorm2d(16),
+        nn.ReLU(inplace=True),
+        nn.AdaptiveAvgPool2d(1),
+        nn.Flatten(),
+        nn.Linear(16, 4),
+    ).to(memory_format=torch.channels_last)
+
+
+@pytest.mark.parametrize("bfloat16", [False, True])
+def test_training_tracks_stock(bfloat16):
+    torch.manual_seed(0)
+    stock = small_net()
+    images, targets = torch.randn(32, 3, 16, 16), torch.arange(32) % 4
+    images = images.to(memory_format=torch.channels_last)
+    losses = {}
+    for name, net in {
+        "fast": fast_norm.use_fast_norm(copy.deepcopy(stock)),
+        "stock": stock,
+    }.items():
+        optimizer = torch.optim.SGD(net.parameters(), lr=0.1, momentum=0.9)
+        losses[name] = []
+        for _ in range(8):
+            with torch.autocast("cpu", torch.bfloat16, enabled=bfloat16):
+                loss = cross_entropy(net(images).float(), targets)
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            losses[name].append(loss.item())
+    assert losses["fast"] == pytest.approx(losses["stock"], abs=1e-2 if bfloat16 else 1e-5)
+    assert losses["fast"][-1] < losses["fast"][0]

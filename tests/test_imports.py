@@ -10,20 +10,21 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "ghostexp"
 MAY_IMPORT = {  # first name below ghostexp -> what of ghostexp it may import besides itself
     "files": set(),
-    "layers": set(),
+    "kernels": {"files"},
+    "layers": {"kernels"},
     "download": set(),
     "data": {"download", "files"},
     "tasks": {"layers"},
     "results": {"files"},
     "models": {"download", "files", "layers"},
     "analysis": {"layers"},
-    "deploy": {"analysis", "layers"},
+    "deploy": {"analysis", "kernels", "layers"},
     "training": {"analysis", "files"},
     "config": {"models", "tasks", "training"},
     "sweeps": {"analysis", "config", "files", "results", "training"},
     "runs": {
-        *("analysis", "config", "data", "deploy", "download", "files", "layers", "models"),
-        *("results", "sweeps", "tasks", "training"),
+        *("analysis", "config", "data", "deploy", "download", "files", "kernels", "layers"),
+        *("models", "results", "sweeps", "tasks", "training"),
     },
     "api": {"config", "results", "runs", "sweeps", "training"},
 }

@@ -1,4 +1,4 @@
-"""What a network costs: params, macs, thop figure, memory, a layer at a time and in all.
+"""What a network costs in params, macs, thop's figure and memory: each layer, and their sum.
 
 python scripts/complexity.py model=ghost_resnet56                    beside its dense twin
 python scripts/complexity.py model=ghostnet dataset.image_size=224 dataset.num_classes=1000
@@ -21,10 +21,8 @@ from rich.console import Console
 from rich.table import Table
 from torch import nn
 
-from ghostexp.analysis.complexity_report import (
-    as_json,
-    describe_network,
-    layer_rows,
+from ghostexp.analysis.complexity_report import as_json, describe_network, layer_rows
+from ghostexp.analysis.complexity_tables import (
     layers_table,
     parts_table,
     published_table,

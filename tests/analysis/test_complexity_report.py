@@ -11,16 +11,9 @@ from rich.console import Console
 from torch import nn
 
 from ghostexp.analysis.complexity import count_macs, count_params, count_thop
-from ghostexp.analysis.complexity_report import (
-    activation_bytes,
-    as_json,
-    describe_network,
-    layer_rows,
-    layers_table,
-    model_bytes,
-    published_table,
-    totals_table,
-)
+from ghostexp.analysis.complexity_report import as_json, describe_network, layer_rows
+from ghostexp.analysis.complexity_tables import layers_table, published_table, totals_table
+from ghostexp.analysis.memory import activation_bytes, model_bytes
 from ghostexp.analysis.published_costs import (
     PUBLISHED_COSTS,
     agrees,

@@ -12,8 +12,8 @@ from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from ghostexp.analysis.complexity import training_outputs
-from ghostexp.analysis.complexity_report import activation_bytes
 from ghostexp.analysis.estimate import step_cost
+from ghostexp.analysis.memory import activation_bytes
 from ghostexp.config.build import build_network
 from ghostexp.config.cli import compose_config
 from ghostexp.data import Reading

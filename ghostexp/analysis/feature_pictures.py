@@ -8,9 +8,10 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure, SubFigure
 from torch import Tensor, nn
 
+from ghostexp.analysis.copy_fit import CopyFit
 from ghostexp.analysis.features import GhostMaps, ghost_maps
 from ghostexp.analysis.figure_text import plain
-from ghostexp.analysis.ghost_copies import CopyFit, GhostRow, describe_ghosts
+from ghostexp.analysis.ghost_copies import GhostRow, describe_ghosts
 
 ROWS = 4  # intrinsic maps below each other
 MAX_GHOSTS = 4  # of one intrinsic map
@@ -33,9 +34,9 @@ def picture_ghosts(
 ) -> tuple[Figure, list[GhostRow]]:
     """Picture of a layer for one normalised example [1, C, H, W], and its ghosts' rows."""
     (maps,) = ghost_maps(net, [layer], inputs).values()
-    fit = CopyFit(maps)
-    fit.update(maps)
-    rows = describe_ghosts(layer, fit)
+    fit = CopyFit()
+    fit.update(maps, [maps.ghosts])
+    rows = describe_ghosts(layer, maps.kernels, fit.correlations())
     return draw_ghosts(maps, rows, picture, caption), rows
 
 

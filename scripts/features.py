@@ -22,7 +22,6 @@ from rich.progress import track
 from rich.table import Table
 from torch import Tensor
 
-from ghostexp.analysis.feature_pictures import picture_ghosts, test_example
 from ghostexp.analysis.features import choose_layer, ghost_modules
 from ghostexp.analysis.ghost_copies import ghost_statistics, summarise
 from ghostexp.analysis.redundancy import KERNEL_SIZES, dense_convolutions, measure_redundancy
@@ -31,6 +30,7 @@ from ghostexp.config.build import Parts
 from ghostexp.config.cli import UserError
 from ghostexp.config.mistakes import users_mistakes
 from ghostexp.files.folders import remove_if_empty
+from ghostexp.pictures.ghosts import picture_ghosts
 from ghostexp.runs.load import load_run
 
 DEFAULT_IMAGES = {"statistics": 1000, "redundancy": 64}
@@ -81,7 +81,7 @@ def report_image(parts: Parts, options: argparse.Namespace, out: Path) -> None:
         example = datamodule.source.load_file(options.file)
         caption, stem = "/".join(options.file.parts[-2:]), options.file.stem
     else:
-        example, label = test_example(datamodule, options.index)
+        example, label = datamodule.test_example(options.index)
         caption = f"{datamodule.class_names[label]}, test image {options.index}"
         stem = f"test_{options.index}"
     inputs = datamodule.augment.evaluate(example[None])

@@ -17,13 +17,14 @@ MAY_IMPORT = {  # first name below ghostexp -> what of ghostexp it may import be
     "results": {"files"},
     "models": {"download", "files", "layers"},
     "analysis": {"layers"},
+    "pictures": {"analysis"},
     "deploy": {"analysis", "layers"},
-    "training": {"analysis", "files"},
+    "training": {"analysis", "files", "pictures"},
     "config": {"models", "tasks", "training"},
     "sweeps": {"analysis", "config", "files", "results", "training"},
     "runs": {
         *("analysis", "config", "data", "deploy", "download", "files", "layers", "models"),
-        *("results", "sweeps", "tasks", "training"),
+        *("pictures", "results", "sweeps", "tasks", "training"),
     },
 }
 EXPECTED_CYCLES: list[list[str]] = []

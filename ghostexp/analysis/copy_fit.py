@@ -1,6 +1,7 @@
 """How well blurred and moved copies of maps fit other maps: least squares, from sums over images.
 
-A copy is a map through a Gaussian whose standard deviation is one of SIGMAS, moved by one of SHIFTS.
+A copy is a map blurred by a Gaussian, whose standard deviation is one of SIGMAS, and moved by one
+of SHIFTS.
 """
 
 from collections.abc import Sequence

@@ -13,7 +13,7 @@ import torch
 from rich.table import Table
 from torch import nn
 
-from ghostexp.analysis.benchmark import Batch, Timing, interleave, seconds_a_step
+from ghostexp.analysis.benchmark import Batch, Timing, interleave, seconds_per_step
 from ghostexp.layers.fast import FastLayers
 
 TORCH, OWN = "torch's operators", "own kernels"
@@ -95,7 +95,7 @@ class _Steps:
 
     def __call__(self) -> float:
         autocast = torch.autocast("cpu", torch.bfloat16) if self.bf16 else nullcontext()
-        return seconds_a_step(self.net, self.optimizer, iter([self.batch]), autocast)
+        return seconds_per_step(self.net, self.optimizer, iter([self.batch]), autocast)
 
     def first_loss(self) -> float:
         """In float32, without a step."""

@@ -132,6 +132,10 @@ class ClassificationData(pl.LightningDataModule):
         return len(self.train)
 
     @property
+    def num_test(self) -> int:
+        return len(self.labelled_set.test)
+
+    @property
     def has_val(self) -> bool:
         return len(self.val) > 0
 
@@ -155,6 +159,13 @@ class ClassificationData(pl.LightningDataModule):
 
     def predict_dataloader(self) -> BatchLoader:
         return self.test_dataloader()
+
+    def test_example(self, index: int) -> tuple[Tensor, int]:
+        """A raw test example and its label, after `setup`; ValueError where there is none."""
+        if not 0 <= index < self.num_test:
+            raise ValueError(f"index {index}: the test images are 0 to {self.num_test - 1}")
+        chosen = self.labelled_set.test[index : index + 1]
+        return self.labelled_set.examples[chosen][0], int(self.labelled_set.labels[chosen])
 
     def drawn_dataloader(self, indices: Tensor, count: int) -> BatchLoader:
         """At most `count` of the examples at `indices`, drawn by the seed; not augmented."""

@@ -4,7 +4,6 @@ import csv
 import importlib.util
 import math
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 import torch
@@ -13,14 +12,11 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from torch import nn
 
 from ghostexp.analysis.copy_fit import CopyFit, gaussian_kernel, shifted_copies
-from ghostexp.analysis.feature_pictures import picture_ghosts, test_example
 from ghostexp.analysis.features import choose_layer, ghost_maps, layer_outputs
 from ghostexp.analysis.ghost_copies import Control, describe_ghosts, ghost_statistics, summarise
 from ghostexp.analysis.redundancy import fit_errors, measure_redundancy
 from ghostexp.layers import GhostModule
 from ghostexp.layers.rep_ghost import rep_ghost
-
-test_example.__test__ = False  # a function of ours, not a test
 
 
 def noise(*shape: int) -> torch.Tensor:
@@ -256,25 +252,6 @@ def test_redundancy_of_a_layer_whose_maps_are_multiples():
     assert (row.maps, row.dead) == (3, 1)  # the third never varies
     assert row.errors[1] == pytest.approx(0, abs=1e-6)
     assert row.redundant[1] == 1.0
-
-
-@pytest.mark.parametrize("ratio", [2, 4, 10])
-@pytest.mark.parametrize("channels", [1, 3])
-def test_picture(ratio, channels):
-    net = nn.Sequential(GhostModule(channels, 20, 3, ratio=ratio))
-    pixels = torch.randint(256, (channels, 8, 8), dtype=torch.uint8)
-    figure, rows = picture_ghosts(net, "0", noise(1, channels, 8, 8), pixels, "a caption")
-    figure.canvas.draw()
-    pictures = [axes for part in figure.subfigs for axes in part.axes if axes.images]
-    shown = min(20 // ratio, 4 * max(1, 4 - min(ratio - 1, 4)))
-    assert len(pictures) == 1 + shown * (1 + 2 * min(ratio - 1, 4))
-    assert len(rows) == 20 - 20 // ratio
-
-
-def test_an_index_past_the_test_images_gets_a_sentence():
-    labelled_set = SimpleNamespace(test=torch.arange(3))
-    with pytest.raises(ValueError, match="index 3: the test images are 0 to 2"):
-        test_example(SimpleNamespace(labelled_set=labelled_set), 3)
 
 
 def test_training_logs_pictures_and_the_script_reads_the_run(small_run, monkeypatch, capsys):

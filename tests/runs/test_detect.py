@@ -90,7 +90,7 @@ def test_a_resumed_detector_ends_like_an_undisturbed_one(app, tmp_path):
     assert app(*faster, *every_second, "name=undisturbed") == 0
     (undisturbed,) = tmp_path.glob("outputs/undisturbed/*")
     assert_same_weights(run, undisturbed)
-    assert result(undisturbed)["selected"] == {"rule": "best val/map", "epoch": 1}
+    assert result(undisturbed)["selected"] == {"rule": "best val/map", "epoch": 2}
     losses = {"classifier", "box_reg", "objectness", "rpn_box_reg"}
     assert {f"train/loss_{name}" for name in losses} <= result(run)["metrics"].keys()
 

@@ -124,8 +124,8 @@ def print_plan(cfg: DictConfig) -> None:
         raise UserError("--plan shows a conversion: choose a model with a ratio above 1")
     given = OmegaConf.to_container(cfg.model, resolve=True)
     with users_mistakes("model"):
-        rows = plan_conversion(net, **{key: given[key] for key in PLAN_ARGUMENTS if key in given})
-    _console().print(_plan_table(rows))
+        plan = plan_conversion(net, **{key: given[key] for key in PLAN_ARGUMENTS if key in given})
+    _console().print(_plan_table(plan.rows))
 
 
 def _plan_table(rows: list[ConversionRow]) -> Table:

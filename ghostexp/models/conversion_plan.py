@@ -1,7 +1,7 @@
-"""Plan of a conversion: every convolution of a network, whether a Ghost module can replace it, why.
+"""Plan of a conversion: which convolutions of a network a Ghost module replaces, and why.
 
-A trial run shows where the maps of a convolution go (`trial_run`). Where a network cannot be run,
-children are taken to run in the order in which their parent registers them, and the plan says so.
+A trial run shows where the maps of a convolution go (`trial_run`). If a network cannot be run, its
+modules are assumed to run in the order in which their parents register them, and the plan says so.
 """
 
 from collections import Counter
@@ -28,7 +28,7 @@ from ghostexp.models.trial_run import Trial, try_out
 class ConversionRow:
     """What becomes of one convolution, and why.
 
-    Both parameter counts include the batch norm behind the convolution where it moves inside.
+    Where the batch norm behind the convolution moves inside, both counts of parameters include it.
     """
 
     name: str
@@ -67,33 +67,30 @@ class Step:
 
 
 @dataclass(frozen=True)
-class Plan:
-    """The steps of a conversion, and the error that kept the trial run from running, if any."""
+class ConversionPlan:
+    """What a conversion would do with `net`, which is not changed yet.
 
+    `failure` is the error that kept the trial run from running, if there was one.
+    """
+
+    net: nn.Module
+    wishes: Wishes
     steps: list[Step]
     failure: str | None
 
+    @property
+    def rows(self) -> list[ConversionRow]:
+        """One row for each convolution, in the order of registration."""
+        return [step.row for step in self.steps]
 
-def make_plan(net: nn.Module, wishes: Wishes) -> Plan:
+
+def make_plan(net: nn.Module, wishes: Wishes) -> ConversionPlan:
     """Check the wishes and decide on each convolution; nothing is changed."""
-    check_cheap_kernel_size(wishes.cheap_kernel_size)
-    if not isinstance(wishes.ratio, int) or wishes.ratio < 1:
-        raise ValueError(f"ratio must be a whole number of at least 1, not {wishes.ratio}")
+    _check(wishes)
     convolutions = find_convolutions(net)
     check_patterns("skip", wishes.skip, convolutions)
     check_patterns("only", wishes.only or (), convolutions)
-    ours = [module for module in net.modules() if isinstance(module, GhostModule)]
-    converted = {module for ghost in ours for module in ghost.modules()}
-    weight_uses = Counter(
-        parameter for module in net.modules() for parameter in module.parameters(recurse=False)
-    )
-    obstacles = {}
-    for found in convolutions:
-        obstacles[found.conv] = (
-            "part of a Ghost module"
-            if found.conv in converted
-            else _choice(found, wishes) or _obstacle(found.conv, weight_uses, wishes.ratio)
-        )
+    obstacles = _obstacles(net, convolutions, wishes)
     undecided = None in obstacles.values()
     trial = try_out(net, wishes.image_size) if undecided else Trial({})
     steps = []
@@ -102,7 +99,32 @@ def make_plan(net: nn.Module, wishes: Wishes) -> Plan:
             obstacles[found.conv] or _seen(found, trial) or _judgement(net, found, trial, wishes)
         )
         steps.append(_kept(found, reason) if reason else _replaced(net, found, trial, wishes))
-    return Plan(steps, trial.failure)
+    return ConversionPlan(net, wishes, steps, trial.failure)
+
+
+def _check(wishes: Wishes) -> None:
+    check_cheap_kernel_size(wishes.cheap_kernel_size)
+    if not isinstance(wishes.ratio, int) or wishes.ratio < 1:
+        raise ValueError(f"ratio must be a whole number of at least 1, not {wishes.ratio}")
+
+
+def _obstacles(
+    net: nn.Module, convolutions: list[Found], wishes: Wishes
+) -> dict[nn.Module, str | None]:
+    """Why each convolution has to stay, as far as that is known without a trial run."""
+    ours = [module for module in net.modules() if isinstance(module, GhostModule)]
+    converted = {module for ghost in ours for module in ghost.modules()}
+    weight_uses = Counter(
+        parameter for module in net.modules() for parameter in module.parameters(recurse=False)
+    )
+    return {
+        found.conv: (
+            "part of a Ghost module"
+            if found.conv in converted
+            else _choice(found, wishes) or _obstacle(found.conv, weight_uses, wishes.ratio)
+        )
+        for found in convolutions
+    }
 
 
 def _choice(found: Found, wishes: Wishes) -> str | None:

@@ -1,4 +1,4 @@
-"""Ghost-EfficientNetV2: sizes of the write-up's table, each property of its recipe, gradients."""
+"""Ghost-EfficientNetV2: sizes of the report's table, each property of its recipe, gradients."""
 
 from dataclasses import replace
 
@@ -40,7 +40,7 @@ def of_kind(net, kind):
 
 
 @pytest.mark.parametrize(("width_mult", "depth_mult"), SCALING)
-def test_params_of_the_write_up(width_mult, depth_mult):
+def test_params_of_the_report(width_mult, depth_mult):
     size = {"width_mult": width_mult, "depth_mult": depth_mult}
     with torch.device("meta"):
         literal = build(LITERAL, **size)

@@ -57,7 +57,7 @@ class Wishes:
 
 @dataclass(frozen=True)
 class Step:
-    """A row of the plan with what it takes to carry it out."""
+    """A row of the plan, and what is needed to carry it out."""
 
     found: Found
     row: ConversionRow
@@ -128,7 +128,7 @@ def _obstacles(
 
 
 def _choice(found: Found, wishes: Wishes) -> str | None:
-    """Why the caller wants this convolution kept, if so."""
+    """Why the caller wants this convolution to stay; None if the caller does not."""
     if matches(found, wishes.skip):
         return "named in skip"
     if wishes.only is not None and not matches(found, wishes.only):
@@ -137,7 +137,7 @@ def _choice(found: Found, wishes: Wishes) -> str | None:
 
 
 def _obstacle(conv: nn.Conv2d, weight_uses: Counter[nn.Parameter], ratio: int) -> str | None:
-    """Why a Ghost module cannot stand for this convolution, if so."""
+    """Why a Ghost module cannot take the place of this convolution; None if it can."""
     if conv.groups > 1:
         return f"grouped, groups={conv.groups}"
     if "weight" not in conv._parameters:
@@ -156,7 +156,7 @@ def _obstacle(conv: nn.Conv2d, weight_uses: Counter[nn.Parameter], ratio: int) -
 
 
 def _seen(found: Found, trial: Trial) -> str | None:
-    """Why the forward of the network forbids a Ghost module here, as far as the trial shows."""
+    """Why the network's forward forbids a Ghost module here; None if the trial shows no reason."""
     if trial.failure is not None:
         return None
     flow = trial.flows.get(found.conv)
@@ -170,7 +170,7 @@ def _seen(found: Found, trial: Trial) -> str | None:
 
 
 def _judgement(net: nn.Module, found: Found, trial: Trial, wishes: Wishes) -> str | None:
-    """Why a Ghost module would be no gain here; a caller who names the layer knows better."""
+    """Why a Ghost module would gain nothing here; a caller who names the layer overrules this."""
     if wishes.only is not None:
         return None
     flow = trial.flows.get(found.conv)
@@ -224,7 +224,7 @@ def _replaced(net: nn.Module, found: Found, trial: Trial, wishes: Wishes) -> Ste
 
 
 def _norm_behind(found: Found, trial: Trial) -> nn.Module | None:
-    """The batch norm that alone reads the convolution's maps, if one does."""
+    """The batch norm that is the only reader of the convolution's maps, if there is one."""
     if trial.failure is None:
         return trial.flows[found.conv].norm
     norms = {_next_sibling(parent, name) for parent, name in found.places}
@@ -232,7 +232,7 @@ def _norm_behind(found: Found, trial: Trial) -> nn.Module | None:
 
 
 def _next_sibling(parent: nn.Module, child_name: str) -> nn.Module | None:
-    """The sibling registered next, if it is a batch norm over the child's channels."""
+    """The module that the parent registers next, if it is a batch norm for the child's channels."""
     names = [name for name, child in parent._modules.items() if child is not None]
     following = names[names.index(child_name) + 1 :]
     norm = parent._modules[following[0]] if following else None
@@ -243,7 +243,7 @@ def _next_sibling(parent: nn.Module, child_name: str) -> nn.Module | None:
 def _inner_norm_obstacle(
     net: nn.Module, found: Found, norm: nn.Module | None, flow: Flow | None
 ) -> str | None:
-    """Why the batch norm behind this convolution cannot move inside, if so."""
+    """Why the batch norm behind this convolution cannot move inside; None if it can."""
     if norm is None:
         return "no batch norm follows"
     if type(norm) not in (nn.BatchNorm2d, nn.SyncBatchNorm):

@@ -29,13 +29,13 @@ GhostNorm = partial(GhostModule, norm_layer=nn.BatchNorm2d)
 
 
 def make_divisible(channels: float, divisor: int = 4) -> int:
-    """Nearest positive multiple of `divisor`, or the next one if that takes more than a tenth."""
+    """The nearest positive multiple of `divisor`; the next one if that is more than a tenth less."""
     nearest = max(divisor, int(channels + divisor / 2) // divisor * divisor)
     return nearest if nearest >= 0.9 * channels else nearest + divisor
 
 
 class BlockRow(NamedTuple):
-    """One row of Table 1: what a bottleneck needs to know besides its input channels."""
+    """One row of Table 1: all that a bottleneck has to know, except its input channels."""
 
     kernel_size: int  # of the depthwise convolutions, in the stride and in the shortcut
     mid_channels: int

@@ -1,7 +1,7 @@
 """What a network costs, layer by layer, beside its dense twin and beside the printed figures.
 
-A Ghost module is one row, its halves together, so that it stands beside the convolution of the
-same name in the dense twin: the network that the same factory builds with ratio 1.
+The dense twin is the network that the same factory builds with ratio 1. Both halves of a Ghost
+module make one row, which stands beside the convolution of the same name in the twin.
 """
 
 from collections.abc import Sequence
@@ -25,7 +25,7 @@ MIB = 2**20
 
 @dataclass(frozen=True)
 class LayerCost:
-    """One layer or Ghost module, all its calls together; output without the batch axis."""
+    """One layer or Ghost module with all of its calls; `out_shape` is without the batch axis."""
 
     name: str
     type: str
@@ -40,7 +40,7 @@ class LayerCost:
 
 @dataclass(frozen=True)
 class NetworkCost:
-    """Totals of a network and its layers that cost anything; memory in MiB."""
+    """Totals of a network, and the rows of its layers that cost something."""
 
     params: int
     trainable: int
@@ -108,7 +108,7 @@ def _layer_cost(net: nn.Module, name: str, rows: list[LayerRow]) -> LayerCost:
 
 
 def layer_rows(cost: NetworkCost, twin: NetworkCost | None) -> list[dict[str, Any]]:
-    """Rows for a CSV file, with params and macs of the convolution that a Ghost module replaced."""
+    """Rows for a CSV file; a Ghost module's row also has the params and macs of its convolution."""
     dense = dense_layers(cost, twin)
     rows = []
     for layer in cost.layers:

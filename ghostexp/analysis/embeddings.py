@@ -50,7 +50,11 @@ def embed(net: nn.Module, batches: Iterable[tuple[Tensor, Tensor]]) -> Embedding
 
 
 def knn_accuracy(train: Embeddings, test: Embeddings, neighbours: int) -> float:
-    """Share of test embeddings whose nearest training embeddings are mostly of their class."""
+    """Share of the test embeddings whose class is the most frequent among the nearest neighbours.
+
+    The neighbours are training embeddings. ValueError for a number of `neighbours` that is not
+    possible.
+    """
     if not 1 <= neighbours <= len(train.labels):
         raise ValueError(
             f"neighbours is a number from 1 to the {len(train.labels)} training examples,"

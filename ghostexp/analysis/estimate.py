@@ -26,9 +26,10 @@ def step_cost(
     batch_size: int,
     bf16: bool,
 ) -> StepCost:
-    """Measure the second of two steps on `batch_size` random images; `net` is used up by it.
+    """Measure the second of two training steps on `batch_size` random images.
 
-    `loss` gives the training loss of images [N, C, H, W] through `net`, with made-up targets.
+    `net` is not usable afterwards: its gradients and its statistics are those of noise. `loss`
+    gives the training loss of images [N, C, H, W] through `net`, with made-up targets.
     FloatingPointError if the loss of the noise is not finite.
     """
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")

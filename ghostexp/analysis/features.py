@@ -1,4 +1,4 @@
-"""Feature maps of single layers, and of Ghost modules: intrinsic maps, cheap kernels, ghosts."""
+"""Feature maps of single layers; of Ghost modules the intrinsic maps, cheap kernels and ghosts."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -55,7 +55,7 @@ def choose_layer(net: nn.Module, layer: str | None) -> str:
 
 
 def layer_outputs(net: nn.Module, names: Iterable[str], images: Tensor) -> dict[str, Tensor]:
-    """Outputs of the named modules for a batch, in eval mode; `net` is left as it was."""
+    """Outputs of the named modules for a batch, in eval mode; `net` stays as it is."""
     outputs: dict[str, Tensor] = {}
 
     def keep(name: str, maps: Tensor) -> None:

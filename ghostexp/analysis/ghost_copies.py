@@ -38,7 +38,7 @@ CONTROL_SEED = 0
 
 @dataclass(frozen=True)
 class GhostRow:
-    """What one ghost is of its intrinsic map; its best copy is moved by pixels down and right."""
+    """How one ghost depends on its intrinsic map; the best copy is moved by `down` and `right`."""
 
     layer: str
     ghost: int
@@ -55,7 +55,7 @@ class GhostRow:
 
 @dataclass(frozen=True)
 class LayerSummary:
-    """Means over the ghosts of a layer that vary; the last three are shares."""
+    """Means over those ghosts of a layer that vary; the last three fields are shares of them."""
 
     layer: str
     ghosts: int

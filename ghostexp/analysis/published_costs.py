@@ -117,7 +117,11 @@ PUBLISHED_COSTS = (
 def find_published_costs(
     factory: str, settings: dict[str, Any], input_shape: tuple[int, int, int]
 ) -> list[PublishedCost]:
-    """Printed figures of a network: the last part of its `_target_`, its arguments, its input."""
+    """The printed figures of one network.
+
+    `factory` is the last part of its `_target_`, `settings` are the arguments in its config, and
+    `input_shape` is (C, H, W).
+    """
     return [
         published
         for published in PUBLISHED_COSTS
@@ -129,13 +133,13 @@ def find_published_costs(
 
 
 def printed_value(printed: str) -> tuple[float, float]:
-    """Value of a printed figure, and of one in its last digit: "2.2B" -> (2.2e9, 1e8)."""
+    """Value of a printed figure, and the value of 1 in its last digit: "2.2B" -> (2.2e9, 1e8)."""
     digits, unit = printed[:-1], UNITS[printed[-1]]
     decimals = len(digits.partition(".")[2])
     return float(digits) * unit, unit / 10**decimals
 
 
 def agrees(printed: str, count: int) -> bool:
-    """Whether `count` gives the printed digits when it is rounded to them."""
+    """Whether `count`, rounded to as many digits as are printed, gives the printed digits."""
     value, last_digit = printed_value(printed)
     return round(value / last_digit) == floor(count / last_digit + 0.5)

@@ -1,7 +1,7 @@
 """What our kernels gain in training: whole steps of networks with torch's operators and with ours.
 
-All take turns in one process on random images, forward, backward and SGD, as `callbacks=fast` and a
-default run compute them.
+All networks take turns in one process, on random images. A step is forward, backward and SGD. It
+computes the same as a default run and a run with `callbacks=fast`.
 """
 
 from collections.abc import Mapping
@@ -16,13 +16,13 @@ from torch import nn
 from ghostexp.analysis.benchmark import Batch, Timing, interleave, seconds_per_step
 from ghostexp.layers.fast import FastLayers
 
-TORCH, OWN = "torch's operators", "own kernels"
-SAME_LOSS = 1e-3  # share by which rounding may move the first loss, in float32
+TORCH, OWN = "torch's operators", "our kernels"
+SAME_LOSS = 1e-3  # the share by which rounding may change the first loss, in float32
 
 
 @dataclass(frozen=True)
 class StepTiming:
-    """Seconds a training step of one network, round by round."""
+    """Seconds per training step of one network in each round, in both forms."""
 
     name: str
     batch_size: int
@@ -48,9 +48,10 @@ def time_steps(
     rounds: int,
     bf16: bool,
 ) -> list[StepTiming]:
-    """A timing for each network, given with its input shape (C, H, W); they stay as they are.
+    """A timing for each network of `nets`, a network and its input shape (C, H, W) for each name.
 
-    ValueError where own kernels do not give the loss of torch's operators.
+    The networks stay as they are. ValueError if our kernels do not give the loss that torch's
+    operators give.
     """
     candidates = {}
     for name, (net, shape) in nets.items():
@@ -64,7 +65,7 @@ def time_steps(
 
 
 def steps_table(timings: list[StepTiming], references: Mapping[str, str]) -> Table:
-    """A row a network; `references` name the one that its steps with our kernels stand beside."""
+    """One row per network. `references` names the network with which its steps are compared."""
     table = Table(
         "network", TORCH + ", images/s", OWN + ", images/s", "gain [lowest-highest round]"
     )
@@ -85,7 +86,7 @@ def steps_table(timings: list[StepTiming], references: Mapping[str, str]) -> Tab
 
 
 class _Steps:
-    """Calls take a training step on the same batch and return its seconds."""
+    """Each call takes a training step on the same batch and returns its seconds."""
 
     def __init__(self, net: nn.Module, batch: Batch, bf16: bool) -> None:
         self.net = net.train().to(memory_format=torch.channels_last)
@@ -98,7 +99,7 @@ class _Steps:
         return seconds_per_step(self.net, self.optimizer, iter([self.batch]), autocast)
 
     def first_loss(self) -> float:
-        """In float32, without a step."""
+        """The loss in float32, without a step."""
         images, labels = self.batch
         with torch.random.fork_rng(), torch.no_grad():
             torch.manual_seed(0)  # dropout
@@ -116,4 +117,4 @@ def _random_batch(net: nn.Module, shape: tuple[int, ...], batch_size: int) -> Ba
 def _check_losses(name: str, losses: dict[str, float]) -> None:
     expected, found = losses[TORCH], losses[OWN]
     if not abs(found - expected) <= SAME_LOSS * expected:
-        raise ValueError(f"{name}: own kernels give the loss {found:.4f}, torch's {expected:.4f}")
+        raise ValueError(f"{name}: our kernels give the loss {found:.4f}, torch's {expected:.4f}")

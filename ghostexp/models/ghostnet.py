@@ -29,7 +29,7 @@ GhostNorm = partial(GhostModule, norm_layer=nn.BatchNorm2d)
 
 
 def make_divisible(channels: float, divisor: int = 4) -> int:
-    """The nearest positive multiple of `divisor`; the next one if that is more than a tenth less."""
+    """The nearest positive multiple of `divisor`; the next if that is more than a tenth less."""
     nearest = max(divisor, int(channels + divisor / 2) // divisor * divisor)
     return nearest if nearest >= 0.9 * channels else nearest + divisor
 

@@ -19,7 +19,7 @@ class Preprocessing:
     interpolation: str
 
     def for_channels(self, count: int) -> "Preprocessing":
-        """The same for `count` channels; if there are more or fewer, each gets the channels' mean."""
+        """The same for `count` channels; if that is another number, each gets the mean."""
         if count == len(self.mean):
             return self
         mean, std = (round(sum(values) / len(values), 4) for values in (self.mean, self.std))

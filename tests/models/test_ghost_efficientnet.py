@@ -151,7 +151,10 @@ def test_weights_of_a_run_with_other_classes(tmp_path):
 
 @pytest.mark.parametrize(
     ("options", "sentence"),
-    [({"width_mult": 0.05}, "the two that a Ghost module"), ({"depth_mult": 0.0}, "above 0")],
+    [
+        ({"width_mult": 0.05}, "at least two of the stem's 24 channels"),
+        ({"depth_mult": 0.0}, "above 0"),
+    ],
 )
 def test_multipliers_that_leave_nothing_are_refused(options, sentence):
     with pytest.raises(ValueError, match=sentence):

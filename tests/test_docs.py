@@ -3,6 +3,7 @@
 import json
 import re
 import shlex
+import statistics
 from functools import cache
 from itertools import product
 from pathlib import Path
@@ -162,6 +163,23 @@ def test_figures_of_the_readme_are_those_of_the_records(figure):
     value = result(ROOT / "outputs" / "published" / folder)["metrics"][metric]
     assert f"{100 * value:.2f} %" in figure
     assert figure in README.read_text()
+
+
+CIFAR = {  # a row of docs/results.md's first table -> its accuracy, in README's order
+    "ghost_resnet56": "87.26 ± 0.10",
+    "resnet56": "88.77 ± 0.29",
+    "resnet32": "88.33 ± 0.21",
+}
+
+
+def test_accuracies_over_three_seeds_are_those_of_the_records():
+    folder = ROOT / "outputs" / "published" / "cifar10_20_epochs"
+    for network, written in CIFAR.items():
+        records = [result(folder / f"{network}-{seed}") for seed in range(3)]
+        values = [100 * record["metrics"]["test/acc"] for record in records]
+        assert f"{statistics.mean(values):.2f} ± {statistics.stdev(values):.2f}" == written
+        assert written in (ROOT / "docs" / "results.md").read_text()
+    assert "; ".join(CIFAR.values()) in README.read_text()
 
 
 @pytest.mark.parametrize(("network", "dense"), [("ResNet-56", "resnet56"), ("VGG-16", "vgg16")])

@@ -28,7 +28,8 @@ from ghostexp.training.watching import never_failing
 log = logging.getLogger(__name__)
 
 # which device it found, tips, advertisements
-logging.getLogger("pytorch_lightning.utilities.rank_zero").setLevel(logging.WARNING)
+for speaker in ("utilities.rank_zero", "accelerators.cuda"):
+    logging.getLogger(f"pytorch_lightning.{speaker}").setLevel(logging.WARNING)
 
 # Lightning 2.6 beside torch 2.15, of which users can change nothing
 warnings.filterwarnings("ignore", ".*LeafSpec", FutureWarning)

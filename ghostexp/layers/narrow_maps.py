@@ -9,13 +9,19 @@ so small cost almost no time.
 
 import torch
 from torch import Tensor, nn
+from torch.utils.hooks import RemovableHandle
 
 
-def exact_on_narrow_maps(net: nn.Module) -> None:
-    """Let the strided `Conv2d` layers of `net` compute maps narrower than the stride in float32."""
-    for module in net.modules():
-        if isinstance(module, nn.Conv2d) and module.stride[-1] > 1:
-            module.register_forward_hook(_in_float32)
+def exact_on_narrow_maps(net: nn.Module) -> list[RemovableHandle]:
+    """Let the strided `Conv2d` layers of `net` compute maps narrower than the stride in float32.
+
+    The handles returned take the layers' hooks away again.
+    """
+    return [
+        module.register_forward_hook(_in_float32)
+        for module in net.modules()
+        if isinstance(module, nn.Conv2d) and module.stride[-1] > 1
+    ]
 
 
 def _in_float32(conv: nn.Conv2d, inputs: tuple[Tensor, ...], outputs: Tensor) -> Tensor:

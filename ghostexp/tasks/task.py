@@ -7,6 +7,7 @@ import pytorch_lightning as pl
 import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
+from torch.utils.hooks import RemovableHandle
 
 from ghostexp.layers.narrow_maps import exact_on_narrow_maps
 from ghostexp.tasks import optimisation, resume
@@ -30,13 +31,21 @@ class Task(pl.LightningModule):
         param_groups: Callable[[nn.Module], Iterable[dict[str, Any]]],
     ) -> None:
         super().__init__()
-        exact_on_narrow_maps(net)
         self.net = net
         self.optimizer = optimizer
         self.sched = sched
         self.param_groups = param_groups
         self.train_means = EpochMeans()
         self.goes_on_from: dict[str, Any] | None = None  # a checkpoint, until the training starts
+        self.hooks: list[RemovableHandle] = []  # only while a trainer runs: fuse refuses some
+
+    def setup(self, stage: str) -> None:
+        self.hooks = exact_on_narrow_maps(self.net)
+
+    def teardown(self, stage: str) -> None:
+        for hook in self.hooks:
+            hook.remove()
+        self.hooks = []
 
     def check_optimisation(self) -> None:
         """ValueError with one sentence for a value that optimizer or schedule refuse."""

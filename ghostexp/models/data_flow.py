@@ -131,7 +131,7 @@ def _intrinsic(graph: _Graph, recorded: Recorded, net: nn.Module) -> set[nn.Modu
 
 
 def _joins(graph: _Graph, copy: Node, maps: Edge, cheap: dict[Node, Edge]) -> list[Node]:
-    """The operations that join a depthwise copy of `maps` with `maps`, and only with other copies."""
+    """The operations that join a depthwise copy of `maps` with `maps`, and take nothing else."""
     joins: list[Node] = []
     waiting, seen = list(graph.readers[copy]), {copy}
     while waiting:

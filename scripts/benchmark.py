@@ -34,13 +34,7 @@ from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 from rich.table import Table
 
-from ghostexp.analysis.benchmark import (
-    Batch,
-    Timing,
-    interleave,
-    seconds_per_batch,
-    seconds_per_step,
-)
+from ghostexp.analysis.benchmark import Batch, Timing, interleave, seconds_a_batch, seconds_a_step
 from ghostexp.analysis.layer_latency import faster_layers, fill_table, time_layers
 from ghostexp.analysis.step_latency import steps_table, time_steps
 from ghostexp.config import cli
@@ -141,8 +135,8 @@ def time_batches(cfg: DictConfig, rounds: int) -> None:
     datamodule = parts.datamodule
     batch_size = datamodule.batch_size
     candidates = {
-        "gather only": lambda: seconds_per_batch(datamodule.train_dataloader()),
-        "gather, augment, normalise": lambda: seconds_per_batch(_augmented(parts)),
+        "gather only": lambda: seconds_a_batch(datamodule.train_dataloader()),
+        "gather, augment, normalise": lambda: seconds_a_batch(_augmented(parts)),
     }
     table = _table(f"Batches of {batch_size}, one thread", parts)
     for timing in interleave(candidates, rounds=rounds):
@@ -251,8 +245,8 @@ def _bare(cfg: DictConfig) -> float:
     task, precision = parts.task, parts.trainer.precision
     optimizer = task.optimizer(task.net.parameters())
     autocast = torch.autocast("cpu", torch.bfloat16) if "bf16" in str(precision) else nullcontext()
-    seconds_per_step(task.net, optimizer, _augmented(parts), autocast)  # warm-up, as ours: an epoch
-    return seconds_per_step(task.net, optimizer, _augmented(parts), autocast)
+    seconds_a_step(task.net, optimizer, _augmented(parts), autocast)  # warm-up, as ours: an epoch
+    return seconds_a_step(task.net, optimizer, _augmented(parts), autocast)
 
 
 def _ours(cfg: DictConfig) -> float:

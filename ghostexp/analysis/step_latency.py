@@ -1,7 +1,7 @@
 """What our kernels gain in training: whole steps of networks with torch's operators and with ours.
 
-All networks take turns in one process, on random images. A step is forward, backward and SGD. It
-computes the same as a default run and a run with `callbacks=fast`.
+All take turns in one process on random images, forward, backward and SGD, as `callbacks=fast` and a
+default run compute them.
 """
 
 from collections.abc import Mapping
@@ -13,16 +13,16 @@ import torch
 from rich.table import Table
 from torch import nn
 
-from ghostexp.analysis.benchmark import Batch, Timing, interleave, seconds_per_step
+from ghostexp.analysis.benchmark import Batch, Timing, interleave, seconds_a_step
 from ghostexp.layers.fast import FastLayers
 
-TORCH, OWN = "torch's operators", "our kernels"
-SAME_LOSS = 1e-3  # the share by which rounding may change the first loss, in float32
+TORCH, OWN = "torch's operators", "own kernels"
+SAME_LOSS = 1e-3  # share by which rounding may move the first loss, in float32
 
 
 @dataclass(frozen=True)
 class StepTiming:
-    """Seconds per training step of one network in each round, in both forms."""
+    """Seconds a training step of one network, round by round."""
 
     name: str
     batch_size: int
@@ -48,10 +48,9 @@ def time_steps(
     rounds: int,
     bf16: bool,
 ) -> list[StepTiming]:
-    """A timing for each network of `nets`, a network and its input shape (C, H, W) for each name.
+    """A timing for each network, given with its input shape (C, H, W); they stay as they are.
 
-    The networks stay as they are. ValueError if our kernels do not give the loss that torch's
-    operators give.
+    ValueError where own kernels do not give the loss of torch's operators.
     """
     candidates = {}
     for name, (net, shape) in nets.items():
@@ -65,7 +64,7 @@ def time_steps(
 
 
 def steps_table(timings: list[StepTiming], references: Mapping[str, str]) -> Table:
-    """One row per network. `references` names the network with which its steps are compared."""
+    """A row a network; `references` name the one that its steps with our kernels stand beside."""
     table = Table(
         "network", TORCH + ", images/s", OWN + ", images/s", "gain [lowest-highest round]"
     )
@@ -86,7 +85,7 @@ def steps_table(timings: list[StepTiming], references: Mapping[str, str]) -> Tab
 
 
 class _Steps:
-    """Each call takes a training step on the same batch and returns its seconds."""
+    """Calls take a training step on the same batch and return its seconds."""
 
     def __init__(self, net: nn.Module, batch: Batch, bf16: bool) -> None:
         self.net = net.train().to(memory_format=torch.channels_last)
@@ -96,10 +95,10 @@ class _Steps:
 
     def __call__(self) -> float:
         autocast = torch.autocast("cpu", torch.bfloat16) if self.bf16 else nullcontext()
-        return seconds_per_step(self.net, self.optimizer, iter([self.batch]), autocast)
+        return seconds_a_step(self.net, self.optimizer, iter([self.batch]), autocast)
 
     def first_loss(self) -> float:
-        """The loss in float32, without a step."""
+        """In float32, without a step."""
         images, labels = self.batch
         with torch.random.fork_rng(), torch.no_grad():
             torch.manual_seed(0)  # dropout
@@ -117,4 +116,4 @@ def _random_batch(net: nn.Module, shape: tuple[int, ...], batch_size: int) -> Ba
 def _check_losses(name: str, losses: dict[str, float]) -> None:
     expected, found = losses[TORCH], losses[OWN]
     if not abs(found - expected) <= SAME_LOSS * expected:
-        raise ValueError(f"{name}: our kernels give the loss {found:.4f}, torch's {expected:.4f}")
+        raise ValueError(f"{name}: own kernels give the loss {found:.4f}, torch's {expected:.4f}")

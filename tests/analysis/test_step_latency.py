@@ -30,7 +30,7 @@ def test_kernels_that_compute_something_else_are_refused(monkeypatch):
 
     monkeypatch.setattr(step_latency, "FastLayers", Wrong)
     net = nn.Sequential(nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4), nn.Flatten(), nn.Linear(144, 3))
-    with pytest.raises(ValueError, match="net: our kernels give the loss"):
+    with pytest.raises(ValueError, match="net: own kernels give the loss"):
         time_steps({"net": (net, (1, 8, 8))}, batch_size=4, rounds=1, bf16=False)
 
 

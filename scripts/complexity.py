@@ -1,4 +1,4 @@
-"""What a network costs: params, macs, thop figure, memory, a layer at a time and in all.
+"""What a network costs in params, macs, thop's figure and memory: each layer, and their sum.
 
 python scripts/complexity.py model=ghost_resnet56                    beside its dense twin
 python scripts/complexity.py model=ghostnet dataset.image_size=224 dataset.num_classes=1000
@@ -20,10 +20,8 @@ from omegaconf import DictConfig, OmegaConf
 from rich.table import Table
 from torch import nn
 
-from ghostexp.analysis.complexity_report import (
-    as_json,
-    describe_network,
-    layer_rows,
+from ghostexp.analysis.complexity_report import as_json, describe_network, layer_rows
+from ghostexp.analysis.complexity_tables import (
     layers_table,
     parts_table,
     published_table,
@@ -126,8 +124,8 @@ def print_plan(cfg: DictConfig) -> None:
         raise UserError("--plan shows a conversion: choose a model with a ratio above 1")
     given = OmegaConf.to_container(cfg.model, resolve=True)
     with users_mistakes("model"):
-        rows = plan_conversion(net, **{key: given[key] for key in PLAN_ARGUMENTS if key in given})
-    _console().print(_plan_table(rows))
+        plan = plan_conversion(net, **{key: given[key] for key in PLAN_ARGUMENTS if key in given})
+    _console().print(_plan_table(plan.rows))
 
 
 def _plan_table(rows: list[ConversionRow]) -> Table:

@@ -18,17 +18,16 @@ from rich.progress import track
 from torch import Tensor
 
 from ghostexp.analysis.embeddings import (
-    draw_embeddings,
     embed,
     equal_error_rate,
     knn_accuracy,
     verification_pairs,
-    write_projector,
 )
 from ghostexp.config import cli
 from ghostexp.config.build import Parts
 from ghostexp.config.cli import UserError
 from ghostexp.config.mistakes import users_mistakes
+from ghostexp.pictures.embeddings import draw_embeddings, write_projector
 from ghostexp.runs.load import load_run
 
 DPI = 150

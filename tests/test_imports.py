@@ -18,13 +18,14 @@ MAY_IMPORT = {  # first name below ghostexp -> what of ghostexp it may import be
     "results": {"files"},
     "models": {"download", "files", "layers"},
     "analysis": {"layers"},
+    "pictures": {"analysis"},
     "deploy": {"analysis", "kernels", "layers"},
-    "training": {"analysis", "files"},
+    "training": {"analysis", "files", "pictures"},
     "config": {"models", "tasks", "training"},
     "sweeps": {"analysis", "config", "files", "results", "training"},
     "runs": {
         *("analysis", "config", "data", "deploy", "download", "files", "kernels", "layers"),
-        *("models", "results", "sweeps", "tasks", "training"),
+        *("models", "pictures", "results", "sweeps", "tasks", "training"),
     },
     "api": {"config", "results", "runs", "sweeps", "training"},
 }

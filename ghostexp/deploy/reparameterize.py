@@ -1,4 +1,4 @@
-"""timm's own way to deploy: blocks that train as sums of branches, or that know their norm."""
+"""timm's own way to deploy: its blocks add up their branches, or fold their norms."""
 
 import logging
 
@@ -16,9 +16,9 @@ METHODS = ("fuse", "reparameterize", "switch_to_deploy")  # in the order that ti
 def reparameterize(net: nn.Module) -> None:
     """Let timm's blocks below `net` take their deployed form, in place.
 
-    As `timm.utils.reparameterize_model` does, but one block that cannot do so stays as it is. So
-    does a block that holds a Ghost module, of which timm knows nothing, or a module with hooks,
-    which would be lost.
+    `timm.utils.reparameterize_model` does the same for a whole network. Here a block that cannot
+    take its deployed form stays as it is. So does a block that holds a Ghost module, which timm
+    does not know, or a module with hooks, which would be lost.
     """
     for name, child in list(net.named_children()):
         deployed = _deployed(child) if _is_timms(child) else None

@@ -1,9 +1,10 @@
 """Right values from strided convolutions of very narrow maps in bfloat16 on a CPU.
 
-Where a map has fewer columns than the stride (one column and stride 2, say), oneDNN's bfloat16
-convolution gives wrong outputs or reads memory that nobody wrote for its gradients: torch 2.15.0 on
-a CPU with AVX512-BF16, issue 169688 of pytorch/pytorch. A network for 224 pixels meets such maps
-when its images have 8 or 16 pixels. float32 is right there, and maps so small cost nothing.
+If a map has fewer columns than the stride, such as one column with stride 2, oneDNN's bfloat16
+convolution gives wrong outputs, or its gradients read memory that nobody wrote. This was seen with
+torch 2.15.0 on a CPU with AVX512-BF16; it is issue 169688 of pytorch/pytorch. A network for 224
+pixels meets such maps if its images have 8 or 16 pixels. float32 gives right values there, and maps
+so small cost almost no time.
 """
 
 import torch

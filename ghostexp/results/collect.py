@@ -103,7 +103,7 @@ def collect(root: Path | str) -> Tree:
             unreadable.append(printable(str(error)))
     if not runs:
         reasons = f": {'; '.join(unreadable)}" if unreadable else ""
-        raise ValueError(f"{root} holds no readable {FILE_NAME}, in no folder of it{reasons}")
+        raise ValueError(f"no folder below {root} holds a readable {FILE_NAME}{reasons}")
     unreadable += [problem for run in runs for problem in run.problems]
     return Tree(root, runs, unreadable, _not_started(root))
 

@@ -96,7 +96,7 @@ def _evaluate(directory: Path, parts: Parts, split: str, headline: str) -> Evalu
         split=split,
         headline=headline,
         checkpoint=checkpoint.name,
-        epoch=int(load_checkpoint(checkpoint).get("epoch", -1)),
+        epoch=int(load_checkpoint(checkpoint).get("epoch", -1)) + 1,  # Lightning counts from 0
         device=describe_device(parts.trainer),
         recorded_device=record.get("device"),
         recorded_accuracy=_recorded(record, f"{split}/{headline}"),

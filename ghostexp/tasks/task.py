@@ -1,4 +1,4 @@
-"""What every task does alike: its optimizer and schedule, and a stop where numbers are lost."""
+"""What all tasks have in common: optimizer, schedule, and a stop if the loss is not finite."""
 
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -15,10 +15,11 @@ from ghostexp.tasks.epoch_means import EpochMeans
 
 
 class Task(pl.LightningModule):
-    """Trains `net` by `optimizer`, `sched` and `param_groups` of `ghostexp.tasks.optimisation`.
+    """Trains `net`; `ghostexp.tasks.optimisation` explains `optimizer`, `sched`, `param_groups`.
 
-    A subclass adds the steps of training, validation and test. A run that goes on takes values from
-    its config and memory from its checkpoint, as `ghostexp.tasks.resume` says.
+    A subclass adds the steps of training, validation and test, and `trial_loss(images)`, the
+    training loss of images whose targets are made up. A run that goes on takes its values from its
+    config and its memory from its checkpoint, as `ghostexp.tasks.resume` says.
     """
 
     def __init__(

@@ -144,8 +144,7 @@ def test_names_in_the_page_are_never_broken_inside_a_word(sweep, tmp_path):
 
 
 def test_epochs_count_from_one(make_run, main, capsys):
-    """The record's selected epoch, as Lightning counts, is 0 of the first one."""
-    for name, epoch in (("a", 0), ("b", 7)):
+    for name, epoch in (("a", 1), ("b", 8)):
         make_run(name, selected={"rule": "best val/acc", "epoch": epoch})
     root = make_run("c", acc=None, status="interrupted", epochs=None, max_epochs=9).parent
     assert main(["--diff", str(root / "a"), str(root / "b")]) == 0

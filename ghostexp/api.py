@@ -3,7 +3,7 @@
     import ghostexp
     run = ghostexp.train(["model=ghost_resnet56", "trainer.max_epochs=2"])
     run.metrics["test/acc"], run.net, run.directory
-    runs = ghostexp.sweep(["model.ratio=2,4,8", "name=ratios"])
+    runs = ghostexp.sweep(["model.ratio=2,4", "name=ratios"])
     net = ghostexp.create_model("ghostnet", num_classes=5)
 
 A mistake in the words is a ValueError with the sentence that the command prints.

@@ -1,4 +1,4 @@
-"""What a network costs: params, macs, thop figure, memory, a layer at a time and in all.
+"""What a network costs in params, macs, thop's figure and memory: each layer, and their sum.
 
 python scripts/complexity.py model=ghost_resnet56                    beside its dense twin
 python scripts/complexity.py model=ghostnet dataset.image_size=224 dataset.num_classes=1000
@@ -17,14 +17,11 @@ import sys
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
-from rich.console import Console
 from rich.table import Table
 from torch import nn
 
-from ghostexp.analysis.complexity_report import (
-    as_json,
-    describe_network,
-    layer_rows,
+from ghostexp.analysis.complexity_report import as_json, describe_network, layer_rows
+from ghostexp.analysis.complexity_tables import (
     layers_table,
     parts_table,
     published_table,
@@ -37,6 +34,7 @@ from ghostexp.config.build import build_network, dense_twin, input_shape
 from ghostexp.config.cli import CONFIG_FOLDER, UserError, compose_config
 from ghostexp.config.facts import complete_facts
 from ghostexp.config.mistakes import users_mistakes
+from ghostexp.config.output import Printer
 from ghostexp.models import ConversionRow, plan_conversion
 
 PLAN_ARGUMENTS = ("ratio", "cheap_kernel_size", "skip", "only", "inner_norm", "image_size")
@@ -107,7 +105,7 @@ def report(cfg: DictConfig, options: argparse.Namespace) -> None:
         console.print("No printed figures are known for this network with these settings.")
 
 
-def print_backbone(console: Console, body: nn.Module, settings: dict[str, Any]) -> None:
+def print_backbone(console: Printer, body: nn.Module, settings: dict[str, Any]) -> None:
     """The backbone alone at the size of ImageNet's images, for which the papers print its cost."""
     shape = (3, BACKBONE_SIDE, BACKBONE_SIDE)
     cost = describe_network(body, shape)
@@ -126,8 +124,8 @@ def print_plan(cfg: DictConfig) -> None:
         raise UserError("--plan shows a conversion: choose a model with a ratio above 1")
     given = OmegaConf.to_container(cfg.model, resolve=True)
     with users_mistakes("model"):
-        rows = plan_conversion(net, **{key: given[key] for key in PLAN_ARGUMENTS if key in given})
-    _console().print(_plan_table(rows))
+        plan = plan_conversion(net, **{key: given[key] for key in PLAN_ARGUMENTS if key in given})
+    _console().print(_plan_table(plan.rows))
 
 
 def _plan_table(rows: list[ConversionRow]) -> Table:
@@ -142,8 +140,8 @@ def _plan_table(rows: list[ConversionRow]) -> Table:
     return table
 
 
-def _console() -> Console:
-    return Console(width=None if sys.stdout.isatty() else WIDTH_OF_A_PIPE)
+def _console() -> Printer:
+    return Printer(width=None if sys.stdout.isatty() else WIDTH_OF_A_PIPE)
 
 
 if __name__ == "__main__":

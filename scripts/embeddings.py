@@ -24,12 +24,10 @@ from torch import Tensor
 from ghostexp.analysis.embeddings import (
     Embeddings,
     collect,
-    draw_embeddings,
     embed,
     equal_error_rate,
     knn_accuracy,
     verification_pairs,
-    write_projector,
 )
 from ghostexp.config import cli
 from ghostexp.config.build import Parts
@@ -37,6 +35,7 @@ from ghostexp.config.cli import UserError
 from ghostexp.config.mistakes import users_mistakes
 from ghostexp.deploy.embedder import embedding_net, file_embedder
 from ghostexp.deploy.in_engine import ENGINES, in_engine
+from ghostexp.pictures.embeddings import draw_embeddings, write_projector
 from ghostexp.runs.subject import Subject, subject_of
 
 DPI = 150

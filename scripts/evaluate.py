@@ -14,9 +14,8 @@ import argparse
 import logging
 import sys
 
-from rich.console import Console
-
 from ghostexp.config import cli
+from ghostexp.config.output import Printer
 from ghostexp.deploy.in_engine import ENGINES
 from ghostexp.runs.evaluate import (
     SPLITS,
@@ -48,7 +47,7 @@ def main(arguments: list[str] | None = None) -> int:
     logging.getLogger("pytorch_lightning.utilities.rank_zero").setLevel(logging.WARNING)  # tips
     evaluation = evaluate(subject_of(options.subject, options.engine), options.split)
     is_classifier = evaluation.confusion is not None
-    console = Console()
+    console = Printer()
     for table in [class_table] if is_classifier else [coco_table, precision_table]:
         console.print(table(evaluation))
     for sentence in sentences(evaluation):

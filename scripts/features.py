@@ -17,12 +17,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 from torch import Tensor
 
-from ghostexp.analysis.feature_pictures import picture_ghosts, test_example
 from ghostexp.analysis.features import choose_layer, ghost_modules
 from ghostexp.analysis.ghost_copies import ghost_statistics, summarise
 from ghostexp.analysis.redundancy import KERNEL_SIZES, dense_convolutions, measure_redundancy
@@ -30,7 +28,9 @@ from ghostexp.config import cli
 from ghostexp.config.build import Parts
 from ghostexp.config.cli import UserError
 from ghostexp.config.mistakes import users_mistakes
+from ghostexp.config.output import Printer
 from ghostexp.files.folders import remove_if_empty
+from ghostexp.pictures.ghosts import picture_ghosts
 from ghostexp.runs.load import load_run
 
 DEFAULT_IMAGES = {"statistics": 1000, "redundancy": 64}
@@ -81,7 +81,7 @@ def report_image(parts: Parts, options: argparse.Namespace, out: Path) -> None:
         example = datamodule.source.load_file(options.file)
         caption, stem = "/".join(options.file.parts[-2:]), options.file.stem
     else:
-        example, label = test_example(datamodule, options.index)
+        example, label = datamodule.test_example(options.index)
         caption = f"{datamodule.class_names[label]}, test image {options.index}"
         stem = f"test_{options.index}"
     inputs = datamodule.augment.evaluate(example[None])
@@ -110,7 +110,7 @@ def report_statistics(parts: Parts, options: argparse.Namespace, out: Path) -> N
     first = choose_layer(net, options.layer)
     layers = [first] if options.layer else list(ghost_modules(net))
     count = _count(parts, options, "statistics")
-    rows, control = ghost_statistics(net, layers, _batches(parts, count, "looking at ghosts"))
+    rows, control = ghost_statistics(net, layers, TestImages(parts, count, "looking at ghosts"))
     summaries = [summarise(name, [row for row in rows if row.layer == name]) for name in layers]
     summaries.append(summarise("all ghosts", rows))
     summaries.append(summarise("control: random kernels", control))
@@ -138,7 +138,7 @@ def report_redundancy(parts: Parts, options: argparse.Namespace, out: Path) -> N
         raise UserError(f"layer {options.layer!r} is no dense convolution, such as {known[0]!r}")
     layers = [options.layer] if options.layer else known
     count = _count(parts, options, "redundancy")
-    batches = list(_batches(parts, count, "reading images"))
+    batches = list(TestImages(parts, count, "reading images"))
     measured = [
         measure_redundancy(net, layer, batches)
         for layer in track(layers, "fitting maps by each other", transient=True)
@@ -174,14 +174,20 @@ def _count(parts: Parts, options: argparse.Namespace, what: str) -> int:
     return min(wanted or available, available)
 
 
-def _batches(parts: Parts, count: int, label: str) -> Iterator[Tensor]:
-    """`count` normalised test images, spread evenly over the test set, in batches."""
-    datamodule = parts.datamodule
-    test = datamodule.labelled_set.test
-    spread = torch.linspace(0, len(test) - 1, count).round().long()
-    chunks = test[spread].split(datamodule.batch_size)
-    for indices in track(chunks, label, transient=True):
-        yield datamodule.augment.evaluate(datamodule.labelled_set.examples[indices])
+class TestImages:
+    """`count` normalised test images, spread evenly over the test set, in batches; any times."""
+
+    def __init__(self, parts: Parts, count: int, label: str) -> None:
+        self.datamodule = parts.datamodule
+        self.count = count
+        self.label = label
+
+    def __iter__(self) -> Iterator[Tensor]:
+        data = self.datamodule
+        test = data.labelled_set.test
+        spread = torch.linspace(0, len(test) - 1, self.count).round().long()
+        for indices in track(test[spread].split(data.batch_size), self.label, transient=True):
+            yield data.augment.evaluate(data.labelled_set.examples[indices])
 
 
 def _table(title: str, columns: list[str]) -> Table:
@@ -199,7 +205,7 @@ def _write(path: Path, rows: list[dict[str, Any]]) -> None:
 
 
 def _print(table: Table, *written: Path) -> None:
-    console = Console(width=None if sys.stdout.isatty() else 160)
+    console = Printer(width=None if sys.stdout.isatty() else 160)
     console.print(table)
     for path in written:
         console.print(f"wrote {path}", markup=False, highlight=False, soft_wrap=True)

@@ -2,7 +2,9 @@
 
 import importlib.util
 import json
-from collections.abc import Callable
+import subprocess
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -63,3 +65,13 @@ def write_coco(path: Path, images: Path, content: dict[str, list[dict]]) -> None
                 left, top, width, height = map(int, annotation["bbox"])
                 pixels[max(top, 0) : top + height, max(left, 0) : left + width] = 255
         Image.fromarray(pixels).save(images / entry["file_name"])
+
+
+@contextmanager
+def killed_at_the_end(process: subprocess.Popen) -> Iterator[subprocess.Popen]:
+    """The process, for which a block whose assertion fails would otherwise wait forever."""
+    with process:
+        try:
+            yield process
+        finally:
+            process.kill()

@@ -1,7 +1,7 @@
 """Sizes of every network, each an integer, as a composed config builds it.
 
-Rows are overrides of `python train.py`, with params, macs and, where the CIFAR write-up prints it,
-the figure of the thop package. They are computed independently of this code and agree with the
+Rows are overrides of `python train.py`, with params, macs and, where the report on CIFAR-10 prints
+it, the figure of the thop package. They are computed independently of this code and agree with the
 digits that the papers print as far as those are right. Networks are built on torch's meta device:
 nothing is computed, but in detectors.
 """
@@ -26,7 +26,12 @@ CIFAR_NETS = {
     "resnet44 model.shortcut=A": (658_586, 97_174_144),
     "resnet56 model.shortcut=A": (853_018, 125_485_696),
     "resnet110 model.shortcut=A": (1_727_962, 252_887_680),
+    # shortcut B adds 16 * 32 + 64 and 32 * 64 + 128 parameters and 2 * 131,072 macs to A
+    "resnet20": (272_474, 40_813_184),
+    "resnet32": (466_906, 69_124_736),
+    "resnet44": (661_338, 97_436_288),
     "resnet56": (855_770, 125_747_840),
+    "resnet110": (1_730_714, 253_149_824),
     "ghost_resnet56": (439_914, 65_325_696),
     "ghost_resnet56 model.cheap_kernel_size=1": (431_402, 63_146_624),
     "ghost_resnet56 model.cheap_kernel_size=5": (456_938, 69_683_840),

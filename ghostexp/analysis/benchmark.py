@@ -1,9 +1,10 @@
-"""Timing: candidates in turn in one process, so that a machine's drift meets all of them alike.
+"""Timing: candidates take turns in one process, so that a drift of the machine meets all alike.
 
-Differences under 20 % are noise on a shared machine, and two threads on two cores slow down many
-times beside any other process: measure on a quiet one, and quote medians with their spread.
+On a shared machine differences under 20 % are noise, and two threads on two cores become many times
+slower beside any other process. Measure on a quiet machine, and quote medians with their spread.
 """
 
+import random
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager
@@ -16,12 +17,13 @@ from torch.optim import Optimizer
 
 Batch = tuple[Tensor, Tensor]
 
-SECONDS_A_ROUND = 0.02  # of one candidate: enough calls for the clock
+SECONDS_PER_ROUND = 0.02  # of one candidate: enough calls for the clock
+ORDER_SEED = 0
 
 
 @dataclass(frozen=True)
 class Timing:
-    """Seconds that one candidate took, a value a round."""
+    """Seconds that one candidate took, one value per round."""
 
     name: str
     seconds: list[float]
@@ -31,7 +33,7 @@ class Timing:
         return median(self.seconds)
 
     def ratios(self, other: "Timing") -> list[float]:
-        """Seconds over those of `other`, round by round: rounds of both lie side by side."""
+        """These seconds divided by those of `other`, in each round: a round holds both."""
         return [own / its for own, its in zip(self.seconds, other.seconds, strict=True)]
 
     @property
@@ -41,14 +43,18 @@ class Timing:
 
 
 def interleave(candidates: dict[str, Callable[[], float]], *, rounds: int) -> list[Timing]:
-    """Call every candidate once a round; each returns its own seconds. The first round is warm-up.
+    """Call every candidate once per round; each returns its own seconds.
 
-    `rounds` are the counted ones.
+    Every round has another order, the same in every process: what one candidate leaves behind, in
+    the caches or in the clock of the processor, does not always meet the same next one. A first
+    round warms up and is not among the `rounds` that count.
     """
     seconds: dict[str, list[float]] = {name: [] for name in candidates}
+    order, generator = list(candidates), random.Random(ORDER_SEED)
     for index in range(rounds + 1):
-        for name, candidate in candidates.items():
-            taken = candidate()
+        generator.shuffle(order)
+        for name in order:
+            taken = candidates[name]()
             if index > 0:
                 seconds[name].append(taken)
     return [Timing(name, values) for name, values in seconds.items()]
@@ -68,7 +74,7 @@ def seconds_a_step(
     batches: Iterator[Batch],
     autocast: AbstractContextManager,
 ) -> float:
-    """Mean seconds of a training step in a bare PyTorch loop, which ours is held against."""
+    """Mean seconds per training step of a bare PyTorch loop, with which our loop is compared."""
     count, started = 0, time.perf_counter()
     for images, labels in batches:
         with autocast:
@@ -83,7 +89,10 @@ def seconds_a_step(
 
 
 def repeated(call: Callable[[], Tensor], device: torch.device) -> Callable[[], float]:
-    """Mean seconds of a call, over as many as fill SECONDS_A_ROUND; two calls find out."""
+    """A candidate for `interleave`: mean seconds per call, over so many as fill SECONDS_PER_ROUND.
+
+    Two calls, which are not counted, find out how many that are.
+    """
 
     def seconds(calls: int) -> float:
         started = time.perf_counter()
@@ -93,5 +102,5 @@ def repeated(call: Callable[[], Tensor], device: torch.device) -> Callable[[], f
             torch.cuda.synchronize()
         return (time.perf_counter() - started) / calls
 
-    calls = max(1, round(SECONDS_A_ROUND / seconds(2)))
+    calls = max(1, round(SECONDS_PER_ROUND / seconds(2)))
     return lambda: seconds(calls)

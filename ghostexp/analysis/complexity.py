@@ -1,8 +1,9 @@
 """Cost of a network: parameters, multiply-adds, and the figure that the thop package prints.
 
-`macs` are the multiply-adds of convolutions and linear layers, without bias and batch norm: half
-of what `torch.utils.flop_counter` gives, and what the GhostNet papers call FLOPs. Only layers of
-torch.nn are seen, not products that a forward computes itself.
+`macs` are the multiply-adds of all products with weights and of attention, without bias and batch
+norm: half of what `torch.utils.flop_counter` counts, and what the GhostNet papers call FLOPs. That
+counter sees every operation of a forward pass, also those that no layer of torch.nn computes. It
+has no formula for the recurrent layers of oneDNN and cuDNN, which therefore count 0.
 """
 
 import inspect
@@ -13,14 +14,22 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
-from torch.nn.modules.conv import _ConvNd, _ConvTransposeNd
+from torch.nn.modules.conv import _ConvNd
+from torch.utils.flop_counter import FlopCounterMode
+
+from ghostexp.analysis.evaluating import evaluating
+
+THOP_PER_NORM_ELEMENT = 4
 
 
 @dataclass(frozen=True)
 class LayerRow:
-    """One call of one layer: its output without the batch axis, its own parameters and macs.
+    """One call of one module: its output without the batch axis, its own parameters and costs.
 
-    A layer that is called again has its parameters in the first row only.
+    `macs` are those of the module's own forward, without the modules that it calls. `products` is
+    the part of them that no convolution and no linear layer computes, such as attention; `thop` is
+    the module's part of the thop figure. A module that is called again has its parameters in the
+    first row only.
     """
 
     name: str
@@ -28,13 +37,15 @@ class LayerRow:
     out_shape: tuple[int, ...]
     params: int
     macs: int
+    products: int
+    thop: int
 
 
 @dataclass(frozen=True)
 class _Call:
-    layer: nn.Module
-    in_elements: int
+    module: nn.Module
     out_shape: torch.Size
+    macs: int
 
 
 def count_params(net: nn.Module) -> int:
@@ -50,23 +61,24 @@ def count_trainable_params(net: nn.Module) -> int:
 def count_macs(net: nn.Module, input_shape: Sequence[int]) -> int:
     """Multiply-adds for one input of `input_shape`, batch axis excluded: (3, 32, 32).
 
-    Of a detector with proposals: with as many as it keeps at most in evaluation.
+    A detector of two stages is counted with as many proposals as it keeps at most in evaluation.
     """
-    return sum(_macs(call) for call in _run(net, input_shape))
+    return sum(row.macs for row in layer_table(net, input_shape))
 
 
 def count_thop(net: nn.Module, input_shape: Sequence[int]) -> int:
-    """Figure of the thop package: macs and four operations per element through a batch norm."""
-    calls = _run(net, input_shape)
-    norm_elements = sum(call.out_shape.numel() for call in calls if _is_norm(call.layer))
-    return sum(_macs(call) for call in calls) + 4 * norm_elements
+    """Figure of the thop package: macs of layers, and 4 per element that a batch norm makes.
+
+    thop knows convolutions and linear layers, and sees no other product.
+    """
+    return sum(row.thop for row in layer_table(net, input_shape))
 
 
 def training_outputs(net: nn.Module, images: Tensor) -> Tensor:
-    """What `net` gives of `images` [N, C, H, W] in training: outputs, or a detector's losses.
+    """What `net` gives for `images` [N, C, H, W] in training: outputs, or a detector's losses.
 
-    A detector is a network whose forward takes targets, as torchvision's do: it gets a box an
-    image.
+    A detector is a network whose forward takes targets, as torchvision's detectors do. Each image
+    gets one made-up box.
     """
     if "targets" not in inspect.signature(net.forward).parameters:
         return net(images)
@@ -78,87 +90,129 @@ def training_outputs(net: nn.Module, images: Tensor) -> Tensor:
 
 
 def layer_table(net: nn.Module, input_shape: Sequence[int]) -> list[LayerRow]:
-    """One row per call of each layer, in the order of the calls; sums give the network's cost."""
+    """One row for each call of a module that costs something or holds no others, as they end.
+
+    The sums of the rows are the network's cost. A parameter of a module that is never called, as in
+    attention, counts for the module around it. ValueError where `net` does not take such an input.
+    """
     names = {module: name for name, module in net.named_modules()}
+    calls = _run(net, input_shape)
+    params = _params_by_module(net, {call.module for call in calls})
     rows: list[LayerRow] = []
-    seen: set[nn.Module] = set()
-    for call in _run(net, input_shape):
-        layer = call.layer
-        own = [] if layer in seen else layer.parameters(recurse=False)
-        seen.add(layer)
-        params = sum(parameter.numel() for parameter in own)
-        out_shape = tuple(call.out_shape[1:])
-        rows.append(LayerRow(names[layer], type(layer).__name__, out_shape, params, _macs(call)))
+    for call in calls:
+        module = call.module
+        own = params.get(module)
+        is_leaf = next(module.children(), None) is None
+        if not (is_leaf or own is not None or call.macs):
+            continue
+        by_layer = call.macs if isinstance(module, _ConvNd | nn.Linear) else 0
+        normalised = call.out_shape.numel() if isinstance(module, _BatchNorm) else 0
+        rows.append(
+            LayerRow(
+                name=names[module],
+                type=type(module).__name__,
+                out_shape=tuple(call.out_shape[1:]),
+                params=own or 0,
+                macs=call.macs,
+                products=call.macs - by_layer,
+                thop=by_layer + THOP_PER_NORM_ELEMENT * normalised,
+            )
+        )
+        if own is not None:
+            params[module] = 0
     return rows
 
 
-def _macs(call: _Call) -> int:
-    layer = call.layer
-    if isinstance(layer, _ConvTransposeNd):  # each input element meets a whole filter
-        return call.in_elements * layer.weight[0].numel()
-    if isinstance(layer, _ConvNd | nn.Linear):  # weight[0] is what makes one output element
-        return call.out_shape.numel() * layer.weight[0].numel()
-    return 0
+def _params_by_module(net: nn.Module, called: set[nn.Module]) -> dict[nn.Module, int]:
+    """Number of parameters of each called module that has any; each parameter counts once."""
+    found: dict[nn.Module, int] = {}
+    seen: set[int] = set()
 
+    def visit(module: nn.Module, owner: nn.Module) -> None:
+        owner = module if module in called else owner
+        for parameter in module.parameters(recurse=False):
+            if id(parameter) not in seen:
+                seen.add(id(parameter))
+                found[owner] = found.get(owner, 0) + parameter.numel()
+        for child in module.children():
+            visit(child, owner)
 
-def _is_norm(layer: nn.Module) -> bool:
-    return isinstance(layer, _BatchNorm)
+    visit(net, net)
+    return found
 
 
 def _run(net: nn.Module, input_shape: Sequence[int]) -> list[_Call]:
-    """The calls of all layers in one forward pass of zeros, batch 1, in eval mode.
+    """The calls of all modules in one forward pass of zeros, batch 1, in the order of their ends.
 
     ValueError where the network does not take such an input.
     """
-    calls: list[_Call] = []
-
-    def record(layer: nn.Module, inputs: tuple, outputs: object) -> None:
-        if isinstance(outputs, Tensor):
-            in_elements = inputs[0].numel() if inputs and isinstance(inputs[0], Tensor) else 0
-            calls.append(_Call(layer, in_elements, outputs.shape))
-
     parameter = next(net.parameters(), torch.empty(0))
     images = torch.zeros(1, *input_shape, device=parameter.device, dtype=parameter.dtype)
-    layers = [module for module in net.modules() if _is_layer(module)]
-    handles = [layer.register_forward_hook(record) for layer in layers]
+    with FlopCounterMode(display=False) as counter, _watching(net, counter) as calls:
+        try:
+            with evaluating(net), _operation_by_operation():
+                net(images)
+        except RuntimeError as error:
+            size = "x".join(map(str, input_shape))
+            raise ValueError(f"the network cannot take an input of {size}: {error}") from error
+    return calls
+
+
+@contextmanager
+def _watching(net: nn.Module, counter: FlopCounterMode) -> Iterator[list[_Call]]:
+    """Collect the calls of the modules of `net`, with what `counter` counts in each."""
+    calls: list[_Call] = []
+    open_calls = [[0, 0]]  # FLOPs before the call, and FLOPs of the calls inside of it
+
+    def begin(module: nn.Module, inputs: tuple) -> None:
+        open_calls.append([counter.get_total_flops(), 0])
+
+    def end(module: nn.Module, inputs: tuple, outputs: object) -> None:
+        before, inside = open_calls.pop()
+        flops = counter.get_total_flops() - before
+        open_calls[-1][1] += flops
+        calls.append(_Call(module, _shape(outputs), (flops - inside) // 2))
+
+    handles = []
+    for module in net.modules():
+        handles += [module.register_forward_pre_hook(begin), module.register_forward_hook(end)]
     if hasattr(net, "rpn"):  # torchvision's name in a detector of two stages
         handles.append(net.rpn.register_forward_hook(_all_proposals))
     try:
-        with _eval_mode(net), torch.no_grad():
-            net(images)
-    except RuntimeError as error:
-        size = "x".join(map(str, input_shape))
-        raise ValueError(f"the network cannot take an input of {size}: {error}") from error
+        yield calls
     finally:
         for handle in handles:
             handle.remove()
-    return calls
+
+
+@contextmanager
+def _operation_by_operation() -> Iterator[None]:
+    """No compiled code, and no single operation for a whole transformer layer.
+
+    The counter would see nothing inside of either.
+    """
+    fast = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)
+    try:
+        with torch.compiler.set_stance("force_eager"):
+            yield
+    finally:
+        torch.backends.mha.set_fastpath_enabled(fast)
+
+
+def _shape(outputs: object) -> torch.Size:
+    """Shape of a module's output, or of the first tensor in it."""
+    while isinstance(outputs, list | tuple) and outputs:
+        outputs = outputs[0]
+    return outputs.shape if isinstance(outputs, Tensor) else torch.Size()
 
 
 def _all_proposals(rpn: nn.Module, inputs: tuple, outputs: tuple) -> tuple[list[Tensor], dict]:
     """As many proposals as evaluation keeps at most, each the whole image.
 
-    How many an untrained network makes of zeros, often one or none, says nothing of the box head's
-    cost.
+    An untrained network makes few proposals from zeros, often one or none. Their number says
+    nothing about the cost of the box head.
     """
     (proposals, losses), (height, width) = outputs, inputs[0].image_sizes[0]
     whole = proposals[0].new_tensor([0, 0, width, height])
     return [whole.expand(rpn.post_nms_top_n(), 4)], losses
-
-
-def _is_layer(module: nn.Module) -> bool:
-    """A module without children, or with parameters of its own."""
-    has_children = next(module.children(), None) is not None
-    return not has_children or next(module.parameters(recurse=False), None) is not None
-
-
-@contextmanager
-def _eval_mode(net: nn.Module) -> Iterator[None]:
-    """Eval mode inside, each module's own mode after: a frozen batch norm stays frozen."""
-    modes = {module: module.training for module in net.modules()}
-    net.eval()
-    try:
-        yield
-    finally:
-        for module, training in modes.items():
-            module.training = training

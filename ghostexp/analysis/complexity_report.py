@@ -1,45 +1,31 @@
 """What a network costs, layer by layer, beside its dense twin and beside the printed figures.
 
-A Ghost module is one row, its halves together, so that it stands beside the convolution of the
-same name in the dense twin: the network that the same factory builds with ratio 1.
+The dense twin is the network that the same factory builds with ratio 1. Both halves of a Ghost
+module make one row, which stands beside the convolution of the same name in the twin.
 """
 
 from collections.abc import Sequence
-from copy import deepcopy
 from dataclasses import asdict, dataclass
-from math import prod
 from typing import Any
 
-import torch
-from rich.table import Table
-from torch import Tensor, nn
-from torch.autograd.graph import saved_tensors_hooks
-from torch.nn.modules.batchnorm import _BatchNorm
+from torch import nn
 
 from ghostexp.analysis.complexity import (
     LayerRow,
     count_params,
     count_trainable_params,
     layer_table,
-    training_outputs,
 )
-from ghostexp.analysis.published_costs import PublishedCost, agrees, printed_value
+from ghostexp.analysis.memory import activation_bytes, model_bytes
+from ghostexp.analysis.published_costs import PublishedCost
 from ghostexp.layers.ghost import GhostModule
 
 MIB = 2**20
-THOP_PER_NORM_ELEMENT = 4
-DETECTOR_PARTS = {  # names in torchvision's detectors
-    "backbone.body": "backbone",
-    "backbone.fpn": "neck: feature pyramid",
-    "rpn": "head: region proposals",
-    "roi_heads": "head: classes and boxes of proposals",
-    "head": "head: classes and boxes",
-}
 
 
 @dataclass(frozen=True)
 class LayerCost:
-    """One layer or Ghost module, all its calls together; output without the batch axis."""
+    """One layer or Ghost module with all of its calls; `out_shape` is without the batch axis."""
 
     name: str
     type: str
@@ -47,21 +33,23 @@ class LayerCost:
     params: int
     frozen: int
     macs: int
-    cheap_macs: int  # of the macs: the cheap operation's
+    cheap_macs: int  # the part of the macs that the cheap operation has
+    products: int  # the part of the macs that no layer computes, such as attention
     thop: int
 
 
 @dataclass(frozen=True)
 class NetworkCost:
-    """Totals of a network and its layers that cost anything; memory in MiB."""
+    """Totals of a network, and the rows of its layers that cost something."""
 
     params: int
     trainable: int
     frozen: int
     macs: int
+    products: int  # the part of the macs that no layer computes, such as attention
     thop: int
-    size_mib: float  # parameters and buffers
-    activation_mib: float  # an image, kept for the backward pass
+    size_mib: float  # of parameters and buffers
+    activation_mib: float  # per image, kept for the backward pass
     layers: list[LayerCost]
 
 
@@ -74,45 +62,12 @@ def describe_network(net: nn.Module, input_shape: Sequence[int]) -> NetworkCost:
         trainable=trainable,
         frozen=params - trainable,
         macs=sum(layer.macs for layer in layers),
+        products=sum(layer.products for layer in layers),
         thop=sum(layer.thop for layer in layers),
         size_mib=model_bytes(net) / MIB,
         activation_mib=activation_bytes(net, input_shape) / MIB,
         layers=layers,
     )
-
-
-def model_bytes(net: nn.Module) -> int:
-    """Bytes of all parameters and buffers."""
-    return sum(t.numel() * t.element_size() for t in [*net.parameters(), *net.buffers()])
-
-
-def activation_bytes(net: nn.Module, input_shape: Sequence[int]) -> int:
-    """Bytes that one image more in a batch keeps for the backward pass, in training mode.
-
-    Counts each storage that autograd saves once, without parameters and buffers. What is saved
-    once a batch, such as a batch norm's statistics, cancels out.
-    """
-    copy = deepcopy(net).train()  # a forward pass in training mode changes running statistics
-    return _saved_bytes(copy, 3, input_shape) - _saved_bytes(copy, 2, input_shape)
-
-
-def _saved_bytes(net: nn.Module, batch_size: int, input_shape: Sequence[int]) -> int:
-    own = {t.untyped_storage().data_ptr() for t in [*net.parameters(), *net.buffers()]}
-    saved: dict[int, int] = {}
-
-    def pack(tensor: Tensor) -> Tensor:
-        storage = tensor.untyped_storage()
-        if storage.data_ptr() not in own:
-            saved[storage.data_ptr()] = storage.nbytes()
-        return tensor
-
-    parameter = next(net.parameters(), torch.empty(0))
-    images = torch.rand(batch_size, *input_shape, device=parameter.device, dtype=parameter.dtype)
-    with torch.enable_grad(), saved_tensors_hooks(pack, lambda tensor: tensor):
-        outputs = training_outputs(net, images)
-    total = sum(saved.values())
-    del outputs  # its graph kept every storage alive, so that no address was used twice
-    return total
 
 
 def _layer_costs(net: nn.Module, input_shape: Sequence[int]) -> list[LayerCost]:
@@ -121,7 +76,7 @@ def _layer_costs(net: nn.Module, input_shape: Sequence[int]) -> list[LayerCost]:
     for row in layer_table(net, input_shape):
         groups.setdefault(_owner(row.name, ghosts), []).append(row)
     costs = [_layer_cost(net, name, rows) for name, rows in groups.items()]
-    return [cost for cost in costs if cost.params or cost.thop]
+    return [cost for cost in costs if cost.params or cost.macs or cost.thop]
 
 
 def _owner(name: str, ghosts: set[str]) -> str:
@@ -138,10 +93,6 @@ def _layer_cost(net: nn.Module, name: str, rows: list[LayerRow]) -> LayerCost:
     if is_ghost:  # the cheap operation may make more maps than are kept
         out_shape = (module.out_channels, *out_shape[1:])
     cheap = f"{name}.cheap_operation.".removeprefix(".")
-    macs = sum(row.macs for row in rows)
-    norm_elements = sum(
-        prod(row.out_shape) for row in rows if isinstance(net.get_submodule(row.name), _BatchNorm)
-    )
     own = module.parameters(recurse=is_ghost)
     return LayerCost(
         name=name,
@@ -149,76 +100,16 @@ def _layer_cost(net: nn.Module, name: str, rows: list[LayerRow]) -> LayerCost:
         out_shape=out_shape,
         params=sum(row.params for row in rows),
         frozen=sum(parameter.numel() for parameter in own if not parameter.requires_grad),
-        macs=macs,
+        macs=sum(row.macs for row in rows),
         cheap_macs=sum(row.macs for row in rows if is_ghost and row.name.startswith(cheap)),
-        thop=macs + THOP_PER_NORM_ELEMENT * norm_elements,
+        products=sum(row.products for row in rows),
+        thop=sum(row.thop for row in rows),
     )
 
 
-def totals_table(cost: NetworkCost, twin: NetworkCost | None, title: str) -> Table:
-    """Totals, beside the dense twin's with the factor between them."""
-    table = Table("", "this network", title=title, title_justify="left")
-    table.columns[1].justify = "right"
-    if twin is not None:
-        table.add_column("dense twin", justify="right")
-        table.add_column("times fewer", justify="right")
-    for label, key, form in _TOTALS:
-        mine = getattr(cost, key)
-        cells = [label, form.format(mine)]
-        if twin is not None:
-            cells += [form.format(getattr(twin, key)), _factor(getattr(twin, key), mine)]
-        table.add_row(*cells)
-    return table
-
-
-_TOTALS = (  # label, field, format
-    ("params", "params", "{:,}"),
-    ("  trainable", "trainable", "{:,}"),
-    ("  frozen", "frozen", "{:,}"),
-    ("macs", "macs", "{:,}"),
-    ("thop figure (macs + 4 a batch norm element)", "thop", "{:,}"),
-    ("model size, MiB (parameters and buffers)", "size_mib", "{:,.3f}"),
-    ("activations, MiB an image (saved for backward)", "activation_mib", "{:,.3f}"),
-)
-
-
-def parts_table(cost: NetworkCost) -> Table:
-    """A row for each part of a detector: backbone, neck and heads, with its share of the macs."""
-    table = Table("part", title="Parts", title_justify="left")
-    for name in ("params", "macs", "share of macs"):
-        table.add_column(name, justify="right")
-    for prefix, part in DETECTOR_PARTS.items():
-        layers = [layer for layer in cost.layers if layer.name.startswith(f"{prefix}.")]
-        if layers:
-            params, macs = (
-                sum(getattr(each, key) for each in layers) for key in ("params", "macs")
-            )
-            table.add_row(part, f"{params:,}", f"{macs:,}", f"{macs / cost.macs:.1%}")
-    return table
-
-
-def layers_table(cost: NetworkCost, twin: NetworkCost | None) -> Table:
-    """A row a layer; beside a Ghost module stand the macs of the convolution it replaced."""
-    table = Table("layer", "type", "output", title="Layers", title_justify="left")
-    for name in ("params", "frozen", "macs", "of it cheap", "thop"):
-        table.add_column(name, justify="right")
-    if twin is not None:
-        table.add_column("dense macs", justify="right")
-        table.add_column("times fewer", justify="right")
-    dense = _dense_layers(cost, twin)
-    for layer in cost.layers:
-        counts = (layer.params, layer.frozen, layer.macs, layer.cheap_macs, layer.thop)
-        cells = [layer.name, layer.type, "x".join(map(str, layer.out_shape))]
-        cells += [f"{count:,}" if count else "" for count in counts]
-        if other := dense.get(layer.name):
-            cells += [f"{other.macs:,}", _factor(other.macs, layer.macs)]
-        table.add_row(*cells)
-    return table
-
-
 def layer_rows(cost: NetworkCost, twin: NetworkCost | None) -> list[dict[str, Any]]:
-    """Rows for a CSV file, with params and macs of the convolution that a Ghost module replaced."""
-    dense = _dense_layers(cost, twin)
+    """Rows for a CSV file; a Ghost module's row also has the params and macs of its convolution."""
+    dense = dense_layers(cost, twin)
     rows = []
     for layer in cost.layers:
         other = dense.get(layer.name)
@@ -228,27 +119,11 @@ def layer_rows(cost: NetworkCost, twin: NetworkCost | None) -> list[dict[str, An
     return rows
 
 
-def published_table(cost: NetworkCost, published: list[PublishedCost]) -> Table:
-    """Printed figures beside the counts; "exact" where a rounded count gives every digit."""
-    table = Table(title="Beside the printed figures", title_justify="left")
-    for name in ("source", "figure", "printed", "counted", "difference", "why"):
-        table.add_column(name, justify="right" if name in ("printed", "counted") else "left")
-    for figure in published:
-        for name, printed in (("params", figure.params), (figure.convention, figure.compute)):
-            if printed is None:
-                continue
-            count = getattr(cost, name)
-            difference = _difference(printed, count)
-            why = "" if difference == "exact" else figure.remark
-            table.add_row(figure.source, name, printed, f"{count:,}", difference, why)
-    return table
-
-
 def as_json(
     cost: NetworkCost, twin: NetworkCost | None, published: list[PublishedCost]
 ) -> dict[str, Any]:
     """All of the report as plain data."""
-    keys = [key for _, key, _ in _TOTALS]
+    keys = ("params", "trainable", "frozen", "macs", "thop", "size_mib", "activation_mib")
     factors = {}
     if twin is not None:
         pairs = {key: (getattr(twin, key), getattr(cost, key)) for key in keys}
@@ -261,17 +136,7 @@ def as_json(
     }
 
 
-def _dense_layers(cost: NetworkCost, twin: NetworkCost | None) -> dict[str, LayerCost]:
-    """The twin's convolutions, by the name of the Ghost module that replaced each."""
+def dense_layers(cost: NetworkCost, twin: NetworkCost | None) -> dict[str, LayerCost]:
+    """The convolutions of the dense twin, by the name of the Ghost module that replaced each."""
     ghosts = {layer.name for layer in cost.layers if layer.type == GhostModule.__name__}
     return {layer.name: layer for layer in twin.layers if layer.name in ghosts} if twin else {}
-
-
-def _factor(dense: float, ours: float) -> str:
-    return f"{dense / ours:.2f}" if ours else ""
-
-
-def _difference(printed: str, count: int) -> str:
-    if agrees(printed, count):
-        return "exact"
-    return f"{count / printed_value(printed)[0] - 1:+.1%}"

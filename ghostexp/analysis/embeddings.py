@@ -1,31 +1,19 @@
-"""Embeddings of a trained classifier: how its neighbours and pairs agree, and what they look like.
+"""Embeddings of a trained classifier: how well neighbours and pairs agree in their classes.
 
-An embedding is what the last linear layer sees, whichever the network. Similarity is the cosine.
+An embedding is the input of the last linear layer, in any network. Similarity is the cosine.
 """
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from itertools import cycle
-from pathlib import Path
 
 import numpy as np
 import torch
-from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
-from sklearn.decomposition import PCA
-from sklearn.manifold import TSNE
 from sklearn.metrics import roc_curve
 from sklearn.neighbors import KNeighborsClassifier
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torch.utils.tensorboard import SummaryWriter
 
-from ghostexp.analysis.palette import OKABE_ITO
-
-MARKERS = "osD^vPX*<"  # nine, so that with seven colours 63 classes differ
-MAX_NAMES = 30  # in a legend
-PERPLEXITY = 30  # of t-SNE: about how many neighbours a point heeds; scikit-learn's default
+from ghostexp.analysis.evaluating import evaluating
 
 
 @dataclass(frozen=True)
@@ -45,10 +33,9 @@ def last_linear(net: nn.Module) -> nn.Linear:
 
 
 def embed(net: nn.Module, batches: Iterable[tuple[Tensor, Tensor]]) -> Embeddings:
-    """Embeddings of (inputs, labels) batches by `net`, which is put into eval mode."""
+    """Embeddings of (inputs, labels) batches by `net`, which keeps its mode."""
     seen: list[Tensor] = []
     watch = last_linear(net).register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
-    net.eval()
 
     def see(inputs: Tensor) -> Tensor:
         seen.clear()
@@ -56,7 +43,8 @@ def embed(net: nn.Module, batches: Iterable[tuple[Tensor, Tensor]]) -> Embedding
         return torch.cat(seen)
 
     try:
-        return collect(see, batches)
+        with evaluating(net):
+            return collect(see, batches)
     finally:
         watch.remove()
 
@@ -72,7 +60,11 @@ def collect(
 
 
 def knn_accuracy(train: Embeddings, test: Embeddings, neighbours: int) -> float:
-    """Share of test embeddings whose nearest training embeddings are mostly of their class."""
+    """Share of the test embeddings whose class is the most frequent among the nearest neighbours.
+
+    The neighbours are training embeddings. ValueError for a number of `neighbours` that is not
+    possible.
+    """
     if not 1 <= neighbours <= len(train.labels):
         raise ValueError(
             f"neighbours is a number from 1 to the {len(train.labels)} training examples,"
@@ -94,46 +86,13 @@ def verification_pairs(embeddings: Embeddings) -> tuple[Tensor, Tensor]:
 def equal_error_rate(scores: Tensor, same: Tensor) -> float:
     """Share of wrong answers at the threshold where both kinds of error are equally frequent.
 
-    Pairs [P] are taken for the same class from a score on; errors are other pairs that are taken
-    and same pairs that are not. Between two thresholds both are drawn as straight lines.
+    A pair counts as one class if its score is at least the threshold. One kind of error is a pair
+    of two classes that does, the other a pair of one class that does not. Between two thresholds
+    both shares are taken to change linearly. `scores` and `same` are [P]; ValueError where all
+    pairs are of one class, or none is.
     """
     if bool(same.all()) or not bool(same.any()):
         raise ValueError("an equal error rate needs pairs of one class and pairs of two")
     taken, found, _ = roc_curve(same.numpy(), scores.numpy(), drop_intermediate=False)
     lost = 1 - found
     return float(np.interp(0.0, taken - lost, taken))
-
-
-def draw_embeddings(embeddings: Embeddings, class_names: list[str]) -> Figure:
-    """The plane of the largest variance (PCA) beside a map of the neighbourhoods (t-SNE)."""
-    points = F.normalize(embeddings.vectors).numpy()
-    labels = embeddings.labels.numpy()
-    pca = PCA(2, random_state=0)
-    flat = pca.fit_transform(points)
-    tsne = TSNE(perplexity=min(PERPLEXITY, (len(points) - 1) / 3), init="pca", random_state=0)
-    figure = Figure(figsize=(12, 5.6), layout="constrained")
-    FigureCanvasAgg(figure)
-    left, right = figure.subplots(1, 2)
-    _scatter(left, flat, labels, class_names)
-    first, second = pca.explained_variance_ratio_
-    left.set(title="PCA", xlabel=f"{first:.0%} of the variance", ylabel=f"{second:.0%}")
-    _scatter(right, tsne.fit_transform(points), labels, class_names)
-    right.set(title="t-SNE (distances between groups say nothing)", xticks=[], yticks=[])
-    if len(class_names) <= MAX_NAMES:
-        figure.legend(*left.get_legend_handles_labels(), loc="outside right upper", frameon=False)
-    return figure
-
-
-def write_projector(directory: Path, embeddings: Embeddings, class_names: list[str]) -> None:
-    """Embeddings and their classes for the projector of TensorBoard, below `directory`."""
-    names = [class_names[label] for label in embeddings.labels.tolist()]
-    with SummaryWriter(str(directory)) as writer:
-        writer.add_embedding(embeddings.vectors, metadata=names, tag="test")
-
-
-def _scatter(axes: Axes, points: np.ndarray, labels: np.ndarray, class_names: list[str]) -> None:
-    styles = zip(cycle(OKABE_ITO), cycle(MARKERS), strict=False)
-    for label, (name, (colour, marker)) in enumerate(zip(class_names, styles, strict=False)):
-        x, y = points[labels == label].T
-        axes.scatter(x, y, s=20, color=colour, marker=marker, alpha=0.7, lw=0, label=name)
-    axes.spines[["top", "right"]].set_visible(False)

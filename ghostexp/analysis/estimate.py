@@ -7,10 +7,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from ghostexp.analysis.memory import saved_storages
+
 
 @dataclass(frozen=True)
 class StepCost:
-    """Seconds of one training step, and bytes that its forward pass keeps for the backward one."""
+    """Seconds of a training step, and bytes of activations that it keeps for its backward pass."""
 
     seconds: float
     activation_bytes: int
@@ -24,32 +26,26 @@ def step_cost(
     batch_size: int,
     bf16: bool,
 ) -> StepCost:
-    """Measure the second of two steps on `batch_size` random images; `net` is used up by it.
+    """Measure the second of two training steps on `batch_size` random images.
 
-    `loss` gives the training loss of images [N, C, H, W] through `net`, with made-up targets.
+    `net` is not usable afterwards: its gradients and its statistics are those of noise. `loss`
+    gives the training loss of images [N, C, H, W] through `net`, with made-up targets.
     FloatingPointError if the loss of the noise is not finite.
     """
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     net.train().to(device, memory_format=torch.channels_last)
     images = torch.randn(batch_size, *input_shape, device=device)
     images = images.to(memory_format=torch.channels_last)
-    kept: dict[int, int] = {}
-    with torch.autograd.graph.saved_tensors_hooks(lambda t: _note(t, kept), lambda t: t):
+    with saved_storages(net) as saved:
         _step(loss, images, bf16)
-    return StepCost(_step(loss, images, bf16), sum(kept.values()))
-
-
-def _note(tensor: Tensor, kept: dict[int, int]) -> Tensor:
-    storage = tensor.untyped_storage()
-    kept[storage.data_ptr()] = storage.nbytes()
-    return tensor
+    return StepCost(_step(loss, images, bf16), sum(saved.values()))
 
 
 def _step(loss: Callable[[Tensor], Tensor], images: Tensor, bf16: bool) -> float:
     started = time.perf_counter()
     with torch.autocast(images.device.type, torch.bfloat16, enabled=bf16):
         value = loss(images)
-    if not torch.isfinite(value):
+    if not torch.isfinite(value.detach()):  # else autograd keeps the value
         raise FloatingPointError(f"the loss of a batch of noise is {value.item()}")
     value.backward()
     if images.is_cuda:

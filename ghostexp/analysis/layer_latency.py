@@ -1,8 +1,8 @@
-"""Which layer pays: each Ghost module of a network timed against the convolution it replaces.
+"""Which layers are faster: each Ghost module of a network beside the convolution that it replaces.
 
-Both take random inputs of the layer's real shape, in turn in one process. Modules of the same
-geometry are timed once. Where a Ghost module's halves end in batch norm and activation, so does
-the convolution.
+Both take turns in one process, on random inputs of the layer's real shape. Modules of the same
+geometry are timed once. If the halves of a Ghost module end in batch norm and activation, the
+convolution does so, too.
 """
 
 from collections.abc import Callable, Sequence
@@ -22,7 +22,7 @@ from ghostexp.layers.ghost import GhostModule
 
 @dataclass(frozen=True)
 class LayerTiming:
-    """Ghost module against dense convolution, of all `names` that share this geometry."""
+    """Times of a Ghost module and of a dense convolution, for all layers of one geometry."""
 
     names: list[str]
     in_shape: tuple[int, ...]
@@ -33,7 +33,7 @@ class LayerTiming:
 
     @property
     def time_ratio(self) -> float:
-        """Ghost / dense; below 1 the Ghost module is faster."""
+        """Time of the Ghost module over time of the convolution; below 1 the module is faster."""
         return self.ghost.median / self.dense.median
 
     @property
@@ -61,10 +61,11 @@ def time_layers(
     step: bool = False,
     bf16: bool = False,
 ) -> list[LayerTiming]:
-    """A timing for each geometry; `step` is forward and backward in training mode, else inference.
+    """A timing for each geometry of the Ghost modules of `net`, which stays as it is.
 
-    `net` stays as it is. The device is that of its parameters; maps lie channels_last, as in our
-    training. ValueError where it has no Ghost module.
+    With `step` forward and backward in training mode are timed, else inference. The device is the
+    one of the parameters, and maps are channels_last, as in our training. ValueError if `net` has
+    no Ghost module.
     """
     geometries = _geometries(net, input_shape)
     if not geometries:
@@ -130,7 +131,7 @@ def faster_layers(timings: list[LayerTiming]) -> list[str]:
 
 
 def fill_table(table: Table, timings: list[LayerTiming]) -> None:
-    """A row a geometry and the sum over all layers, into a table of three columns."""
+    """Add one row per geometry and the sum over all layers to a table of three columns."""
     table.columns[0].header, table.columns[1].header, table.columns[2].header = (
         "layer (and others like it)", "Ghost, ms", "fastest-slowest",
     )  # fmt: skip

@@ -1,10 +1,10 @@
-"""Printed sizes of the networks, to hold a count against; where they cannot be met, why.
+"""Printed sizes of the networks, to compare a count with; and why some cannot be met.
 
 GhostNet: "GhostNet: More Features from Cheap Operations", CVPR 2020, https://arxiv.org/abs/1911.11907
 GhostNetV2: NeurIPS 2022, https://arxiv.org/abs/2211.12905
 GhostNetV3: 2024, https://arxiv.org/abs/2404.11202
-The papers' "FLOPs" are macs. The write-up is the replication on CIFAR-10 that this project extends;
-its figures are those of the thop package.
+The papers' "FLOPs" are macs. The report is the unpublished text on these networks whose claims this
+project checks; its figures come from the thop package.
 """
 
 from dataclasses import dataclass
@@ -43,10 +43,10 @@ def _paper(
     return PublishedCost(factory, settings, *facts, params, macs, "macs", source, remark)
 
 
-def _write_up(
+def _report(
     factory: str, settings: dict[str, Any], params: str, thop: str, remark: str = ""
 ) -> PublishedCost:
-    return PublishedCost(factory, settings, *CIFAR, params, thop, "thop", "write-up", remark)
+    return PublishedCost(factory, settings, *CIFAR, params, thop, "thop", "report", remark)
 
 
 GHOST = {"ratio": 2, "cheap_kernel_size": 3}
@@ -76,8 +76,8 @@ PAPER_BACKBONE = (
     "the paper counts the 1x1 convolution to 1056 maps too, 9,106,944 macs, with which it is"
     " 164,355,184 (exact); no pyramid level reads its maps, so it would get no gradient"
 )
-WRITE_UP_BACKBONE = (
-    "the write-up's backbone is another network: no SE, cheap kernels as large as the block's, no"
+REPORT_BACKBONE = (
+    "the report's backbone is another network: no SE, cheap kernels as large as the block's, no"
     " depthwise convolution in shortcuts of stride 1; built that way it has 1,055,832 params and a"
     " thop figure of 149,310,448 (exact); wired as it was, 64 % of it got no gradient"
 )
@@ -104,20 +104,24 @@ PUBLISHED_COSTS = (
     ),
     PublishedCost(
         *("ghostnet", {"width_mult": 1.0}, 224, None),
-        *("1.06M", "149.31M", "thop", "write-up", WRITE_UP_BACKBONE),
+        *("1.06M", "149.31M", "thop", "report", REPORT_BACKBONE),
     ),
     # factory, settings, params, thop figure
-    _write_up("resnet56", {"shortcut": "B"}, "0.86M", "127.93M"),
-    _write_up("ghost_resnet56", GHOST | {"shortcut": "B"}, "0.44M", "67.50M"),
-    _write_up("vgg16", {}, "14.991M", "314.570M"),
-    _write_up("ghost_vgg16", GHOST, "7.650M", "159.216M"),
+    _report("resnet56", {"shortcut": "B"}, "0.86M", "127.93M"),
+    _report("ghost_resnet56", GHOST | {"shortcut": "B"}, "0.44M", "67.50M"),
+    _report("vgg16", {}, "14.991M", "314.570M"),
+    _report("ghost_vgg16", GHOST, "7.650M", "159.216M"),
 )
 
 
 def find_published_costs(
     factory: str, settings: dict[str, Any], input_shape: tuple[int, int, int]
 ) -> list[PublishedCost]:
-    """Printed figures of a network: the last part of its `_target_`, its arguments, its input."""
+    """The printed figures of one network.
+
+    `factory` is the last part of its `_target_`, `settings` are the arguments in its config, and
+    `input_shape` is (C, H, W).
+    """
     return [
         published
         for published in PUBLISHED_COSTS
@@ -129,13 +133,13 @@ def find_published_costs(
 
 
 def printed_value(printed: str) -> tuple[float, float]:
-    """Value of a printed figure, and of one in its last digit: "2.2B" -> (2.2e9, 1e8)."""
+    """Value of a printed figure, and the value of 1 in its last digit: "2.2B" -> (2.2e9, 1e8)."""
     digits, unit = printed[:-1], UNITS[printed[-1]]
     decimals = len(digits.partition(".")[2])
     return float(digits) * unit, unit / 10**decimals
 
 
 def agrees(printed: str, count: int) -> bool:
-    """Whether `count` gives the printed digits when it is rounded to them."""
+    """Whether `count`, rounded to as many digits as are printed, gives the printed digits."""
     value, last_digit = printed_value(printed)
     return round(value / last_digit) == floor(count / last_digit + 0.5)

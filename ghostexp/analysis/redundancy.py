@@ -1,11 +1,12 @@
-"""How well a feature map is a cheap function of another one of its layer: the Ghost idea's motive.
+"""How well a feature map can be made from another map of its layer by a cheap operation.
 
-"GhostNet: More Features from Cheap Operations", Han et al., CVPR 2020, section 4.1 (there for three
-pairs of maps of ResNet-50, learnt by gradient descent), https://arxiv.org/abs/1911.11907. Here for
-every map of every convolution, in closed form: map j is fitted by a d x d kernel over map i, with
-zeros around the image, by least squares over all pixels of all images, for every i but j; the
+This is the motive of "GhostNet: More Features from Cheap Operations", Han et al., CVPR 2020,
+section 4.1, https://arxiv.org/abs/1911.11907. The paper shows it for three pairs of maps of
+ResNet-50, with kernels learnt by gradient descent. Here it is computed for every map of every
+convolution, in closed form. Map j is fitted by a d x d kernel over map i, with zeros around the
+image, by least squares over all pixels of all images. This is done for every other map i, and the
 smallest mean squared error counts. Maps are standardised to mean 0 and variance 1 over the images,
-as batch norm does, so that an error of 1 says that the kernel explains nothing.
+as batch norm does, so an error of 1 says that the kernel explains nothing.
 """
 
 from collections.abc import Iterable
@@ -23,10 +24,11 @@ SMALL_ERROR = 0.1
 
 @dataclass(frozen=True)
 class RedundancyRow:
-    """One layer: mean over its maps of the best partner's error, a value a kernel size.
+    """One layer. `errors` has one value for each kernel size: the mean over the layer's maps.
 
-    `redundant` is the share of maps whose error is at most SMALL_ERROR; maps that never vary are
-    left out of both and counted in `dead`.
+    The error of a map is the smallest one that any other map of the layer gives. `redundant` is the
+    share of maps whose error is at most SMALL_ERROR. Maps that never vary are counted in `dead` and
+    left out of both numbers.
     """
 
     layer: str
@@ -46,7 +48,10 @@ def dense_convolutions(net: nn.Module) -> list[str]:
 
 
 def measure_redundancy(net: nn.Module, layer: str, batches: Iterable[Tensor]) -> RedundancyRow:
-    """Fit the maps of one layer, over all batches of normalised images, by each other."""
+    """Fit the maps of one layer by each other, over all batches of normalised images.
+
+    ValueError if fewer than two maps vary.
+    """
     maps = torch.cat([layer_outputs(net, [layer], images)[layer] for images in batches])
     mean = maps.double().mean((0, 2, 3), keepdim=True)
     std = maps.double().std((0, 2, 3), correction=0, keepdim=True)
@@ -69,8 +74,8 @@ def measure_redundancy(net: nn.Module, layer: str, batches: Iterable[Tensor]) ->
 def fit_errors(maps: Tensor) -> Tensor:
     """Mean squared errors [kernel sizes, i, j] of map j fitted over map i; infinite for i = j.
 
-    `maps` [N, C, H, W] are standardised. One sum over pixels serves all kernel sizes: the taps of a
-    smaller kernel are the inner ones of the largest.
+    `maps` [N, C, H, W] are standardised. One sum over pixels serves all kernel sizes, because the
+    taps of a smaller kernel are the inner taps of the largest.
     """
     channels = maps.shape[1]
     largest = max(KERNEL_SIZES)

@@ -5,6 +5,7 @@ ghostexp/config/targets.py, what a value may be in ghostexp/config/values.py.
 """
 
 import inspect
+from math import isfinite
 from pathlib import Path
 from typing import Any, Literal
 
@@ -53,6 +54,8 @@ def check_nodes(tree: Tree, sources: list[Path]) -> None:
     check_keys(sched, set(SCHED), "sched", sources)
     check_values(sched, SCHED, "sched")
     check_root(sched.get("scheduler"), "sched.scheduler", LRScheduler, sources)
+    for path, node in (("optimizer", tree["optimizer"]), ("sched.scheduler", sched["scheduler"])):
+        _check_finite(node, path)
 
 
 def check_root(node: Any, path: str, base: type, sources: list[Path]) -> None:
@@ -148,6 +151,18 @@ def check_value(value: Any, wanted: Any, path: str) -> None:
         raise UserError(f"{path} needs a value: {describe(wanted)}")
     if not fits(value, wanted):
         raise UserError(f"{path} must be {describe(wanted)}, not {shown(value)}")
+
+
+def _check_finite(value: Any, path: str) -> None:
+    """`UserError` for NaN or infinity: torch's optimizers and schedules compare with `<` only."""
+    if isinstance(value, dict):
+        for key, item in value.items():
+            _check_finite(item, f"{path}.{key}")
+    elif isinstance(value, list):
+        for index, item in enumerate(value):
+            _check_finite(item, f"{path}.{index}")
+    elif isinstance(value, float) and not isfinite(value):
+        raise UserError(f"{path} must be a finite number, not {value}")
 
 
 def check_keys(node: Tree, known: set[str], path: str, sources: list[Path]) -> None:

@@ -34,11 +34,11 @@ AUGMENTATION = 1  # its random stream, apart from the order's
 class Source:
     """Where examples come from.
 
-    `load` reads the set; its first call may download or decode. `load_file` reads one file, whose
-    name ends as one of `extensions`, to a raw example as the loaders hold it; it raises ValueError
-    for what it cannot read. `input_shape` is that of an example as the network sees it, (C, H, W).
-    `has_val` says that the set brings its own validation split. `list_classes` gives the names of
-    the classes without reading an example, where a set's classes are not fixed.
+    `load` reads the set; its first call may download or decode. `load_file` reads one file whose
+    name ends in one of `extensions`, and gives a raw example of the form that the loaders hold;
+    ValueError for a file that it cannot read. `input_shape` is the shape (C, H, W) of an example as
+    the network sees it. `has_val` says that the set has a validation split of its own. If the
+    classes of a set are not fixed, `list_classes` gives their names without reading an example.
     """
 
     load: Callable[[], LabelledSet]
@@ -68,10 +68,10 @@ class BatchAugment(Protocol):
 class ClassificationData(pl.LightningDataModule):
     """Loaders over a `LabelledSet`, augmented after the transfer to the training device.
 
-    `num_classes` None is as many as the data have. `batch_size` is per process. `val_split` is the
-    share of each class's training examples held out for validation, drawn from `seed`; without it,
-    and without a split of the set's own, no validation runs. With `keep_groups` whole groups are
-    held out, such as speakers.
+    `num_classes` None stands for as many as the data have. `batch_size` is per process. `val_split`
+    is the share of each class's training examples that is held out for validation, drawn from
+    `seed`. With 0, no validation runs unless the set has a validation split of its own. With
+    `keep_groups` whole groups are held out, such as speakers.
     """
 
     def __init__(
@@ -132,6 +132,10 @@ class ClassificationData(pl.LightningDataModule):
         return len(self.train)
 
     @property
+    def num_test(self) -> int:
+        return len(self.labelled_set.test)
+
+    @property
     def has_val(self) -> bool:
         return len(self.val) > 0
 
@@ -155,6 +159,13 @@ class ClassificationData(pl.LightningDataModule):
 
     def predict_dataloader(self) -> BatchLoader:
         return self.test_dataloader()
+
+    def test_example(self, index: int) -> tuple[Tensor, int]:
+        """A raw test example and its label, after `setup`; ValueError where there is none."""
+        if not 0 <= index < self.num_test:
+            raise ValueError(f"index {index}: the test images are 0 to {self.num_test - 1}")
+        chosen = self.labelled_set.test[index : index + 1]
+        return self.labelled_set.examples[chosen][0], int(self.labelled_set.labels[chosen])
 
     def drawn_dataloader(self, indices: Tensor, count: int) -> BatchLoader:
         """At most `count` of the examples at `indices`, drawn by the seed; not augmented."""
@@ -213,12 +224,12 @@ class ClassificationData(pl.LightningDataModule):
 
 
 def warn_of_leakage(groups: Tensor, train: Tensor, held_out: dict[str, Tensor]) -> None:
-    """Log a sentence for each split that shares groups with `train`."""
+    """Log a sentence for each split that shares groups with the training split."""
     for name, indices in held_out.items():
         known = torch.isin(groups[indices], groups[train])
         if known.any():
             log.warning(
-                "%d of %d %s examples are of a group (speaker, recording) that is trained on as"
-                " well: their accuracy says nothing of new groups",
+                "%d of %d %s examples belong to a group (a speaker, a recording) that is also in"
+                " the training split: their accuracy says nothing about new groups",
                 int(known.sum()), len(indices), name,
             )  # fmt: skip

@@ -107,6 +107,10 @@ class DetectionData(pl.LightningDataModule):
         return len(self.train)
 
     @property
+    def num_test(self) -> int:
+        return len(self.detection_set.test)
+
+    @property
     def fingerprint(self) -> str:
         """16 digits that change with any image, any box and the split; known after `setup`."""
         images = self.detection_set

@@ -168,7 +168,7 @@ class EpochOrder(Sampler[Tensor]):
     ) -> None:
         super().__init__()
         if len(indices) < world_size:
-            raise ValueError(f"{len(indices)} examples do not go round {world_size} processes")
+            raise ValueError(f"{len(indices)} examples are fewer than the {world_size} processes")
         self.indices = indices
         self.batch_size = batch_size
         self.shuffle = shuffle

@@ -16,6 +16,8 @@ from ghostexp.data.draws import epoch_generator
 T = TypeVar("T")
 
 PR_SET_PDEATHSIG = 1  # of prctl(2)
+# a terminal sends Ctrl-C, and `timeout` sends SIGTERM, to all processes of a run at once
+OF_THE_TRAINING = (signal.SIGINT, signal.SIGTERM)
 
 
 def read_ahead(
@@ -36,12 +38,18 @@ def read_ahead(
         worker_init_fn=partial(_start_worker, os.getpid()),
         generator=epoch_generator(*entropy),  # leaves the global one alone
     )
-    return iter(loader)
+    earlier = signal.pthread_sigmask(signal.SIG_BLOCK, OF_THE_TRAINING)
+    try:  # a process inherits what is blocked, so no signal meets it before it can ignore one
+        return iter(loader)
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, earlier)
 
 
 def _start_worker(parent: int, worker: int) -> None:
-    """Leave Ctrl-C to the training, and end when it ends, by `kill -9` too."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    """Leave Ctrl-C and SIGTERM to the training, and end when it ends, by `kill -9` too."""
+    for signum in OF_THE_TRAINING:
+        signal.signal(signum, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, OF_THE_TRAINING)
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent:  # it ended before this

@@ -174,7 +174,7 @@ def read_samples(path: str | Path) -> tuple[np.ndarray, int]:
         raise ValueError(f"{path} is truncated: it ends after {len(samples)} samples")
     mono = samples.mean(axis=1)
     if not np.isfinite(mono).all():
-        raise ValueError(f"{path} holds samples that are no numbers (NaN or infinite)")
+        raise ValueError(f"{path} holds samples that are not finite numbers (NaN or infinity)")
     if not mono.any():
         raise ValueError(f"{path} is silent: all of its {len(mono)} samples are 0")
     return mono, rate

@@ -1,4 +1,4 @@
-"""A deployed network beside the trained one, on the same inputs."""
+"""A deployed network compared with the trained one, on the same inputs."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -6,26 +6,26 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-TOLERANCE = 1e-4  # of the largest output, for float32
-MAX_DROP = 0.005  # of the accuracy, for every other precision
+TOLERANCE = 1e-4  # in float32: how far an output may differ, as a share of the largest output
+MAX_DROP = 0.005  # in every other precision: how far the accuracy may fall
 
 Call = Callable[[Tensor], Tensor]
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """Outputs of both networks for the examples of a split."""
+    """How the outputs of both networks differ for the examples of a split."""
 
     split: str
     examples: int
-    difference: float  # largest, of an output
-    largest: float  # output of the trained network
-    other_class: float  # share of the examples
+    difference: float  # the largest difference of an output
+    largest: float  # the largest output of the trained network
+    other_class: float  # share of the examples to which both give different classes
     accuracy: float  # of the trained network
     deployed_accuracy: float
 
     def complaint(self, precision: str) -> str | None:
-        """The sentence on what differs by more than `precision` allows, if anything does."""
+        """A sentence, if the networks differ by more than `precision` allows; else None."""
         if precision == "fp32":
             if self.difference <= TOLERANCE * self.largest:
                 return None
@@ -46,7 +46,7 @@ class Comparison:
 def compare(
     split: str, batches: Iterable[tuple[Tensor, Tensor]], trained: Call, deployed: Call
 ) -> Comparison:
-    """Both networks on all (inputs, labels) of a split."""
+    """Run both networks on all batches (inputs, labels) of a split, and compare their outputs."""
     seen = [(labels, trained(inputs), deployed(inputs)) for inputs, labels in batches]
     labels, before, after = (torch.cat(tensors) for tensors in zip(*seen, strict=True))
     preds, deployed_preds = before.argmax(dim=1), after.argmax(dim=1)

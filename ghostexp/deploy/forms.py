@@ -1,7 +1,7 @@
 """The forms in which a network is deployed: eager, fused, bf16, compiled, engines, int8, native.
 
-A form makes, from a network, inputs and a number of threads, a call without arguments to be timed.
-The inputs are in the form's own layout and dtype already.
+A form takes a network, inputs and a number of threads. It makes a call without arguments, which can
+be timed. Bringing the inputs into the layout and dtype of the form is not part of the call.
 """
 
 from collections.abc import Callable
@@ -20,15 +20,16 @@ from ghostexp.deploy.native import native
 from ghostexp.deploy.quantize import quantize_plainly
 
 CALIBRATION = 16  # random images
-EXACT = 1e-3  # difference of the logits over their size that float32 may make
-REDUCED = 0.5  # that bf16 and int8 may make with random weights; another network makes 1 or more
+# how far the logits may differ from the eager network's, as a share of their size
+EXACT = 1e-3  # in float32
+REDUCED = 0.5  # in bf16 and int8 with random weights; another network differs by 1 or more
 
 Call = Callable[[], Tensor]
 
 
 @dataclass(frozen=True)
 class Subject:
-    """A network to time, and the name of the one that its speed is compared with, or its own."""
+    """A network to time; `reference` names the network that it is compared with, perhaps itself."""
 
     name: str
     net: nn.Module
@@ -37,7 +38,7 @@ class Subject:
 
 
 class Deployable:
-    """A subject in eval mode with what its forms share, each made when it is first asked for."""
+    """A subject in eval mode, and what its forms share: each part is made when it is first used."""
 
     def __init__(self, subject: Subject) -> None:
         self.subject = subject
@@ -58,7 +59,7 @@ class Deployable:
         return quantize_plainly(self.onnx, self.images(CALIBRATION))
 
     def images(self, batch_size: int) -> Tensor:
-        """Noise, the same one for every subject of this input shape."""
+        """Noise [N, C, H, W], the same for every subject of this input shape."""
         generator = torch.Generator().manual_seed(0)
         return torch.randn(batch_size, *self.subject.input_shape, generator=generator)
 
@@ -117,18 +118,18 @@ def _native(net: Deployable, images: Tensor, threads: int) -> Call:
 
 
 def _in_channels_last(net: nn.Module, images: Tensor) -> tuple[nn.Module, Tensor]:
-    """Copies whose memory is laid out so."""
+    """Copies of both in memory format channels_last."""
     layout = torch.channels_last
     return deepcopy(net).to(memory_format=layout), images.contiguous(memory_format=layout)
 
 
 FORMS: dict[str, tuple[Callable[[Deployable, Tensor, int], Call], float]] = {
-    # what makes it, and how far its logits may be from the eager network's
+    # the function that makes the form, and how far its logits may differ from the eager network's
     "eager": (_eager, EXACT),
     "channels_last": (_channels_last, EXACT),
     "fused": (_fused, EXACT),
     "fused_channels_last": (_fused_channels_last, EXACT),
-    "bf16": (_bf16, REDUCED),  # fused and channels_last, as the next one
+    "bf16": (_bf16, REDUCED),  # fused and channels_last
     "compile": (_compiled, EXACT),
     "native": (_native, EXACT),
     "onnxruntime": (_onnx_runtime, EXACT),

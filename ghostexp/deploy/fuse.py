@@ -1,8 +1,9 @@
 """Batch norms folded into the layers before them: the same network in eval mode, with fewer layers.
 
-What folds is folded, exactly up to rounding; what does not fold stays, with a reason. See
-`ghostexp.layers.folded_ghost` for the algebra. Which layer a batch norm reads is taken from a
-trace by torch.fx: of the whole network, or of each part whose forward torch.fx can follow.
+A batch norm that can be folded is folded, and the outputs stay equal up to rounding. A batch norm
+that cannot be folded stays, with a reason. `ghostexp.layers.folded_ghost` explains the algebra.
+Which layer a batch norm reads is taken from a trace by torch.fx: of the whole network, or of each
+part whose forward torch.fx can follow.
 """
 
 import inspect
@@ -26,7 +27,7 @@ log = logging.getLogger(__name__)
 
 GHOSTS = (GhostModule, FastGhostModule)
 LAYERS = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d, *TRANSPOSED)
-# what keeps the channels' values in eval mode
+# layers that only pass values on, or reorder channels, in eval mode
 PASSING = (ChannelOrder, nn.Identity, nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d)
 PLAIN_NORMS = (
     *(nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm),
@@ -43,19 +44,20 @@ class Fused:
 
 
 def fuse(net: nn.Module) -> nn.Module:
-    """A copy of `net` in eval mode, in which what folds is folded; equal up to rounding.
+    """A copy of `net` in eval mode with its batch norms folded; outputs are equal up to rounding.
 
-    One line of the log says what stays. `fuse_and_report` gives the reason for each batch norm.
+    One line of the log says which batch norms stay. `fuse_and_report` gives the reason for each.
     """
     return fuse_and_report(net).net
 
 
 def fuse_and_report(net: nn.Module) -> Fused:
-    """As `fuse`, with what is left.
+    """As `fuse`, and the reason for each batch norm that is left.
 
-    Branches are added up, timm's blocks take their deployed form, and batch norms go into the
-    convolution, transposed convolution, linear layer or bare Ghost module whose output they alone
-    read. The output of a linear layer is taken to be [N, C]. A module with hooks stays as it is.
+    Branches are added up, and timm's blocks take their deployed form. A batch norm is folded into a
+    convolution, a transposed convolution, a linear layer or a bare Ghost module if it is the only
+    reader of that layer's output. The output of a linear layer is taken to be [N, C]. A module with
+    hooks stays as it is.
     """
     fused = fuse_branches(net).eval()
     count = len(batch_norms(fused))
@@ -99,7 +101,7 @@ def _summary(left: dict[str, str]) -> str:
 def _fold_in(
     parent: nn.Module, reasons: dict[nn.Module, str], places: Counter[nn.Module]
 ) -> set[nn.Module]:
-    """Fold the batch norms that a trace of `parent` shows; those that it does not show."""
+    """Fold the batch norms that a trace of `parent` shows; return those that it does not show."""
     norms = {norm for norm in batch_norms(parent).values() if norm in reasons}
     graph, error = _trace(parent, _WholeNetwork()), None
     if not isinstance(graph, fx.Graph):
@@ -128,7 +130,7 @@ def _fold_in(
 
 
 def _trace(parent: nn.Module, tracer: fx.Tracer) -> fx.Graph | str:
-    """The graph of a module's forward, or why there is none."""
+    """The graph of a module's forward, or a sentence that says why there is no graph."""
     try:
         return tracer.trace(parent, _defaults(parent) or None)
     except Exception as error:  # whatever a forward does with stand-ins for tensors
@@ -136,14 +138,14 @@ def _trace(parent: nn.Module, tracer: fx.Tracer) -> fx.Graph | str:
 
 
 class _OneLevel(fx.Tracer):
-    """Follows one module's forward and enters none of its children."""
+    """Follows the forward of one module without entering its children."""
 
     def is_leaf_module(self, module: nn.Module, qualified_name: str) -> bool:
         return True
 
 
 class _WholeNetwork(fx.Tracer):
-    """Enters all modules but single layers, and those whose hooks it would call."""
+    """Enters all modules except single layers and modules with hooks, which it would call."""
 
     def is_leaf_module(self, module: nn.Module, qualified_name: str) -> bool:
         single = (*GHOSTS, FoldedGhost, *LAYERS)
@@ -158,7 +160,7 @@ def _obstacle(
     times: Counter[nn.Module],
     places: Counter[nn.Module],
 ) -> str | None:
-    """Why the batch norm called by `node` cannot be folded into what made its input, if so."""
+    """Why the batch norm that `node` calls cannot be folded into the layer before it; else None."""
     norm = parent.get_submodule(node.target)
     chain = _chain(parent, node.args[0] if node.args else None)
     if not chain:
@@ -197,7 +199,7 @@ def _chain(parent: nn.Module, source: object) -> list[fx.Node]:
 
 
 def _layer_obstacle(layer: nn.Module, name: str) -> str | None:
-    """Why nothing can be folded into a layer, if so."""
+    """Why nothing can be folded into a layer; None if something can."""
     halves = [layer]
     if type(layer) in GHOSTS:
         halves = [half[0] for half in layer.children() if len(half) == 1]
@@ -218,7 +220,7 @@ def _channels(layer: nn.Module) -> int:
 
 
 def _rest(norm: nn.Module) -> nn.Module | None:
-    """What a batch norm does after normalising; None where that is unknown."""
+    """The module for what a batch norm does after normalising; None if that is unknown."""
     if type(norm) in PLAIN_NORMS:
         return nn.Identity()
     if [name for name, _ in norm.named_children()] == ["drop", "act"]:  # timm's BatchNormAct2d
@@ -244,6 +246,6 @@ def _fold(parent: nn.Module, source: fx.Node, affine: Affine) -> None:
 
 
 def _defaults(module: nn.Module) -> dict[str, object]:
-    """Values of the forward's arguments that need not be given, which may steer it."""
+    """Default values of the arguments of the forward, on which its course may depend."""
     parameters = inspect.signature(module.forward).parameters.values()
     return {p.name: p.default for p in parameters if p.default is not p.empty}

@@ -1,7 +1,8 @@
-"""Inference as deployed: each network in each form, all in turn in one process, on the CPU.
+"""Times of inference as deployed: each network in each form, on the CPU.
 
-Weights may be random: this says how fast, not how well. Each output is held against
-the eager network's own before and after the timing, so that no name bears another network's time.
+All of them take turns in one process. The weights may be random, because only speed is measured.
+Before and after the timing the outputs are compared with those of the eager network, so that no
+network gets the time of another one.
 """
 
 from collections.abc import Sequence
@@ -16,10 +17,11 @@ from ghostexp.deploy.forms import EXACT, FORMS, Call, Deployable, Subject
 
 @dataclass(frozen=True)
 class Measurement:
-    """One network in one form; a ratio is the reference's figure over this one's.
+    """One network in one form, and how it compares with its reference in the same form.
 
-    Above 1 this network is ahead; `low` and `high` are the rounds' extremes of `speed_ratio`. Where
-    there is no time, `note` says why.
+    A ratio is the reference's number divided by this network's, so above 1 this network is ahead.
+    `low` and `high` are the smallest and the largest `speed_ratio` of a round. If there is no time,
+    `note` says why.
     """
 
     network: str
@@ -51,9 +53,9 @@ def time_inference(
 ) -> list[Measurement]:
     """Every subject in every form, for each batch size and number of threads.
 
-    The subjects with the same reference take turns in all forms, `rounds` times after a warm-up. A
-    form that this machine or network does not have, or whose outputs are not its network's, is
-    listed with the reason and no time. ValueError for a form that nobody knows.
+    The subjects with the same reference take turns in all forms, `rounds` times after a warm-up. If
+    this machine or this network does not have a form, or if the outputs are not those of the
+    network, the form is listed with the reason and without a time. ValueError for an unknown form.
     """
     if unknown := [form for form in forms if form not in FORMS]:
         raise ValueError(f"forms are {', '.join(FORMS)}, not {', '.join(unknown)}")
@@ -113,7 +115,7 @@ def _sentence(error: Exception) -> str:
 def _leave_out_others(
     calls: dict[tuple[str, str], Call], expected: dict[str, Tensor]
 ) -> dict[tuple[str, str], str]:
-    """Take those out of `calls` that do not compute what their network does; what is wrong."""
+    """Remove the calls that do not give what their network gives, and say what is wrong."""
     notes = {}
     for (name, form), call in list(calls.items()):
         own, limit = expected[name], FORMS[form][1]

@@ -1,4 +1,4 @@
-"""timm's own way to deploy: blocks that train as sums of branches, or that know their norm."""
+"""timm's own way to deploy: its blocks add up their branches, or fold their norms."""
 
 import logging
 
@@ -7,7 +7,6 @@ from torch import nn
 from ghostexp.layers.channel_order import ChannelOrder
 from ghostexp.layers.copied import copied
 from ghostexp.layers.ghost import GhostModule
-from ghostexp.layers.narrow_maps import in_float32
 
 log = logging.getLogger(__name__)
 
@@ -17,9 +16,9 @@ METHODS = ("fuse", "reparameterize", "switch_to_deploy")  # in the order that ti
 def reparameterize(net: nn.Module) -> None:
     """Let timm's blocks below `net` take their deployed form, in place.
 
-    As `timm.utils.reparameterize_model` does, but one block that cannot do so stays as it is. So
-    does a block that holds a Ghost module, of which timm knows nothing, or a module with hooks,
-    which would be lost.
+    `timm.utils.reparameterize_model` does the same for a whole network. Here a block that cannot
+    take its deployed form stays as it is. So does a block that holds a Ghost module, which timm
+    does not know, or a module with hooks, which would be lost.
     """
     for name, child in list(net.named_children()):
         deployed = _deployed(child) if _is_timms(child) else None
@@ -51,15 +50,10 @@ def _deployed(block: nn.Module) -> nn.Module | None:
 
 
 def has_hooks(module: nn.Module) -> bool:
-    """Whether something listens to the calls of `module`.
-
-    Our hook for narrow maps does not count: it computes with the weights that a convolution has at
-    that time, so that it stays right when a batch norm is folded into them.
-    """
-    listeners = [hook for hook in module._forward_hooks.values() if hook is not in_float32]
+    """Whether something listens to the calls of `module`."""
     return any(
         (
-            listeners,
+            module._forward_hooks,
             module._forward_pre_hooks,
             module._backward_hooks,
             module._backward_pre_hooks,

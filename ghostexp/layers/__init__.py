@@ -1,4 +1,4 @@
-"""Layers know tensors and no network."""
+"""Layers. They know tensors, and nothing about the networks that they stand in."""
 
 from ghostexp.layers.ghost import GhostModule
 

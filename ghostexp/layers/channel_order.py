@@ -1,4 +1,4 @@
-"""Maps in another order."""
+"""A layer that puts maps into another order."""
 
 from collections.abc import Sequence
 

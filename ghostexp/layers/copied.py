@@ -1,4 +1,4 @@
-"""Copies of networks that torch's own deepcopy refuses or that must not cost memory."""
+"""Copies of networks where plain deepcopy fails, or where a copy must not cost memory."""
 
 from copy import deepcopy
 
@@ -9,8 +9,8 @@ from torch import Tensor, nn
 def copied(net: nn.Module) -> nn.Module:
     """A deep copy of `net`, also where a module keeps a tensor that it has computed.
 
-    The hook of `torch.nn.utils.weight_norm`, for one, leaves the weight of the last forward pass
-    in the module. Such a tensor has a history, and torch refuses to copy it with its history.
+    For example, the hook of `torch.nn.utils.weight_norm` leaves the weight of the last forward pass
+    in the module. Such a tensor has a history, and torch refuses to copy it.
     """
     memo: dict[int, Tensor] = {}
     for module in net.modules():

@@ -1,7 +1,8 @@
-"""Cosine head: how far each class's direction is from the embedding's, for losses with a margin.
+"""Cosine head: the cosine of the angle between an embedding and the direction of each class.
 
 "NormFace: L2 Hypersphere Embedding for Face Verification", Wang et al. 2017, section 3,
-https://arxiv.org/abs/1704.06369; ArcFace and Circle loss (ghostexp/training/losses.py) take it.
+https://arxiv.org/abs/1704.06369. Losses with a margin need it, such as ArcFace and Circle loss in
+ghostexp/training/losses.py.
 """
 
 import torch
@@ -10,9 +11,10 @@ from torch.nn import functional as F
 
 
 class CosineLinear(nn.Linear):
-    """Cosines [N, classes] of embeddings [N, features] and the rows of `weight`, in [-1, 1].
+    """Cosines [N, classes], in [-1, 1], of embeddings [N, features] with the rows of `weight`.
 
-    At least in float32, under autocast too: bfloat16 has three digits, less than a margin needs.
+    They are computed at least in float32, also under autocast: bfloat16 has about three digits,
+    which is less than a margin needs.
     """
 
     def __init__(self, in_features: int, out_features: int) -> None:

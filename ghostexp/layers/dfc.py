@@ -1,8 +1,8 @@
-"""DFC attention: a gate for every pixel from two depthwise line filters on a half-size map.
+"""DFC attention: a gate for every pixel, made by two depthwise line filters on a map of half size.
 
 "GhostNetV2: Enhance Cheap Operation with Long-Range Attention", Tang et al., NeurIPS 2022,
-section 4, https://arxiv.org/abs/2211.12905. The fully connected layer over all pixels
-is decoupled into one along rows and one along columns, both of finite length, as convolutions.
+section 4, https://arxiv.org/abs/2211.12905. A fully connected layer over all pixels is decoupled
+into one along the rows and one along the columns. Both are convolutions of a finite length.
 """
 
 import torch
@@ -22,10 +22,11 @@ TOO_SMALL = (
 
 
 class DFCAttention(nn.Module):
-    """Gate from 0 to 1 for another branch's maps of the same input, [N, c, H, W] -> [N, n, H, W].
+    """Gate from 0 to 1 for the maps of another branch, [N, c, H, W] -> [N, n, H, W].
 
-    2x2 mean, 1x1 convolution c -> n, 1x5 and 5x1 depthwise convolutions, a batch norm after each;
-    sigmoid; nearest upsampling. ValueError where a side is shorter than 2 pixels.
+    The layers are a 2x2 mean, a 1x1 convolution c -> n, a 1x5 and a 5x1 depthwise convolution (each
+    convolution with a batch norm), a sigmoid, and nearest upsampling to the size of the input.
+    ValueError if a side is shorter than 2 pixels.
     """
 
     def __init__(self, in_channels: int, out_channels: int) -> None:

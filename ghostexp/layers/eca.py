@@ -1,8 +1,8 @@
-"""ECA: efficient channel attention, one small convolution across the channels' means.
+"""ECA: efficient channel attention, one small convolution over the means of the channels.
 
 "ECA-Net: Efficient Channel Attention for Deep Convolutional Neural Networks", Wang et al., CVPR
-2020, section 3, https://arxiv.org/abs/1910.03151. Its kernel grows with the logarithm of the
-channels, eq. 12 with gamma = 2 and b = 1: 3 from 8 channels on, 5 from 128, 7 from 2048.
+2020, section 3, https://arxiv.org/abs/1910.03151. The kernel grows with the logarithm of the number
+of channels, eq. 12 with gamma = 2 and b = 1: 3 from 8 channels on, 5 from 128, 7 from 2048.
 """
 
 from math import log2
@@ -11,13 +11,16 @@ from torch import Tensor, nn
 
 
 def eca_kernel_size(channels: int) -> int:
-    """Odd number next to (log2(channels) + 1) / 2, as the authors' code rounds: down, then up."""
+    """(log2(channels) + 1) / 2, rounded down, then up to an odd number, as in the authors' code."""
     size = int((log2(channels) + 1) / 2)
     return size if size % 2 else size + 1
 
 
 class ECA(nn.Module):
-    """Scales each channel by a gate from 0 to 1 of its neighbours' means, [N, C, H, W] as it is."""
+    """Multiplies each channel by a gate from 0 to 1, [N, C, H, W] -> [N, C, H, W].
+
+    The gate is made of the means of the channel and of its neighbours.
+    """
 
     def __init__(self, channels: int) -> None:
         super().__init__()

@@ -20,7 +20,7 @@ Layer = Callable[..., nn.Module]
 
 
 def check_ratio(ratio: int, out_channels: int) -> None:
-    """Refuse a ratio that is no whole number from 1 to `out_channels`."""
+    """ValueError unless the ratio is a whole number from 1 to `out_channels`."""
     if not isinstance(ratio, int) or not 1 <= ratio <= out_channels:
         raise ValueError(
             f"ratio must be a whole number from 1 to the layer's {out_channels} output channels,"
@@ -29,7 +29,7 @@ def check_ratio(ratio: int, out_channels: int) -> None:
 
 
 def check_cheap_kernel_size(cheap_kernel_size: int) -> None:
-    """Refuse a cheap kernel that has no centre: only odd sizes keep the maps' size."""
+    """ValueError unless the size is odd: only odd kernels keep the size of the maps."""
     if (
         not isinstance(cheap_kernel_size, int)
         or cheap_kernel_size < 1
@@ -41,9 +41,9 @@ def check_cheap_kernel_size(cheap_kernel_size: int) -> None:
 class GhostModule(nn.Module):
     """Primary convolution and depthwise cheap operation, [N, c, H, W] -> [N, n, H', W'].
 
-    Each half ends in `norm_layer(channels)` and `activation_layer(inplace=True)` where they are
-    given; a bare module (neither) holds convolutions without bias only. Ratio 1 is the plain
-    convolution.
+    Each half ends in `norm_layer(channels)` and `activation_layer(inplace=True)`, if given. Without
+    both the module is called bare: it holds only convolutions, without bias. With ratio 1 it is a
+    plain convolution. ValueError for a ratio or a cheap kernel that is not possible.
     """
 
     def __init__(
@@ -90,10 +90,10 @@ class GhostModule(nn.Module):
     ) -> "GhostModule":
         """Ghost module with kernel, stride, padding and dilation of a dense `conv`; new weights.
 
-        The new weights are as large as the variance of the maps needs to stay that of `conv`,
-        forwards and backwards; for small maps, whose borders count, `map_size` says how small.
-        `bias=True` gives both halves a bias, for a convolution whose bias no norm layer cancels;
-        they begin as the bias of `conv`.
+        The new weights are drawn and then scaled, so that maps and gradients keep the variance that
+        they have with `conv`. Much of a small map lies near its border: `map_size` gives the height
+        and width, if they are known. `bias=True` gives both halves a bias, which starts as the bias
+        of `conv`; it is needed where no norm layer follows, which would cancel it.
         """
         ghost = cls(
             conv.in_channels,
@@ -122,7 +122,7 @@ class GhostModule(nn.Module):
 
     @torch.no_grad()
     def _keep_variance(self, conv: nn.Conv2d, map_size: tuple[int, int] | None) -> None:
-        """Scale the weights so that the maps vary as those of `conv`, and take over its bias."""
+        """Scale the weights so that the maps vary as much as with `conv`, and take its bias."""
         halves = [half[0] for half in self.children()]
         _match_energy(halves[0].weight, conv.weight)
         if self.ratio > 1:
@@ -134,7 +134,7 @@ class GhostModule(nn.Module):
         given = [half.bias for half in halves if half.bias is not None]
         if given and conv.bias is not None:
             split = [len(bias) for bias in given]
-            surplus = sum(split) - conv.out_channels  # ceil made them; they are cut again
+            surplus = sum(split) - conv.out_channels  # maps that ceil adds and forward cuts
             values = torch.cat([conv.bias, conv.bias.new_zeros(surplus)]).split(split)
             for bias, value in zip(given, values, strict=True):
                 bias.copy_(value)
@@ -146,7 +146,7 @@ class GhostModule(nn.Module):
     def add_ghosts(self, intrinsic: Tensor) -> Tensor:
         """Intrinsic maps [N, m, H, W] and the ghosts made of them: [N, n, H, W]."""
         ghosts = self.cheap_operation(intrinsic)  # [N, m * (s - 1), H, W]
-        # ceil made some too many; cut before the concatenation, whose result is then contiguous
+        # ceil adds some maps; cut before the concatenation, whose result is then contiguous
         kept = ghosts[:, : self.out_channels - intrinsic.shape[1]]
         return torch.cat([intrinsic, kept], dim=1)
 
@@ -155,10 +155,11 @@ class GhostModule(nn.Module):
 
 
 def _match_energy(weight: Tensor, dense: Tensor) -> None:
-    """Give filters the root mean square of `dense` ones, of their means and of what is left.
+    """Scale the means of filters, and their deviations from the means, to the size in `dense`.
 
-    Maps behind an activation have a mean above 0, so that the mean of a filter makes a large part
-    of its output, and a few filters drawn at random would often make it twice too large.
+    Size is the root mean square over all filters. Maps behind an activation have a mean above 0, so
+    the mean of a filter makes a large part of its output. A few filters drawn at random often have
+    means that are twice too large.
     """
     axes = (1, 2, 3)
     mean, dense_mean = weight.mean(axes, keepdim=True), dense.mean(axes, keepdim=True)
@@ -169,8 +170,8 @@ def _match_energy(weight: Tensor, dense: Tensor) -> None:
 def _preserve_energy(kernels: Tensor) -> None:
     """Make each cheap kernel [1, d, d] keep the size of a constant map and of white noise.
 
-    Its weights then add up to 1 or -1, and so do their squares to 1, as on average those of random
-    kernels do. Maps whose neighbouring pixels have something in common lie in between.
+    Then its weights add up to 1 or -1, and their squares to 1. Random kernels do the same on
+    average. Real maps lie between these two cases, because neighbouring pixels are alike.
     """
     axes, count = (1, 2, 3), kernels[0].numel()
     mean = kernels.mean(axes, keepdim=True)
@@ -181,7 +182,10 @@ def _preserve_energy(kernels: Tensor) -> None:
 
 
 def _share_inside(side: int, size: int) -> float:
-    """Share of a kernel's `size` taps that read a pixel, not the border, on maps of `side`."""
+    """Share of the taps that read a pixel and not the border, on maps of `side` pixels.
+
+    The kernel has `size` taps in this direction; the mean is taken over all pixels.
+    """
     radius = size // 2
     inside = sum(max(side - abs(offset), 0) for offset in range(-radius, radius + 1))
     return inside / (size * side)

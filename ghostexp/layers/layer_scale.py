@@ -1,8 +1,9 @@
 """LayerScale: a learnt factor for each channel of a residual branch, small at the start.
 
 "Going deeper with Image Transformers", Touvron et al., ICCV 2021, section 2,
-https://arxiv.org/abs/2103.17239. The paper starts at 0.1 up to 18 blocks, at 1e-5 up to 24 and at
-1e-6 beyond, for 300 epochs and more; a branch that starts at 1e-5 is switched off at first.
+https://arxiv.org/abs/2103.17239. In the paper the factors start at 0.1 for up to 18 blocks, at 1e-5
+for up to 24 and at 1e-6 for more, and training takes 300 epochs or more. A branch whose factors
+start at 1e-5 adds almost nothing at first.
 """
 
 import torch
@@ -10,7 +11,7 @@ from torch import Tensor, nn
 
 
 class LayerScale2d(nn.Module):
-    """Maps [N, C, H, W] times one factor a channel, `init_value` at the start."""
+    """Maps [N, C, H, W] times one factor per channel, which starts at `init_value`."""
 
     def __init__(self, channels: int, init_value: float) -> None:
         super().__init__()

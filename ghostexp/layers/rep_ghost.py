@@ -1,8 +1,8 @@
 """Ghost module whose convolutions train as sums of branches, which fuse to one convolution each.
 
 "GhostNetV3: Exploring the Training Strategies for Compact Models", Liu et al. 2024,
-https://arxiv.org/abs/2404.11202. Every branch ends in its own batch norm. In eval mode a batch norm
-is an affine map of each channel, so that the sum of the branches is one convolution with a bias.
+https://arxiv.org/abs/2404.11202. Every branch ends in a batch norm. In eval mode a batch norm only
+scales and shifts each channel, so the sum of the branches equals one convolution with a bias.
 """
 
 from functools import reduce
@@ -22,8 +22,8 @@ REPEATS = 3  # branches with the full kernel
 class RepConv(nn.Module):
     """Sum of branches that end in a batch norm, [N, c, H, W] -> [N, n, H / stride, W / stride].
 
-    Three are convolutions with the full kernel. One more has a 1x1 kernel where the full kernel is
-    larger, and one is a batch norm alone where input and output have the same shape.
+    Three branches are convolutions with the full kernel. If the full kernel is larger than 1x1, one
+    more has a 1x1 kernel. If input and output have the same shape, one more is only a batch norm.
     """
 
     def __init__(
@@ -53,7 +53,7 @@ class RepConv(nn.Module):
 
     @torch.no_grad()
     def fused(self) -> nn.Conv2d:
-        """New convolution with a bias, which gives what this sum gives in eval mode."""
+        """A new convolution with a bias that gives the same as this sum in eval mode."""
         conv = self.repeated[0][0]
         folded = [_fold(branch[0].weight, branch[1]) for branch in self.repeated]
         if self.pointwise is not None:
@@ -79,7 +79,7 @@ class RepConv(nn.Module):
 def rep_ghost(
     in_channels: int, out_channels: int, *, activation_layer: Layer | None = None
 ) -> GhostModule:
-    """Ghost module of ratio 2 with a 1x1 and a depthwise 3x3 `RepConv` for its two convolutions."""
+    """Ghost module of ratio 2 whose two convolutions are `RepConv`: 1x1, and 3x3 depthwise."""
     ghost = GhostModule(in_channels, out_channels, activation_layer=activation_layer)
     for half in (ghost.primary_conv, ghost.cheap_operation):
         conv = half[0]
@@ -92,7 +92,7 @@ def rep_ghost(
 def fuse_branches(net: nn.Module) -> nn.Module:
     """Deployed form of `net`: a new network with one convolution in place of each `RepConv`.
 
-    Both give the same in eval mode, up to rounding. `net` is not changed.
+    In eval mode both networks give the same, up to rounding. `net` is not changed.
     """
     deployed = copied(net)
     if isinstance(deployed, RepConv):
@@ -105,7 +105,7 @@ def fuse_branches(net: nn.Module) -> nn.Module:
 
 
 def _fold(weight: Tensor, norm: nn.BatchNorm2d) -> tuple[Tensor, Tensor]:
-    """Weight and bias of a convolution without bias and the batch norm behind it."""
+    """Weight and bias of the one layer that a convolution without bias and its batch norm make."""
     return fuse_conv_bn_weights(
         weight, None, norm.running_mean, norm.running_var, norm.eps, norm.weight, norm.bias
     )

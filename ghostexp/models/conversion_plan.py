@@ -1,7 +1,7 @@
-"""Plan of a conversion: every convolution of a network, whether a Ghost module can replace it, why.
+"""Plan of a conversion: which convolutions of a network a Ghost module replaces, and why.
 
-A trial run shows where the maps of a convolution go (`trial_run`). Where a network cannot be run,
-children are taken to run in the order in which their parent registers them, and the plan says so.
+A trial run shows where the maps of a convolution go (`trial_run`). If a network cannot be run, its
+modules are assumed to run in the order in which their parents register them, and the plan says so.
 """
 
 from collections import Counter
@@ -28,7 +28,7 @@ from ghostexp.models.trial_run import Trial, try_out
 class ConversionRow:
     """What becomes of one convolution, and why.
 
-    Both parameter counts include the batch norm behind the convolution where it moves inside.
+    Where the batch norm behind the convolution moves inside, both counts of parameters include it.
     """
 
     name: str
@@ -57,7 +57,7 @@ class Wishes:
 
 @dataclass(frozen=True)
 class Step:
-    """A row of the plan with what it takes to carry it out."""
+    """A row of the plan, and what is needed to carry it out."""
 
     found: Found
     row: ConversionRow
@@ -67,33 +67,30 @@ class Step:
 
 
 @dataclass(frozen=True)
-class Plan:
-    """The steps of a conversion, and the error that kept the trial run from running, if any."""
+class ConversionPlan:
+    """What a conversion would do with `net`, which is not changed yet.
 
+    `failure` is the error that kept the trial run from running, if there was one.
+    """
+
+    net: nn.Module
+    wishes: Wishes
     steps: list[Step]
     failure: str | None
 
+    @property
+    def rows(self) -> list[ConversionRow]:
+        """One row for each convolution, in the order of registration."""
+        return [step.row for step in self.steps]
 
-def make_plan(net: nn.Module, wishes: Wishes) -> Plan:
+
+def make_plan(net: nn.Module, wishes: Wishes) -> ConversionPlan:
     """Check the wishes and decide on each convolution; nothing is changed."""
-    check_cheap_kernel_size(wishes.cheap_kernel_size)
-    if not isinstance(wishes.ratio, int) or wishes.ratio < 1:
-        raise ValueError(f"ratio must be a whole number of at least 1, not {wishes.ratio}")
+    _check(wishes)
     convolutions = find_convolutions(net)
     check_patterns("skip", wishes.skip, convolutions)
     check_patterns("only", wishes.only or (), convolutions)
-    ours = [module for module in net.modules() if isinstance(module, GhostModule)]
-    converted = {module for ghost in ours for module in ghost.modules()}
-    weight_uses = Counter(
-        parameter for module in net.modules() for parameter in module.parameters(recurse=False)
-    )
-    obstacles = {}
-    for found in convolutions:
-        obstacles[found.conv] = (
-            "part of a Ghost module"
-            if found.conv in converted
-            else _choice(found, wishes) or _obstacle(found.conv, weight_uses, wishes.ratio)
-        )
+    obstacles = _obstacles(net, convolutions, wishes)
     undecided = None in obstacles.values()
     trial = try_out(net, wishes.image_size) if undecided else Trial({})
     steps = []
@@ -102,11 +99,36 @@ def make_plan(net: nn.Module, wishes: Wishes) -> Plan:
             obstacles[found.conv] or _seen(found, trial) or _judgement(net, found, trial, wishes)
         )
         steps.append(_kept(found, reason) if reason else _replaced(net, found, trial, wishes))
-    return Plan(steps, trial.failure)
+    return ConversionPlan(net, wishes, steps, trial.failure)
+
+
+def _check(wishes: Wishes) -> None:
+    check_cheap_kernel_size(wishes.cheap_kernel_size)
+    if not isinstance(wishes.ratio, int) or wishes.ratio < 1:
+        raise ValueError(f"ratio must be a whole number of at least 1, not {wishes.ratio}")
+
+
+def _obstacles(
+    net: nn.Module, convolutions: list[Found], wishes: Wishes
+) -> dict[nn.Module, str | None]:
+    """Why each convolution has to stay, as far as that is known without a trial run."""
+    ours = [module for module in net.modules() if isinstance(module, GhostModule)]
+    converted = {module for ghost in ours for module in ghost.modules()}
+    weight_uses = Counter(
+        parameter for module in net.modules() for parameter in module.parameters(recurse=False)
+    )
+    return {
+        found.conv: (
+            "part of a Ghost module"
+            if found.conv in converted
+            else _choice(found, wishes) or _obstacle(found.conv, weight_uses, wishes.ratio)
+        )
+        for found in convolutions
+    }
 
 
 def _choice(found: Found, wishes: Wishes) -> str | None:
-    """Why the caller wants this convolution kept, if so."""
+    """Why the caller wants this convolution to stay; None if the caller does not."""
     if matches(found, wishes.skip):
         return "named in skip"
     if wishes.only is not None and not matches(found, wishes.only):
@@ -115,7 +137,7 @@ def _choice(found: Found, wishes: Wishes) -> str | None:
 
 
 def _obstacle(conv: nn.Conv2d, weight_uses: Counter[nn.Parameter], ratio: int) -> str | None:
-    """Why a Ghost module cannot stand for this convolution, if so."""
+    """Why a Ghost module cannot take the place of this convolution; None if it can."""
     if conv.groups > 1:
         return f"grouped, groups={conv.groups}"
     if "weight" not in conv._parameters:
@@ -134,7 +156,7 @@ def _obstacle(conv: nn.Conv2d, weight_uses: Counter[nn.Parameter], ratio: int) -
 
 
 def _seen(found: Found, trial: Trial) -> str | None:
-    """Why the forward of the network forbids a Ghost module here, as far as the trial shows."""
+    """Why the network's forward forbids a Ghost module here; None if the trial shows no reason."""
     if trial.failure is not None:
         return None
     flow = trial.flows.get(found.conv)
@@ -148,7 +170,7 @@ def _seen(found: Found, trial: Trial) -> str | None:
 
 
 def _judgement(net: nn.Module, found: Found, trial: Trial, wishes: Wishes) -> str | None:
-    """Why a Ghost module would be no gain here; a caller who names the layer knows better."""
+    """Why a Ghost module would gain nothing here; a caller who names the layer overrules this."""
     if wishes.only is not None:
         return None
     flow = trial.flows.get(found.conv)
@@ -202,7 +224,7 @@ def _replaced(net: nn.Module, found: Found, trial: Trial, wishes: Wishes) -> Ste
 
 
 def _norm_behind(found: Found, trial: Trial) -> nn.Module | None:
-    """The batch norm that alone reads the convolution's maps, if one does."""
+    """The batch norm that is the only reader of the convolution's maps, if there is one."""
     if trial.failure is None:
         return trial.flows[found.conv].norm
     norms = {_next_sibling(parent, name) for parent, name in found.places}
@@ -210,7 +232,7 @@ def _norm_behind(found: Found, trial: Trial) -> nn.Module | None:
 
 
 def _next_sibling(parent: nn.Module, child_name: str) -> nn.Module | None:
-    """The sibling registered next, if it is a batch norm over the child's channels."""
+    """The module that the parent registers next, if it is a batch norm for the child's channels."""
     names = [name for name, child in parent._modules.items() if child is not None]
     following = names[names.index(child_name) + 1 :]
     norm = parent._modules[following[0]] if following else None
@@ -221,7 +243,7 @@ def _next_sibling(parent: nn.Module, child_name: str) -> nn.Module | None:
 def _inner_norm_obstacle(
     net: nn.Module, found: Found, norm: nn.Module | None, flow: Flow | None
 ) -> str | None:
-    """Why the batch norm behind this convolution cannot move inside, if so."""
+    """Why the batch norm behind this convolution cannot move inside; None if it can."""
     if norm is None:
         return "no batch norm follows"
     if type(norm) not in (nn.BatchNorm2d, nn.SyncBatchNorm):

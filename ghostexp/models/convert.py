@@ -13,7 +13,7 @@ from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from ghostexp.layers.ghost import GhostModule
-from ghostexp.models.conversion_plan import ConversionRow, Plan, Step, Wishes, make_plan
+from ghostexp.models.conversion_plan import ConversionPlan, Step, Wishes, make_plan
 from ghostexp.models.convolutions import places_in
 from ghostexp.models.filters import keep_filters
 
@@ -31,10 +31,12 @@ def plan_conversion(
     only: Sequence[str] | None = None,
     inner_norm: bool = False,
     image_size: int | None = None,
-) -> list[ConversionRow]:
-    """One row for each convolution of `net`: what `convert_to_ghost` would do with it."""
-    wishes = Wishes(ratio, cheap_kernel_size, skip, only, inner_norm, image_size)
-    return [step.row for step in make_plan(net, wishes).steps]
+) -> ConversionPlan:
+    """What `convert_to_ghost` would do with each convolution of `net`: `plan.rows` say it.
+
+    `carry_out` does it. The arguments are those of `convert_to_ghost`.
+    """
+    return make_plan(net, Wishes(ratio, cheap_kernel_size, skip, only, inner_norm, image_size))
 
 
 def convert_to_ghost(
@@ -50,42 +52,64 @@ def convert_to_ghost(
 ) -> nn.Module:
     """Replace the dense convolutions of `net` in place and return it; ratio 1 replaces none.
 
-    What cannot be replaced, or would gain nothing by it, stays as it is; `plan_conversion` gives
-    the reason for each layer. `skip` holds names, or patterns such as "blocks.*", of convolutions
-    that stay dense. `only` names those to convert instead of our judgement: also a convolution
-    that makes the network's output, or one that does not get smaller, as far as it is possible.
-    A bias is dropped where a batch norm follows, which would cancel it; `inner_norm` moves that
-    batch norm into both halves. `image_size` is the side of the images that the network will
-    see, for the trial run that the plan is made from; without it common sizes are tried.
+    A convolution that cannot be replaced, or would gain nothing, stays as it is; `plan_conversion`
+    gives the reason for each. `skip` holds names, or patterns such as "blocks.*", of convolutions
+    that stay dense. `only` names the convolutions to convert, and then our judgement does not
+    count: a convolution that makes the network's output, or one that does not get smaller, is
+    converted as well if that is possible. If none of them can be converted, that is an error.
 
-    `init` "fresh" draws new weights that keep the variance of the maps. "filters" takes them from
-    the filters of a trained `net`; see `ghostexp.models.filters`.
+    A bias is dropped where a batch norm follows, which would cancel it. `inner_norm` moves that
+    batch norm into both halves. `image_size` is the side of the images that the network will see,
+    for the trial run that the plan is made from. Without it common sizes are tried.
 
-    For a `net` that is a convolution itself its Ghost module is returned. ValueError, with `net`
+    `init` "fresh" draws new weights that keep the variance of the maps. "filters" takes the weights
+    from the filters of a trained `net`; see `ghostexp.models.filters`.
+
+    If `net` is a convolution itself, its Ghost module is returned. ValueError, with `net`
     untouched, for a wrong value or a pattern that matches no convolution.
     """
+    _check_init(init, inner_norm)
+    plan = make_plan(net, Wishes(ratio, cheap_kernel_size, skip, only, inner_norm, image_size))
+    if only and ratio > 1 and not any(row.replaced for row in plan.rows):
+        raise ValueError(f"ratio={ratio} converts no layer of {type(net).__name__}: {_why(plan)}")
+    return carry_out(plan, init=init)
+
+
+def carry_out(plan: ConversionPlan, *, init: str = "fresh") -> nn.Module:
+    """Convert the network of `plan` in place and return it, as `convert_to_ghost` does.
+
+    A plan holds for the network as it was when the plan was made, so it is carried out once.
+    """
+    _check_init(init, plan.wishes.inner_norm)
+    converted = net = plan.net
+    trained = _is_trained(net)
+    for step in plan.steps:
+        logger.debug("%s", step.row)
+        if step.row.replaced:
+            layer = _build(step, plan.wishes)
+            if init == "filters":
+                layer = keep_filters(step.found.conv, layer)
+            if step.found.conv is net:
+                converted = layer
+            _put_in_place(net, step, layer)
+    _report(plan, lost=trained and init == "fresh")
+    return converted
+
+
+def _check_init(init: str, inner_norm: bool) -> None:
     if init not in INITS:
         raise ValueError(f"init is {' or '.join(INITS)}, not {init}")
     if init == "filters" and inner_norm:
         raise ValueError("init=filters keeps the batch norm of the dense layer: inner_norm=false")
-    wishes = Wishes(ratio, cheap_kernel_size, skip, only, inner_norm, image_size)
-    plan = make_plan(net, wishes)
-    trained = _is_trained(net)
-    converted = net
-    for step in plan.steps:
-        logger.debug("%s", step.row)
-        if step.row.replaced:
-            ghost = _build(step, wishes)
-            layer = keep_filters(step.found.conv, ghost) if init == "filters" else ghost
-            if step.found.conv is net:
-                converted = layer
-            norms = [] if step.norm is None else places_in(net)[step.norm]
-            for parent, name in step.found.places:
-                parent.add_module(name, layer)
-            for parent, name in norms:
-                parent.add_module(name, nn.Identity())
-    _report(net, plan, wishes, lost=trained and init == "fresh")
-    return converted
+
+
+def _put_in_place(net: nn.Module, step: Step, layer: nn.Module) -> None:
+    """Put `layer` where the convolution stood, and nothing where a norm that moved inside did."""
+    norms = [] if step.norm is None else places_in(net)[step.norm]
+    for parent, name in step.found.places:
+        parent.add_module(name, layer)
+    for parent, name in norms:
+        parent.add_module(name, nn.Identity())
 
 
 def _build(step: Step, wishes: Wishes) -> GhostModule:
@@ -114,30 +138,31 @@ def _is_trained(net: nn.Module) -> bool:
     return any(mean is not None and not mean.is_meta and bool(mean.any()) for mean in means)
 
 
-def _report(net: nn.Module, plan: Plan, wishes: Wishes, *, lost: bool) -> None:
+def _report(plan: ConversionPlan, *, lost: bool) -> None:
     """One line on what was done, and one for each thing that the user should know."""
-    steps = plan.steps
-    replaced = sum(step.row.replaced for step in steps)
-    logger.info("ratio %d: %d of %d convolutions replaced", wishes.ratio, replaced, len(steps))
+    rows, ratio = plan.rows, plan.wishes.ratio
+    network = type(plan.net).__name__
+    replaced = sum(row.replaced for row in rows)
+    logger.info("ratio %d: %d of %d convolutions replaced", ratio, replaced, len(rows))
     if plan.failure is not None:
         logger.warning(
             "%s could not be run on trial images (%s): batch norms are taken by order of"
             " registration, and a convolution that makes the outputs is not recognised; name such"
             " a layer in skip",
-            type(net).__name__,
+            network,
             plan.failure,
         )
     if replaced and lost:
         logger.warning(
             "%s is trained, and its %d replaced convolutions lose their filters for new weights;"
             " init=filters keeps what a Ghost module can keep of them",
-            type(net).__name__,
+            network,
             replaced,
         )
-    if wishes.ratio > 1 and not replaced:
-        reasons = sorted({step.row.reason for step in steps}) or ["it has no Conv2d"]
-        logger.warning(
-            "%s holds nothing to convert and stays as it is: %s",
-            type(net).__name__,
-            "; ".join(reasons),
-        )
+    if ratio > 1 and not replaced:
+        logger.warning("%s holds nothing to convert and stays as it is: %s", network, _why(plan))
+
+
+def _why(plan: ConversionPlan) -> str:
+    """The reasons for which a network's convolutions stay as they are."""
+    return "; ".join(sorted({row.reason for row in plan.rows}) or ["it has no Conv2d"])

@@ -10,7 +10,10 @@ from torch import nn
 
 @dataclass(frozen=True)
 class Found:
-    """One convolution, all its names, and the places that hold it; none if it is the network."""
+    """One convolution with all its names and the places that hold it.
+
+    A convolution that is the whole network stands in no place.
+    """
 
     conv: nn.Conv2d
     names: list[str]
@@ -18,7 +21,7 @@ class Found:
 
 
 def find_convolutions(net: nn.Module) -> list[Found]:
-    """Every two-dimensional convolution of `net` once, in the order of registration."""
+    """Each two-dimensional convolution of `net` once, in the order of registration."""
     places = places_in(net)
     convolutions: dict[nn.Module, Found] = {}
     for name, module in net.named_modules(remove_duplicate=False):
@@ -29,7 +32,7 @@ def find_convolutions(net: nn.Module) -> list[Found]:
 
 
 def places_in(net: nn.Module) -> dict[nn.Module, list[tuple[nn.Module, str]]]:
-    """For each module of `net` those that hold it, with the names that they give it."""
+    """For each module of `net` the modules that hold it, with the names that they give it."""
     places: dict[nn.Module, list[tuple[nn.Module, str]]] = defaultdict(list)
     for parent in net.modules():
         for name, child in parent._modules.items():
@@ -52,7 +55,7 @@ def check_patterns(option: str, patterns: Sequence[str], convolutions: list[Foun
 
 
 def matches(found: Found, patterns: Sequence[str]) -> bool:
-    """Whether one of its names is one of the patterns."""
+    """Whether one of the names of the convolution fits one of the patterns."""
     return any(
         name == pattern or fnmatchcase(name, pattern)
         for name in found.names

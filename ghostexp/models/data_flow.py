@@ -1,8 +1,8 @@
-"""Where the maps of a convolution go, read off autograd's graph of one forward pass.
+"""Where the maps of a convolution go, taken from autograd's graph of one forward pass.
 
-A node of the graph is an operation, and an edge (node, number) is one of its results. Operations
-that form products with weights are called mixing here; all others (norms, activations, pooling,
-sums, concatenations) pass maps on.
+A node of the graph is an operation, and an edge (node, number) is one of its results. An operation
+that multiplies maps by weights is called mixing here. All other operations, such as norms,
+activations, pooling, sums and concatenations, pass maps on.
 """
 
 from collections import defaultdict
@@ -24,7 +24,7 @@ JOINING = ("Cat", "Add")
 
 @dataclass
 class Recorded:
-    """Calls of one forward pass, in their order."""
+    """The calls of one forward pass, in the order in which they happened."""
 
     calls: list[tuple[nn.Module, Edge, tuple[int, int]]] = field(default_factory=list)
     norms: list[tuple[nn.Module, Edge]] = field(default_factory=list)  # what a batch norm reads
@@ -38,11 +38,11 @@ class Flow:
     """What became of one convolution's maps."""
 
     largest: tuple[int, int]  # height and width of its largest maps
-    norm: nn.Module | None  # the batch norm that reads all of its maps, and nobody else does
-    owns_norm: bool  # that batch norm reads nothing else
+    norm: nn.Module | None  # the batch norm, if it is the only reader of the maps
+    owns_norm: bool  # the batch norm reads nothing else
     is_output: bool  # no layer with weights reads the maps
-    in_ghost: bool  # depthwise copies of the maps are joined with the maps themselves
-    read: str | None  # the attribute, such as weight, that the network reads of it
+    in_ghost: bool  # the maps are joined with their depthwise copies
+    read: str | None  # an attribute of the convolution, such as weight, that the network reads
 
 
 def flows(recorded: Recorded, net: nn.Module) -> dict[nn.Module, Flow]:
@@ -111,8 +111,8 @@ def _intrinsic(graph: _Graph, recorded: Recorded, net: nn.Module) -> set[nn.Modu
     """Primary convolutions of Ghost modules of any origin.
 
     In a Ghost module intrinsic maps are concatenated with what depthwise convolutions make of
-    them. In a RepGhost module they are added; since a residual around a depthwise convolution does
-    the same, both convolutions must then be the only ones of some module.
+    them. In a RepGhost module both are added. A residual around a depthwise convolution does the
+    same, so a sum counts only if some module holds these convolutions and no others.
     """
     conv_of = {edge[0]: conv for conv, edge, _ in recorded.calls if edge[0] is not None}
     cheap = {node: node.next_functions[0] for node, conv in conv_of.items() if _is_depthwise(conv)}
@@ -131,7 +131,7 @@ def _intrinsic(graph: _Graph, recorded: Recorded, net: nn.Module) -> set[nn.Modu
 
 
 def _joins(graph: _Graph, copy: Node, maps: Edge, cheap: dict[Node, Edge]) -> list[Node]:
-    """Where a depthwise copy of `maps` is joined with them and with nothing else but copies."""
+    """The operations that join a depthwise copy of `maps` with `maps`, and take nothing else."""
     joins: list[Node] = []
     waiting, seen = list(graph.readers[copy]), {copy}
     while waiting:
@@ -149,7 +149,7 @@ def _joins(graph: _Graph, copy: Node, maps: Edge, cheap: dict[Node, Edge]) -> li
 
 
 def _holds(join: Node, maps: Edge, cheap: dict[Node, Edge]) -> bool | None:
-    """Whether `join` takes `maps` themselves; None if it takes more than them and their copies."""
+    """Whether `join` reads `maps`; None if it reads something that is neither `maps` nor a copy."""
     waiting, holds_maps = list(join.next_functions), False
     while waiting:
         edge = waiting.pop()
@@ -163,7 +163,7 @@ def _holds(join: Node, maps: Edge, cheap: dict[Node, Edge]) -> bool | None:
 
 
 def _sources(start: Edge) -> set[Node]:
-    """The mixing operations nearest to `start` that it stems from."""
+    """The mixing operations from which `start` comes without another one between."""
     waiting, seen, sources = [start], set(), set()
     while waiting:
         node, _ = waiting.pop()

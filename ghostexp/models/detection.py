@@ -5,11 +5,12 @@ of Lin et al., CVPR 2017, https://arxiv.org/abs/1612.03144: C2 to C5 -> P2 to P6
 al., ICCV 2017, https://arxiv.org/abs/1708.02002: C3 to C5 -> P3 to P7. The GhostNet paper (section
 4.3, Table 8) puts both on GhostNet 1.1x, on COCO: 26.9 and 26.6 mAP.
 
-Detectors are torchvision's: images are a list of [3, H, W] in [0, 1], of any sizes; with `targets`
-(boxes [n, 4] xyxy in pixels, labels 1 to `num_classes`) a detector in training mode gives a
-dictionary of losses, in eval mode a list of detections (boxes, labels, scores). It normalises the
-images and resizes them itself: the shorter side to `min_size`, but the longer one to at most
-`max_size`. `anchor_sizes` are square roots of areas, in pixels of the resized image.
+Detectors are torchvision's. Images are a list of [3, H, W] in [0, 1], of any sizes. In training
+mode a detector also takes `targets` (boxes [n, 4] xyxy in pixels, labels 1 to `num_classes`) and
+gives a dictionary of losses; in eval mode it gives a list of detections (boxes, labels, scores). It
+normalises and resizes the images itself: the shorter side becomes `min_size`, or less, so that the
+longer side is at most `max_size`. `anchor_sizes` are square roots of areas, in pixels of the
+resized image.
 """
 
 from collections.abc import Sequence
@@ -29,21 +30,22 @@ from ghostexp.models.pyramid import Pyramid, detection_body
 
 ASPECT_RATIOS = (0.5, 1.0, 2.0)
 OCTAVES = (1, 2 ** (1 / 3), 2 ** (2 / 3))  # of RetinaNet's anchors, at each level
-DETECTIONS = 100  # an image: what COCO's metric looks at
-ROI_SIZE = 7  # of a proposal's maps as the box head sees them
+DETECTIONS = 100  # per image: COCO's metric looks at no more
+ROI_SIZE = 7  # pixels: the box head sees the maps of a proposal in this size
 HEAD_CONVS = 4  # of torchvision's RetinaNet
 NORM_GROUPS = 32  # Wu and He, ECCV 2018, https://arxiv.org/abs/1803.08494
-PEER_SCORE = 0.05  # least of a proposal: torchvision's, for this detector alone
+PEER_SCORE = 0.05  # the smallest score of a proposal; torchvision's, for this detector only
 OUTPUT_LAYERS = {"cls_logits", "cls_score", "bbox_pred", "bbox_reg"}  # torchvision's names
 
 
 @dataclass(frozen=True)
 class FasterHeads:
-    """Size of a Faster R-CNN behind its backbone; the defaults are torchvision's.
+    """Size of the parts of a Faster R-CNN behind its backbone; the defaults are torchvision's.
 
-    `channels` of the pyramid's maps, `features` of each proposal in the box head. The `proposals`
-    best of a level go into non-maximum suppression and that many of an image come out of it, half
-    as many in evaluation; the box head's loss is that of `rois_per_image` of them.
+    The pyramid's maps have `channels`, and each proposal has `features` in the box head. The best
+    `proposals` of each level go into non-maximum suppression, and at most as many of an image come
+    out of it; in evaluation both numbers are half as large. The box head's loss takes
+    `rois_per_image` of the proposals.
     """
 
     channels: int = 256
@@ -57,11 +59,11 @@ class FasterHeads:
 
 @dataclass(frozen=True)
 class RetinaHeads:
-    """Size of a RetinaNet behind its backbone; the defaults are the paper's.
+    """Size of the parts of a RetinaNet behind its backbone; the defaults are the paper's.
 
-    `channels` of the pyramid's maps, `convs` before the output layer of either head. `group_norm`
-    normalises after each of these, as in torchvision's second version: from scratch, without
-    trained weights, heads without it learn slowly.
+    The pyramid's maps have `channels`, and each of the two heads has `convs` convolutions before
+    its output layer. `group_norm` normalises after each of these convolutions, as torchvision's
+    second version does: without trained weights, heads without it learn slowly.
     """
 
     channels: int = 256
@@ -97,10 +99,10 @@ def _check_least(heads: FasterHeads | RetinaHeads, least: dict[str, int]) -> Non
 
 
 def _in_float32(detector: nn.Module) -> nn.Module:
-    """Make maps, logits and box offsets leave their layers in float32, autocast or not.
+    """Make maps, logits and box offsets leave their layers in float32, with or without autocast.
 
-    torchvision gives anchors and decoded boxes the type of these, and bfloat16 tells no two
-    coordinates between 256 and 512 apart that are less than 2 pixels from each other.
+    torchvision gives anchors and decoded boxes the dtype of these tensors. In bfloat16 two
+    coordinates between 256 and 512 are equal if they are less than 2 pixels apart.
     """
     for name, module in detector.named_modules():
         is_level = isinstance(module, FeaturePyramidNetwork)
@@ -126,10 +128,10 @@ def faster_rcnn_ghostnet(
     min_size: int = 800,
     max_size: int = 1333,
 ) -> FasterRCNN:
-    """Faster R-CNN on the trunk of `backbone`, with an anchor size for each of P2 to P6.
+    """Faster R-CNN on the trunk of `backbone`, with one anchor size for each level, P2 to P6.
 
-    `frozen_norm` keeps the backbone's batch norms as they come: for trained weights and batches of
-    few images.
+    Only the last `trainable_stages` of the backbone's stages train. `frozen_norm` keeps the
+    statistics and weights of the backbone's batch norms: for trained weights and small batches.
     """
     _check_sizes(anchor_sizes, "P2 to P6", min_size, max_size)
     body = detection_body(backbone, trainable_stages, frozen_norm)
@@ -150,9 +152,10 @@ def retinanet_ghostnet(
     min_size: int = 800,
     max_size: int = 1333,
 ) -> RetinaNet:
-    """RetinaNet on the trunk of `backbone`, with an anchor size, in thirds of an octave, a level.
+    """RetinaNet on the trunk of `backbone`, with three anchor sizes for each level, P3 to P7.
 
-    `frozen_norm` as in `faster_rcnn_ghostnet`.
+    They are the level's entry of `anchor_sizes`, and this times 2 ** (1 / 3) and 2 ** (2 / 3). The
+    other arguments are those of `faster_rcnn_ghostnet`.
     """
     _check_sizes(anchor_sizes, "P3 to P7", min_size, max_size)
     body = detection_body(backbone, trainable_stages, frozen_norm)
@@ -181,10 +184,11 @@ def faster_rcnn_mobilenet_v3(
     min_size: int = 800,
     max_size: int = 1333,
 ) -> FasterRCNN:
-    """torchvision's fasterrcnn_mobilenet_v3_large_fpn: strides 16, 32 and 64, all sizes at each.
+    """torchvision's fasterrcnn_mobilenet_v3_large_fpn, with all anchor sizes at each level.
 
-    `weights` names torchvision's of ImageNet for the backbone, such as IMAGENET1K_V1. Its pyramid
-    has 256 channels, whatever follows it.
+    The levels have strides 16, 32 and 64. `weights` names torchvision's ImageNet weights for the
+    backbone, such as IMAGENET1K_V1. The pyramid always has 256 channels. The other arguments are
+    those of `faster_rcnn_ghostnet`.
     """
     _check_sizes(anchor_sizes, "the pyramid's levels", min_size, max_size)
     backbone = mobilenet_backbone(
@@ -211,7 +215,7 @@ def _faster_rcnn(
     levels: list[str],
     sizes: tuple[int, int],
 ) -> FasterRCNN:
-    """Faster R-CNN on a pyramid; the box head sees those of its maps that `levels` names."""
+    """Faster R-CNN on a pyramid; the box head reads the maps that `levels` names."""
     detector = FasterRCNN(
         backbone,
         min_size=sizes[0],

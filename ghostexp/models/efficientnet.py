@@ -1,12 +1,12 @@
-"""EfficientNetV2 S, M and L: torchvision's networks for one or three channels and either head.
+"""EfficientNetV2 S, M and L of torchvision, for one or three channels and with either head.
 
 "EfficientNetV2: Smaller Models and Faster Training", Tan and Le, ICML 2021,
 https://arxiv.org/abs/2104.00298. With 1000 classes S, M and L have 21,458,488, 54,139,356 and
 118,515,272 params; S for one channel, with a cosine head of 6 classes, 20,184,736.
 
-Weights for RGB fit a single channel by the sum of the stem's three kernels: a grey image gives then
-what it gives in RGB. Their mean gives a third of that, which the stem's batch norm, made for the
-whole, does not make up for.
+Weights for RGB are adapted to a single channel by the sum of the stem's three kernels: a grey image
+then gives what it gives as an RGB image. The mean of the kernels would give a third of that, and
+the stem's batch norm, which was trained for the whole, does not make up for it.
 """
 
 from torch import Tensor, nn
@@ -22,7 +22,7 @@ BIAS = "classifier.1.bias"
 class EfficientNetV2(nn.Module):
     """torchvision's `net` with another stem and head; [N, C, H, W] -> [N, classes].
 
-    The names of torchvision's state dict stay.
+    The state dict has the same names as torchvision's.
     """
 
     def __init__(
@@ -45,7 +45,7 @@ class EfficientNetV2(nn.Module):
         return self.pool(self.features(images)).flatten(1)
 
     def stages(self) -> list[nn.Module]:
-        """Parts from input to output, the head last; what freezing counts."""
+        """Parts from input to output, the head last. Freezing counts them as blocks."""
         return [*self.features, self.classifier[-1]]
 
     def forward(self, images: Tensor) -> Tensor:
@@ -95,10 +95,11 @@ def efficientnet_v2_l(
 
 
 def fit_weights(state: State, net: EfficientNetV2, *, mean_stem: bool) -> State:
-    """`state` for RGB or grey, with either head -> for `net`; its own classes are checked later.
+    """A state dict for RGB or grey images and either head, adapted to `net`.
 
-    A stem for RGB becomes one for grey by the sum of its kernels, with `mean_stem` by their mean. A
-    bias that `net` has no place for goes.
+    If `net` takes grey images, the three kernels of a stem for RGB are added, or with `mean_stem`
+    averaged. A bias is dropped if the head of `net` has none. The number of classes is checked
+    later.
     """
     own = net.state_dict()
     fitted = {name: value for name, value in state.items() if name != BIAS or BIAS in own}
@@ -124,7 +125,7 @@ def _adapt(
 
 
 def _grey_stem(stem: nn.Conv2d) -> nn.Conv2d:
-    """New convolution for one channel, started as torchvision starts its own."""
+    """A new convolution for one channel, initialised as torchvision initialises its own."""
     grey = nn.Conv2d(1, stem.out_channels, stem.kernel_size, stem.stride, stem.padding, bias=False)
     nn.init.kaiming_normal_(grey.weight, mode="fan_out")
     return grey

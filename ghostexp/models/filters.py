@@ -1,11 +1,12 @@
 """Ghost modules that keep what they can of the trained filters of a convolution.
 
-Some of the trained filters become the primary convolution as they are. Each of the others is
-replaced by the cheap operation on one of those: its d x d kernel is fitted by least squares, so
-that the filter which both form together is as near as possible to the trained one. The distance is
-measured on the weights, relative to the size of the filter, since a batch norm behind the layer
-makes all maps alike in size. Pairs whose one filter explains much of the other are taken first. The
-maps are then in another order, which a `ChannelOrder` behind the Ghost module restores.
+Some of the trained filters become the primary convolution, unchanged. The cheap operation replaces
+each of the other filters: it reads the maps of a filter that stays, and its d x d kernel is fitted
+by least squares, so that both together are as close as possible to the replaced filter. The
+distance is measured on the weights. It is relative to the size of the filter, because a batch norm
+behind the layer gives all maps the same size. Pairs in which one filter explains much of the other
+are taken first. The maps are then in another order; a `ChannelOrder` behind the Ghost module
+restores the old one.
 """
 
 import torch
@@ -23,7 +24,7 @@ Groups = dict[int, list[int]]  # filter that stays -> the filters that are made 
 
 @torch.no_grad()
 def keep_filters(conv: nn.Conv2d, ghost: GhostModule) -> nn.Sequential:
-    """`ghost`, a bare Ghost module made of `conv`, with its filters, and the order of its maps."""
+    """The filters of `conv` put into `ghost`, a bare Ghost module, and its maps put into order."""
     primary, cheap = ghost.primary_conv[0], ghost.cheap_operation[0]
     kernels, explained = fit_kernels(conv, cheap.kernel_size[0])
     groups = group_filters(explained, primary.out_channels, ghost.ratio - 1)
@@ -44,8 +45,8 @@ def keep_filters(conv: nn.Conv2d, ghost: GhostModule) -> nn.Sequential:
 def fit_kernels(conv: nn.Conv2d, size: int) -> tuple["Kernels", Tensor]:
     """Best cheap kernels of `size` for all pairs of filters of `conv`.
 
-    The first result gives the kernel of a pair, the second, [n, n], the share of the energy of
-    filter j that it explains when it reads the maps of filter i, 1 at best.
+    The first result gives the kernel of each pair. The second, [n, n], is how much of filter j the
+    kernel explains when it reads the maps of filter i: a share of its energy, at most 1.
     """
     weight = _dilated(conv)
     taps = [(row, column) for row in range(size) for column in range(size)]
@@ -73,15 +74,15 @@ class Kernels:
         self.size = size
 
     def __call__(self, source: int, made: int) -> Tensor:
-        """Kernel [d, d] that makes the maps of filter `made` of those of filter `source`."""
+        """Kernel [d, d] that turns the maps of filter `source` into the maps of filter `made`."""
         return self.values[source, :, made].view(self.size, self.size)
 
 
 def group_filters(explained: Tensor, sources: int, copies: int) -> Groups:
-    """Choose the filters that stay, and for each the at most `copies` others that it makes.
+    """Choose the filters that stay, and at most `copies` other filters that each of them makes.
 
-    All groups but the last are full, as a Ghost module fills its maps. `explained` [n, n] says how
-    much of filter j filter i explains.
+    All groups but the last are full, because a Ghost module fills its maps in order.
+    `explained[i, j]` says how much of filter j filter i explains.
     """
     count = len(explained)
     groups: Groups = {}
@@ -102,7 +103,7 @@ def group_filters(explained: Tensor, sources: int, copies: int) -> Groups:
 
 
 def _best_pairs(explained: Tensor) -> list[tuple[int, int]]:
-    """Pairs (source, made), those first that explain most; only the best sources of each filter."""
+    """Pairs (source, made), the best explained first; of each filter only the best sources."""
     others = explained.clone().fill_diagonal_(-1)
     best = others.topk(min(CANDIDATES, len(others)), dim=0)  # [candidates, n]
     pairs = [
@@ -115,7 +116,7 @@ def _best_pairs(explained: Tensor) -> list[tuple[int, int]]:
 
 
 def _filled(groups: Groups, copies: int) -> Groups:
-    """The same groups, the fullest first, and all of them full but the last."""
+    """The same groups with the fullest first, filled up so that only the last is not full."""
     ordered = sorted(groups, key=lambda source: len(groups[source]), reverse=True)
     for source in ordered:
         while len(groups[source]) < copies and source != ordered[-1] and groups[ordered[-1]]:
@@ -135,9 +136,10 @@ def _dilated(conv: nn.Conv2d) -> Tensor:
 
 
 def _placed(weight: Tensor, tap: tuple[int, int], size: int, stride: tuple[int, int]) -> Tensor:
-    """Filters as one tap of a cheap kernel sees them: [n, c, h, w] moved in a larger field, flat.
+    """Filters [n, c, h, w] as one tap of a cheap kernel sees them: moved in a larger field, flat.
 
-    The cheap operation reads the maps after the stride, so that one tap is `stride` pixels.
+    The cheap operation reads the maps after the stride, so one tap is `stride` pixels away from the
+    next.
     """
     (top, left), (rows, columns) = tap, stride
     margins = (left * columns, (size - 1 - left) * columns, top * rows, (size - 1 - top) * rows)

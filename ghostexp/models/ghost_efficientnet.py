@@ -1,9 +1,9 @@
 """Ghost-EfficientNetV2: EfficientNetV2-S with Ghost modules for its dense convolutions and ECA.
 
 Blocks and widths are those of "EfficientNetV2: Smaller Models and Faster Training", Tan and Le,
-ICML 2021, Table 4, https://arxiv.org/abs/2104.00298, Ghost modules those of Han et al., CVPR 2020.
-The combination has no paper. `LITERAL` is it as its write-up draws it; in that form, one input
-channel, cosine head, 6 classes:
+ICML 2021, Table 4, https://arxiv.org/abs/2104.00298. Ghost modules are those of Han et al., CVPR
+2020. No paper describes the combination. `LITERAL` is the form that an unpublished report draws,
+the one that docs/results.md names. With one input channel, a cosine head and 6 classes it has
 
     width_mult, depth_mult       0.5, 0.5    0.75, 1.0    1.0, 1.0
     params                       1,175,923   4,900,070   8,493,666
@@ -35,13 +35,14 @@ _conv = partial(Conv2dNormActivation, activation_layer=nn.SiLU)
 
 @dataclass(frozen=True)
 class Recipe:
-    """What makes the network train or not, beside its blocks; every suspect is one field.
+    """Choices beside the blocks that decide whether the network trains, one per field.
 
-    `layer_scale` is LayerScale's start, None for no such factors; `layer_scale_everywhere` puts
-    them behind blocks without a residual as well, where nothing goes around them. Residual branches
-    are left out with `stochastic_depth_prob`; with `depth_prob_rises` the first one never is, and
-    the probability grows linearly with depth (Huang et al. 2016). `head_channels` is the width of a
-    1x1 convolution before the pooling, 1280 in EfficientNetV2, None for none.
+    `layer_scale` is the value at which the factors of LayerScale start; None leaves them out.
+    `layer_scale_everywhere` also puts factors behind blocks that have no residual. A residual
+    branch is left out with the probability `stochastic_depth_prob`. With `depth_prob_rises` the
+    probability grows linearly with depth, from 0 in the first block (Huang et al. 2016).
+    `head_channels` is the width of a 1x1 convolution before the pooling, 1280 in EfficientNetV2;
+    None leaves it out.
     """
 
     layer_scale: float | None = 0.1
@@ -97,9 +98,9 @@ STEM_CHANNELS = 24
 
 
 class GhostBlock(nn.Module):
-    """`expansion`, ECA, Ghost module down, and the input around them where `residual` says so.
+    """`expansion`, ECA, Ghost module down; with `residual` the input is added to the result.
 
-    [N, c, H, W] -> [N, n, H / stride, W / stride]; `expansion` makes `mid_channels` maps and holds
+    [N, c, H, W] -> [N, n, H / stride, W / stride]. `expansion` makes `mid_channels` maps and has
     the stride.
     """
 
@@ -173,7 +174,7 @@ class GhostEfficientNetV2(nn.Module):
         return self.pool(self.last_conv(self.blocks(self.stem(images)))).flatten(1)
 
     def stages(self) -> list[nn.Module]:
-        """Parts from input to output, the head last; what freezing counts."""
+        """Parts from input to output, the head last. Freezing counts them as blocks."""
         last = [] if isinstance(self.last_conv, nn.Identity) else [self.last_conv]
         return [self.stem, *self.blocks, *last, self.head]
 
@@ -184,7 +185,7 @@ class GhostEfficientNetV2(nn.Module):
 def _block(
     in_channels: int, row: StageRow, stride: int, stochastic_depth_prob: float, recipe: Recipe
 ) -> GhostBlock:
-    """Block of a stage, with a residual where it changes no shape."""
+    """Block of a stage. It has a residual if input and output have the same shape."""
     mid = in_channels * row.expand_ratio
     conv = partial(_conv, norm_layer=recipe.norm_layer)
     ghost = partial(GhostModule, norm_layer=recipe.norm_layer, activation_layer=nn.SiLU)
@@ -215,14 +216,14 @@ def ghost_efficientnet_v2(
     recipe: Recipe | None = None,
     weights: str | None = None,
 ) -> GhostEfficientNetV2:
-    """Ghost-EfficientNetV2; without a `recipe` the one that trains, `Recipe()`.
+    """Ghost-EfficientNetV2; without a `recipe` it is built by `Recipe()`, which trains.
 
     `weights` names trained weights to start from, as in `load_weights`.
     """
     if int(STEM_CHANNELS * width_mult) < 2:
         raise ValueError(
-            f"width_mult must leave of the stem's {STEM_CHANNELS} channels the two that a Ghost"
-            f" module needs, not {width_mult}"
+            f"width_mult must leave at least two of the stem's {STEM_CHANNELS} channels, which a"
+            f" Ghost module needs, not {width_mult}"
         )
     if not depth_mult > 0:
         raise ValueError(f"depth_mult must be above 0, not {depth_mult}")

@@ -1,4 +1,4 @@
-"""Ghost-ResNet-50: torchvision's ResNet-50 with all convolutions but the stem's converted.
+"""Ghost-ResNet-50: torchvision's ResNet-50, in which every convolution but the stem is converted.
 
 "GhostNet: More Features from Cheap Operations", Han et al., CVPR 2020, section 4.1.3,
 https://arxiv.org/abs/1911.11907. With 1000 classes and 3x3 cheap operations, for 224x224 images:
@@ -8,8 +8,8 @@ https://arxiv.org/abs/1911.11907. With 1000 classes and 3x3 cheap operations, fo
     ratio 2     13,953,512  2,151,023,360   13.0M  2.2B
     ratio 4      8,151,752  1,181,942,912    6.5M  1.2B
 
-The macs are the paper's. Its params cannot be reached: the convolutions' weights halved, 11.7M, or
-quartered, 5.9M, already exceed them together with the classifier's 2.0M.
+The macs agree with the paper. The paper's params cannot be reached: half of the convolutions'
+weights are 11.7M and a quarter is 5.9M, and with the classifier's 2.0M both are more than printed.
 """
 
 from collections.abc import Sequence
@@ -29,7 +29,10 @@ def ghost_resnet50(
     cheap_kernel_size: int = 3,
     skip: Sequence[str] = ("conv1",),
 ) -> ResNet:
-    """`resnet50` converted; `skip` names what stays dense, and an empty one converts all 53."""
+    """`resnet50` with its convolutions converted; an empty `skip` converts all 53.
+
+    `skip` names the convolutions that stay dense, as in `convert_to_ghost`.
+    """
     net = resnet50(num_classes=num_classes)
     net.conv1 = nn.Conv2d(in_channels, 64, 7, 2, padding=3, bias=False)
     convert_to_ghost(net, ratio, cheap_kernel_size, skip=skip, only=("*",))

@@ -29,13 +29,13 @@ GhostNorm = partial(GhostModule, norm_layer=nn.BatchNorm2d)
 
 
 def make_divisible(channels: float, divisor: int = 4) -> int:
-    """Nearest positive multiple of `divisor`, or the next one if that takes more than a tenth."""
+    """The nearest positive multiple of `divisor`; the next if that is more than a tenth less."""
     nearest = max(divisor, int(channels + divisor / 2) // divisor * divisor)
     return nearest if nearest >= 0.9 * channels else nearest + divisor
 
 
 class BlockRow(NamedTuple):
-    """One row of Table 1: what a bottleneck needs to know besides its input channels."""
+    """One row of Table 1: all that a bottleneck has to know, except its input channels."""
 
     kernel_size: int  # of the depthwise convolutions, in the stride and in the shortcut
     mid_channels: int
@@ -78,9 +78,9 @@ TAPS = {"C2": 2, "C3": 4, "C4": 10, "C5": 15}  # last block before each stride, 
 class GhostBottleneck(nn.Module):
     """Ghost module up, strided depthwise convolution, SE, Ghost module down; figure 3.
 
-    [N, c, H, W] -> [N, n, H / stride, W / stride]. `attention_layer(c, mid)` makes a gate for the
-    first Ghost module's maps from the block's input; `ghost_layer` and `conv_layer`, a convolution
-    with its batch norm, make the other parts.
+    [N, c, H, W] -> [N, n, H / stride, W / stride]. `ghost_layer` makes the Ghost modules, and
+    `conv_layer` the depthwise convolution with its batch norm. `attention_layer(c, mid)` makes a
+    layer that reads the input of the block and gives a gate for the maps of the first Ghost module.
     """
 
     def __init__(
@@ -119,15 +119,45 @@ class GhostBottleneck(nn.Module):
         return self.ghost2(maps) + self.shortcut(inputs)
 
 
+class GhostNetTrunk(nn.Module):
+    """Stem and bottlenecks: [N, c, H, W] -> maps C2 to C5, at strides 4, 8, 16 and 32.
+
+    `feature_channels` holds the channels of these maps.
+    """
+
+    def __init__(
+        self, stem: nn.Module, blocks: nn.Sequential, feature_channels: dict[str, int]
+    ) -> None:
+        super().__init__()
+        self.stem, self.blocks = stem, blocks
+        self.feature_channels = feature_channels
+
+    def forward(self, images: Tensor) -> OrderedDict[str, Tensor]:
+        maps = self.stem(images)
+        taps = {index: name for name, index in TAPS.items()}
+        features = OrderedDict()
+        for index, block in enumerate(self.blocks):
+            maps = block(maps)
+            if index in taps:
+                features[taps[index]] = maps
+        return features
+
+    def stages(self) -> list[nn.Sequential]:
+        """Layers by the stride of their maps: first stride 2, then those that end in C2 to C5."""
+        ends = [1, *(index + 1 for index in TAPS.values())]
+        first = nn.Sequential(self.stem, self.blocks[0])
+        return [first, *(self.blocks[start:end] for start, end in pairwise(ends))]
+
+
 class GhostNet(nn.Module):
     """Stem, bottlenecks, 1x1 convolutions around the mean, classifier; -> [N, classes].
 
-    `blocks` holds the bottleneck for each row of Table 1, called with its input channels and its
-    row. `feature_channels` holds the channels of the maps of `forward_features`, C2 to C5.
+    `blocks` holds, for each row of Table 1, what makes the bottleneck: it is called with the number
+    of input channels and the row.
 
     The total stride is 32. `small_input` makes it 8, for 32x32 images: the stem and the second
-    block (rows 1 and 3 of Table 1) get stride 1, and that block no depthwise convolution. C2 to C5
-    are then 32, 16, 8 and 4 pixels wide, at strides 1, 2, 4 and 8.
+    block (rows 1 and 3 of Table 1) get stride 1, and that block has no depthwise convolution. C2 to
+    C5 are then 32, 16, 8 and 4 pixels wide, at strides 1, 2, 4 and 8.
     """
 
     def __init__(
@@ -161,20 +191,9 @@ class GhostNet(nn.Module):
         self.feature_channels = {name: rows[index].out_channels for name, index in TAPS.items()}
         init_weights(self)
 
-    def forward_features(self, images: Tensor) -> OrderedDict[str, Tensor]:
-        """Maps C2 to C5 of [N, c, H, W], at strides 4, 8, 16 and 32; for a feature pyramid."""
-        maps = self.stem(images)
-        taps = {index: name for name, index in TAPS.items()}
-        features = OrderedDict()
-        for index, block in enumerate(self.blocks):
-            maps = block(maps)
-            if index in taps:
-                features[taps[index]] = maps
-        return features
-
-    def trunk(self) -> "GhostNetTrunk":
-        """What `forward_features` needs, without the classifier: a detector's backbone."""
-        return GhostNetTrunk(self)
+    def trunk(self) -> GhostNetTrunk:
+        """The network's own stem and bottlenecks, without the classifier: a detector's backbone."""
+        return GhostNetTrunk(self.stem, self.blocks, self.feature_channels)
 
     def forward(self, images: Tensor) -> Tensor:
         maps = self.last_conv(self.blocks(self.stem(images)))  # [N, 960 x width, H / 32, W / 32]
@@ -182,21 +201,32 @@ class GhostNet(nn.Module):
         return self.classifier(self.dropout(embeddings))
 
 
-class GhostNetTrunk(nn.Module):
-    """Stem and bottlenecks of `net`: [N, c, H, W] -> maps C2 to C5."""
+def build(
+    blocks: Sequence[Layer],
+    num_classes: int,
+    in_channels: int,
+    *,
+    width_mult: float,
+    dropout: float,
+    small_input: bool,
+    weights: str | None,
+) -> GhostNet:
+    """The network of these bottlenecks; what the three versions of GhostNet are made by.
 
-    def __init__(self, net: GhostNet) -> None:
-        super().__init__()
-        self.stem, self.blocks = net.stem, net.blocks
-        self.feature_channels = net.feature_channels
-
-    forward = GhostNet.forward_features  # which reads nothing but stem and blocks
-
-    def stages(self) -> list[nn.Sequential]:
-        """Layers by the stride of their maps: 2, and those that end in C2 to C5."""
-        ends = [1, *(index + 1 for index in TAPS.values())]
-        first = nn.Sequential(self.stem, self.blocks[0])
-        return [first, *(self.blocks[start:end] for start, end in pairwise(ends))]
+    `small_input` and `blocks` are those of `GhostNet`. `weights` names trained weights to start
+    from, as in `load_weights`.
+    """
+    net = GhostNet(
+        num_classes,
+        in_channels,
+        width_mult=width_mult,
+        dropout=dropout,
+        small_input=small_input,
+        blocks=blocks,
+    )
+    if weights is not None:
+        load_weights(net, weights)
+    return net
 
 
 def ghostnet(
@@ -208,17 +238,13 @@ def ghostnet(
     small_input: bool = False,
     weights: str | None = None,
 ) -> GhostNet:
-    """GhostNet, the paper's first version; `small_input` as in `GhostNet`.
-
-    `weights` names trained weights to start from, as in `load_weights`.
-    """
-    net = GhostNet(
+    """GhostNet, the paper's first version; the arguments as in `build`."""
+    return build(
+        [GhostBottleneck] * len(BLOCKS),
         num_classes,
         in_channels,
         width_mult=width_mult,
         dropout=dropout,
         small_input=small_input,
+        weights=weights,
     )
-    if weights is not None:
-        load_weights(net, weights)
-    return net

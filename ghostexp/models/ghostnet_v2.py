@@ -1,8 +1,9 @@
 """GhostNetV2: GhostNet whose bottlenecks gate their first Ghost module with DFC attention.
 
 "GhostNetV2: Enhance Cheap Operation with Long-Range Attention", Tang et al., NeurIPS 2022,
-section 4, https://arxiv.org/abs/2211.12905. The first two bottlenecks stay GhostNet's own; the
-second Ghost module of a bottleneck has no attention. With 1000 classes, for 224x224 images:
+section 4, https://arxiv.org/abs/2211.12905. The first two bottlenecks are GhostNet's, without
+attention, and the second Ghost module of a bottleneck never has attention. With 1000 classes, for
+224x224 images:
 
     width_mult        1.0          1.3          1.6
     params      6,156,908    8,960,404   12,392,698
@@ -12,8 +13,7 @@ second Ghost module of a bottleneck has no attention. With 1000 classes, for 224
 from functools import partial
 
 from ghostexp.layers.dfc import DFCAttention
-from ghostexp.models.ghostnet import BLOCKS, GhostBottleneck, GhostNet
-from ghostexp.models.weights import load_weights
+from ghostexp.models.ghostnet import BLOCKS, GhostBottleneck, GhostNet, build
 
 PLAIN_BLOCKS = 2  # the authors' choice; not printed in the paper
 
@@ -29,20 +29,16 @@ def ghostnet_v2(
     small_input: bool = False,
     weights: str | None = None,
 ) -> GhostNet:
-    """GhostNetV2, for images above 32x32, or above 8x8 with `small_input` as in `GhostNet`.
+    """GhostNetV2, for images above 32x32, or above 8x8 with `small_input`.
 
-    `weights` as in `ghostnet`.
+    The arguments are those of `ghostexp.models.ghostnet.build`.
     """
-    plain = [GhostBottleneck] * PLAIN_BLOCKS
-    attentive = [DFCBottleneck] * (len(BLOCKS) - PLAIN_BLOCKS)
-    net = GhostNet(
+    return build(
+        [GhostBottleneck] * PLAIN_BLOCKS + [DFCBottleneck] * (len(BLOCKS) - PLAIN_BLOCKS),
         num_classes,
         in_channels,
         width_mult=width_mult,
         dropout=dropout,
         small_input=small_input,
-        blocks=plain + attentive,
+        weights=weights,
     )
-    if weights is not None:
-        load_weights(net, weights)
-    return net

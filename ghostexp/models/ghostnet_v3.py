@@ -1,9 +1,9 @@
 """GhostNetV3: GhostNetV2 whose Ghost modules and strided convolutions train as sums of branches.
 
 "GhostNetV3: Exploring the Training Strategies for Compact Models", Liu et al. 2024,
-https://arxiv.org/abs/2404.11202. `fuse_branches` gives the deployed form: GhostNetV2's network with
-a bias for each batch norm behind a fused convolution. Stem, shortcuts, DFC attention and head have
-no branches. The deployed macs are GhostNetV2's. With 1000 classes, for 224x224 images:
+https://arxiv.org/abs/2404.11202. Stem, shortcuts, DFC attention and head have no branches.
+`fuse_branches` gives the deployed form. It is GhostNetV2's network with the same macs; only the
+batch norms behind the fused convolutions have become biases. With 1000 classes, for 224x224 images:
 
     width_mult                 0.5          1.0          1.3          1.6
     params, training     3,395,384    8,129,028   12,217,720   17,275,700
@@ -16,9 +16,8 @@ from functools import partial
 
 from ghostexp.layers.dfc import DFCAttention
 from ghostexp.layers.rep_ghost import RepConv, fuse_branches, rep_ghost
-from ghostexp.models.ghostnet import BLOCKS, GhostBottleneck, GhostNet
+from ghostexp.models.ghostnet import BLOCKS, GhostBottleneck, GhostNet, build
 from ghostexp.models.ghostnet_v2 import PLAIN_BLOCKS
-from ghostexp.models.weights import load_weights
 
 __all__ = ["fuse_branches", "ghostnet_v3"]
 
@@ -35,20 +34,16 @@ def ghostnet_v3(
     small_input: bool = False,
     weights: str | None = None,
 ) -> GhostNet:
-    """GhostNetV3 in its training form, for images above 32x32, or 8x8 with `small_input`.
+    """GhostNetV3 in its training form, for images above 32x32, or above 8x8 with `small_input`.
 
-    `weights` as in `ghostnet`.
+    The arguments are those of `ghostexp.models.ghostnet.build`.
     """
-    plain = [RepBottleneck] * PLAIN_BLOCKS
-    attentive = [RepDFCBottleneck] * (len(BLOCKS) - PLAIN_BLOCKS)
-    net = GhostNet(
+    return build(
+        [RepBottleneck] * PLAIN_BLOCKS + [RepDFCBottleneck] * (len(BLOCKS) - PLAIN_BLOCKS),
         num_classes,
         in_channels,
         width_mult=width_mult,
         dropout=dropout,
         small_input=small_input,
-        blocks=plain + attentive,
+        weights=weights,
     )
-    if weights is not None:
-        load_weights(net, weights)
-    return net

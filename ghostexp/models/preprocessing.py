@@ -1,6 +1,6 @@
-"""How images were prepared for published weights: a network that starts from them wants the same.
+"""How images were prepared for published weights: a network that starts from them needs the same.
 
-Of torchvision's and timm's weights the libraries themselves say it.
+torchvision and timm say it for their weights.
 """
 
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ class Preprocessing:
     interpolation: str
 
     def for_channels(self, count: int) -> "Preprocessing":
-        """The same for grey images: the means over the channels."""
+        """The same for `count` channels; if that is another number, each gets the mean."""
         if count == len(self.mean):
             return self
         mean, std = (round(sum(values) / len(values), 4) for values in (self.mean, self.std))
@@ -27,7 +27,7 @@ class Preprocessing:
 
 
 def of_torchvision(network: str, weights: str) -> Preprocessing | None:
-    """What torchvision says of the weights, such as IMAGENET1K_V1, of one of its networks."""
+    """What torchvision says about weights, such as IMAGENET1K_V1, of one of its networks."""
     choices = models.get_model_weights(network)
     name = weights.rpartition(".")[2]
     if name not in [*choices.__members__, "DEFAULT"]:
@@ -40,7 +40,7 @@ def of_torchvision(network: str, weights: str) -> Preprocessing | None:
 
 
 def of_timm(network: str) -> Preprocessing | None:
-    """What timm says of the pretrained weights of one of its networks."""
+    """What timm says about the pretrained weights of one of its networks."""
     import timm  # not needed for other networks
 
     known = timm.get_pretrained_cfg(network, allow_unregistered=True)

@@ -1,4 +1,4 @@
-"""A detector's backbone: the trunk of a GhostNet, some of it frozen, and the pyramid on its maps.
+"""A detector's backbone: the trunk of a GhostNet, of which a part may be frozen, and a pyramid.
 
 Feature pyramid: Lin et al., CVPR 2017, https://arxiv.org/abs/1612.03144.
 """
@@ -11,10 +11,10 @@ from torchvision.ops import FeaturePyramidNetwork, FrozenBatchNorm2d
 
 
 class Pyramid(nn.Module):
-    """Backbone `body` and its feature pyramid: [N, 3, H, W] -> maps of `channels` from P2 or P3.
+    """Backbone `body` and its feature pyramid: [N, 3, H, W] -> levels of `channels` maps each.
 
-    `taps` names those of the body's maps that the pyramid stands on; `extra_blocks` makes the
-    levels above the last.
+    `taps` names the maps of the body that the pyramid reads; the lowest level has the number of the
+    first of them, P2 or P3. `extra_blocks` makes the levels above the last map.
     """
 
     def __init__(
@@ -35,7 +35,7 @@ class Pyramid(nn.Module):
 
 
 def freeze_norms(module: nn.Module) -> None:
-    """Put in place of each batch norm inside `module` one that keeps its statistics and weights."""
+    """Replace each batch norm inside `module` by one whose statistics and weights never change."""
     for name, child in module.named_children():
         if isinstance(child, nn.BatchNorm2d):
             frozen = FrozenBatchNorm2d(child.num_features, child.eps).to(child.weight)
@@ -46,9 +46,11 @@ def freeze_norms(module: nn.Module) -> None:
 
 
 def detection_body(backbone: nn.Module, trainable_stages: int, frozen_norm: bool) -> nn.Module:
-    """Trunk of `backbone`, all but its last `trainable_stages` stages frozen with their norms.
+    """Trunk of `backbone`, of which only the last `trainable_stages` stages train.
 
-    `frozen_norm` keeps the norms of the others too.
+    The stages before them are frozen, with their batch norms. `frozen_norm` freezes the batch norms
+    of the stages that train, too. ValueError for a backbone without a trunk, or a number of stages
+    that it does not have.
     """
     if not hasattr(backbone, "trunk"):
         raise ValueError(

@@ -1,10 +1,10 @@
-"""A trial run of a network: what becomes of the maps of each convolution, read off its forward.
+"""A trial run of a network: it shows what becomes of the maps of each convolution.
 
-Names and the order of registration say little of what a forward does, and torch.fx follows only
-some forwards. Autograd records all of them: the graph that it keeps for the backward pass holds
-every operation and its inputs. So a copy of the network runs once on images without values (the
-device "meta", where an operation costs nothing), and `data_flow` reads the graph. A network that
-decides by values, as detectors do, runs on noise instead.
+The names of modules and the order of their registration say little about what a forward does, and
+torch.fx can follow only some forwards. Autograd records every forward: the graph that it keeps for
+the backward pass holds each operation and its inputs. So a copy of the network runs once on images
+without values (on the device "meta", where an operation costs nothing), and `data_flow` reads the
+graph. A network whose forward depends on values, such as a detector, runs on noise instead.
 """
 
 import warnings
@@ -31,8 +31,8 @@ DETECTORS_SIDE = 256  # pixels; a detector would enlarge its images to 800
 class Trial:
     """What a trial run saw: a `Flow` for each convolution that it called.
 
-    `failure` is the error of the last attempt, and `flows` is empty, where the network could not
-    be run. `described` says on which images it ran.
+    `described` says on which images the network ran. If it could not be run, `flows` is empty and
+    `failure` is the error of the last attempt.
     """
 
     flows: dict[nn.Module, Flow]
@@ -97,7 +97,7 @@ def _run(net: nn.Module, channels: int, side: int, with_values: bool) -> dict[nn
 
 @contextmanager
 def _recording(copy: nn.Module, with_values: bool) -> Iterator[Recorded]:
-    """Record the calls of the modules of `copy`, which is the trial's own and may be changed."""
+    """Record the calls of the modules of `copy`, which is made for the trial and may be changed."""
     recorded = Recorded()
 
     def convolution(module: nn.Module, _: object, output: Tensor) -> None:

@@ -1,7 +1,8 @@
-"""Files of trained weights as people have them, read to a plain state dict.
+"""Files of trained weights, in the forms that people have, read to a plain state dict.
 
-Known are bare state dicts, the checkpoints of this project, of Lightning, timm and torchvision, and
-safetensors. Files are read as plain data: a pickle of anything else is not run but refused.
+The forms are bare state dicts, the checkpoints of this project, of Lightning, timm and torchvision,
+and safetensors. Files are read as plain data. A file that pickles anything else is refused, and
+nothing of it is executed.
 """
 
 import argparse
@@ -15,12 +16,12 @@ from ghostexp.files.tensors import read_tensors
 
 log = logging.getLogger(__name__)
 
-# where checkpoints keep weights; averaged ones first, as timm does: they are what is reported
+# where checkpoints keep weights; averaged ones come first, as in timm: those are reported
 PLACES = ("state_dict_ema", "model_ema", "ema_state_dict", "state_dict", "model_state_dict")
 PLACES += ("model", "net", "network")
 WRAPPERS = ("module.", "model.", "net.", "network.")  # a network inside of another object
 COMPILED = "_orig_mod."  # torch.compile's, around any part of a network
-# thop leaves its counters in a network that it has counted, torch's averaging its own
+# thop leaves counters in a network that it has counted, and torch's averaging leaves one as well
 NO_WEIGHTS = {"total_ops", "total_params", "n_averaged"}
 SAFETENSORS = ".safetensors"
 
@@ -28,9 +29,10 @@ State = dict[str, Tensor]
 
 
 def read_state(path: Path, own: Set[str] = frozenset()) -> State:
-    """State dict in a file; what was chosen and dropped is said in one line.
+    """State dict in a file; one line of the log says what was chosen and what was dropped.
 
-    A wrapper that the network's `own` names begin with stays.
+    `own` are the names in the network's state dict: a wrapper that they begin with is not taken
+    off. ValueError where the file holds no weights.
     """
     place, state = _find(_read(path), path)
     notes = [] if place is None else [f"{place} is taken"]
@@ -85,7 +87,10 @@ def _unwrap(state: State, own: Set[str], notes: list[str]) -> tuple[State, list[
 
 
 def _wrapper(state: State, own: Set[str]) -> str | None:
-    """The first wrapper that most names begin with: a task keeps its loss beside its network."""
+    """The first wrapper that more than half of the names begin with.
+
+    Not all names need it, because a task keeps its loss beside its network.
+    """
     for wrapper in WRAPPERS:
         is_own = any(name.startswith(wrapper) for name in own)
         if not is_own and 2 * sum(name.startswith(wrapper) for name in state) > len(state):

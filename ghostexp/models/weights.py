@@ -1,11 +1,11 @@
-"""Trained weights for a network: the authors', torchvision's, timm's, or of a run of ours.
+"""Trained weights for a network: from the authors, torchvision, timm, or one of our runs.
 
 load_weights(net, "ghostnet_1.0")       published weights, fetched once; see PUBLISHED
 load_weights(net, "RUN/checkpoints/best.ckpt")
-load_weights(net, "timm.pth")           torch.save(timm's network.state_dict()): by its order
+load_weights(net, "timm.pth")           made by torch.save of the state dict of a network of timm's
 
-Entries are matched by their names, and what is left by its order: timm names the same layers
-otherwise. weight_files.py says which forms of files are read.
+Entries are matched by their names. Entries whose names differ are matched by their order, because
+timm gives the same layers other names. weight_files.py says which forms of files are read.
 """
 
 import logging
@@ -23,15 +23,15 @@ from ghostexp.models.weight_files import SAFETENSORS, State, read_state
 log = logging.getLogger(__name__)
 
 GITHUB = "https://github.com/huawei-noah/Efficient-AI-Backbones"
-COUNTER = "num_batches_tracked"  # of batch norm; files of other sources may lack it
+COUNTER = "num_batches_tracked"  # of a batch norm; some files lack it
 NAMES_IN_AN_ERROR = 4
 
 
 @dataclass(frozen=True)
 class Published:
-    """A file of trained weights: where it is, its SHA-256 or the first digits, what it fits.
+    """A file of trained weights: its address, its SHA-256 or the first digits, what it fits.
 
-    `preprocessing` is how the images that it was trained with were prepared.
+    `preprocessing` says how the images were prepared with which the weights were trained.
     """
 
     url: str
@@ -46,7 +46,7 @@ _V2 = Preprocessing(*IMAGENET, "bicubic")
 
 
 def _torchvision(size: str, sha256: str) -> Published:
-    """EfficientNetV2 of torchvision, whose file's name ends with the first digits of the hash."""
+    """An EfficientNetV2 of torchvision, whose file names end in the first digits of the hash."""
     network = f"efficientnet_v2_{size}"
     known = models.get_model_weights(network).IMAGENET1K_V1
     preprocessing = of_torchvision(network, "IMAGENET1K_V1")
@@ -87,10 +87,10 @@ PUBLISHED = {  # for ImageNet: of the papers' authors, top-1 73.98, 75.3, 76.9, 
 
 @dataclass(frozen=True)
 class LoadReport:
-    """What was loaded: every entry of the network but `new`, the head of other classes.
+    """What was loaded: every entry of the network but those in `new`, a head of other classes.
 
-    `by_order` of the `loaded` entries have other names in the source, and the same sequence of
-    kinds and shapes.
+    `by_order` is how many of the `loaded` entries have another name in the source and were matched
+    by their order.
     """
 
     source: str
@@ -108,16 +108,16 @@ class LoadReport:
 
 
 def load_weights(net: nn.Module, source: str) -> LoadReport:
-    """Load the weights that `source` names, published ones or a file, into `net`.
+    """Load the weights that `source` names into `net`: published weights, or a file.
 
-    Every entry must fit. Only the last linear layer stays new, where the classes differ in number
-    or the file has no classifier.
+    Every entry must fit, else ValueError. Only the last linear layer may stay new: if the number of
+    classes differs, or if the file has no classifier.
     """
     return load_state(net, read_weights(net, source), source)
 
 
 def read_weights(net: nn.Module, source: str) -> State:
-    """State dict for `net` of published weights or of a file, as `load_weights` names them."""
+    """State dict for `net` from the `source` of `load_weights`: a published name, or a file."""
     return read_state(locate(source), own=net.state_dict().keys())
 
 
@@ -161,10 +161,11 @@ def cache_folder() -> Path:
 
 
 def _renamed(net: nn.Module, own: State, given: State, source: str) -> tuple[State, int]:
-    """`given` under the names of `own`, and the number of entries whose names were others.
+    """`given` under the names of `own`, and how many entries had another name.
 
-    Names that both have stay. The others are matched by their order, if the kinds (weight,
-    running_mean, ...) and shapes agree one by one; else they stay, to be named as misfits.
+    Entries whose name is in both keep it. The rest is matched by order, if the kinds (weight,
+    running_mean, ...) and the shapes agree one by one. If they do not, the names stay, and the
+    check that follows names them as misfits.
     """
     head = _head(net) & own.keys()
     mine = [name for name in own if name not in given]
@@ -184,7 +185,7 @@ def _renamed(net: nn.Module, own: State, given: State, source: str) -> tuple[Sta
 
 
 def _check_fit(net: nn.Module, own: State, given: State, source: str) -> tuple[str, ...]:
-    """Entries of a head for other classes; raises for whatever else is missing, over or unlike."""
+    """Entries of a head for other classes; ValueError if anything else does not fit."""
     head = _head(net) & own.keys()
     missing = [name for name in own if name not in given]
     if set(missing) == head:

@@ -90,8 +90,9 @@ class Tree:
     not_started: list[str] = field(default_factory=list)  # jobs of a sweep without a record
 
 
-def collect(root: Path) -> Tree:
+def collect(root: Path | str) -> Tree:
     """All runs below `root`; a ValueError if there is none that can be read."""
+    root = Path(root)
     if not root.is_dir():
         raise ValueError(f"{root} is not a folder")
     runs, unreadable = [], []
@@ -102,7 +103,7 @@ def collect(root: Path) -> Tree:
             unreadable.append(printable(str(error)))
     if not runs:
         reasons = f": {'; '.join(unreadable)}" if unreadable else ""
-        raise ValueError(f"{root} holds no readable {FILE_NAME}, in no folder of it{reasons}")
+        raise ValueError(f"no folder below {root} holds a readable {FILE_NAME}{reasons}")
     unreadable += [problem for run in runs for problem in run.problems]
     return Tree(root, runs, unreadable, _not_started(root))
 

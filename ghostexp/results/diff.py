@@ -21,7 +21,7 @@ def diff_runs(left: Run, right: Run) -> RenderableType:
         _metrics(left, right),
     ]
     for title in ("choices", "versions", "git", "network", "selected", "dataset"):
-        pairs = differing(_facts(left, title), _facts(right, title))
+        pairs = differing(flatten(left.record[title]), flatten(right.record[title]))
         if pairs:
             parts.append(_table(title, left, right, pairs))
     circumstances = differing(_circumstances(left), _circumstances(right))
@@ -69,13 +69,6 @@ def _new_table(title: str, left: Run, right: Run) -> Table:
     for name in cut_apart(list(map(printable, names)), LONGEST_NAME):
         table.add_column(Text(name), overflow="fold")
     return table
-
-
-def _facts(run: Run, part: str) -> dict[str, Any]:
-    """A part of the record with dotted keys; its epoch counts from 1, as a person does."""
-    facts = flatten(run.record[part])
-    epoch = facts.get("epoch")
-    return facts if epoch is None else facts | {"epoch": epoch + 1}
 
 
 def _circumstances(run: Run) -> dict[str, Any]:

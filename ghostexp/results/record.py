@@ -1,9 +1,10 @@
 """`result.json`: what one run is, was and gave; written atomically, also when the run fails.
 
-A record is a plain dictionary (schema 1), so that every reader, ours or not, needs `json` alone. It
-is strict JSON: a number that is not finite stands there as null. While a run lives, its status is
-`running` and its process holds the lock of the folder; a `running` record whose lock is free was
-interrupted without a chance to say so.
+A record is a plain dictionary, so that every reader, ours or not, needs `json` alone. It is strict
+JSON: a number that is not finite stands there as null. Epochs count from 1. In records of schema 1
+the selected epoch counted from 0; `read_record` gives them as schema 2. While a run lives, its
+status is `running` and its process holds the lock of the folder; a `running` record whose lock is
+free was interrupted without a chance to say so.
 """
 
 import json
@@ -24,7 +25,7 @@ from ghostexp.files.atomic import write_text
 from ghostexp.files.lock import is_locked
 from ghostexp.results.provenance import code_state
 
-SCHEMA = 1
+SCHEMA = 2
 FILE_NAME = "result.json"
 LOCK = ".lock"  # beside it: held by the process that runs the run
 FROZEN = ".sweep"  # a sweep's folder of composed configs, one file per job
@@ -89,9 +90,20 @@ def read_record(directory: Path) -> Record | None:
         raise ValueError(f"{path} is not a readable record ({error})") from error
     if not isinstance(record, dict) or record.get("status") not in STATUSES:
         raise ValueError(f"{path} is not a readable record (it has no status of a run)")
+    _upgrade(record)
     if record["status"] == "running" and not is_locked(directory / LOCK):
         record["status"] = "interrupted"
     return record
+
+
+def _upgrade(record: Record) -> None:
+    """Make a record of schema 1 one of schema 2, in place; anything else stays as it is."""
+    if record.get("schema") != 1:
+        return
+    record["schema"] = SCHEMA
+    selected = record.get("selected")
+    if isinstance(selected, dict) and isinstance(selected.get("epoch"), int):
+        selected["epoch"] += 1
 
 
 def read_sound_record(directory: Path) -> Record | None:

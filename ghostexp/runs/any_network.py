@@ -20,7 +20,7 @@ from torchvision.models.detection.transform import GeneralizedRCNNTransform
 
 from ghostexp.deploy.fuse import batch_norms, fuse_and_report
 from ghostexp.layers.ghost import GhostModule
-from ghostexp.models.convert import convert_to_ghost, plan_conversion
+from ghostexp.models.convert import carry_out, plan_conversion
 
 SIDES = (64, 96, 128, 160, 192, 224, 256)  # pixels; the first that a network takes
 DETECTORS_SIDE = 256
@@ -121,12 +121,12 @@ def _takes(net: nn.Module, side: int) -> bool:
 
 def _convert(dense: nn.Module, row: Row) -> nn.Module:
     side = None if _is_detector(dense) else row.side
-    plan = plan_conversion(dense, image_size=side)
-    row.convolutions = len(plan)
-    row.replaced = sum(each.replaced for each in plan)
-    row.kept = _counted(each.reason for each in plan if not each.replaced)
+    plan = plan_conversion(deepcopy(dense), image_size=side)
+    row.convolutions = len(plan.rows)
+    row.replaced = sum(each.replaced for each in plan.rows)
+    row.kept = _counted(each.reason for each in plan.rows if not each.replaced)
     row.params_before = sum(parameter.numel() for parameter in dense.parameters())
-    net = convert_to_ghost(deepcopy(dense), image_size=side)
+    net = carry_out(plan)
     row.params_after = sum(parameter.numel() for parameter in net.parameters())
     return net
 

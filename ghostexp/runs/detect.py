@@ -12,13 +12,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ghostexp.analysis.box_pictures import DPI, above, annotate, detect
+from ghostexp.analysis.detections import above, detect
 from ghostexp.config.build import build
 from ghostexp.data.boxes import rescale
 from ghostexp.data.detection import DetectionData
 from ghostexp.data.examples import shrink
 from ghostexp.data.folder import EXTENSIONS, open_image
 from ghostexp.data.tree import files_below
+from ghostexp.pictures.boxes import DPI, annotate
 from ghostexp.runs.load import data_record, load_network
 
 Target = dict[str, Tensor]

@@ -30,8 +30,9 @@ from ghostexp.deploy.export import (
     write_openvino,
     write_program,
 )
-from ghostexp.deploy.fuse import FoldedGhost, batch_norms, fuse
+from ghostexp.deploy.fuse import batch_norms, fuse
 from ghostexp.deploy.quantize import Quantized, quantize
+from ghostexp.layers.folded_ghost import FoldedGhost
 from ghostexp.layers.ghost import GhostModule
 from ghostexp.runs.export_detector import DetectorExport, export_detector
 from ghostexp.runs.load import data_record, task_class

@@ -55,11 +55,11 @@ def _select(parts: Parts, record: Record) -> str | None:
     The last as well where no epoch was chosen among, such as by `callbacks.best.every_n_epochs=9`.
     """
     trainer = parts.trainer
-    record["selected"] = {"rule": "last epoch", "epoch": trainer.current_epoch - 1}
+    record["selected"] = {"rule": "last epoch", "epoch": trainer.current_epoch}
     for best in trainer.checkpoint_callbacks:
         if isinstance(best, ModelCheckpoint) and best.monitor and best.best_model_path:
             path = best.best_model_path
-            epoch = load_checkpoint(Path(path))["epoch"]
+            epoch = load_checkpoint(Path(path))["epoch"] + 1
             record["selected"] = {"rule": f"best {best.monitor}", "epoch": epoch}
             record["best"] = {best.monitor: float(best.best_model_score)}
             return path

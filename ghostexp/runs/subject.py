@@ -81,7 +81,7 @@ def subject_of_run(directory: Path, engine: str | None = None, root: str | None 
         cfg=cfg,
         parts=parts,
         source=checkpoint.name,
-        epoch=int(load_checkpoint(checkpoint).get("epoch", -1)),
+        epoch=int(load_checkpoint(checkpoint).get("epoch", -1)) + 1,  # Lightning counts from 0
         engine=_put_into(engine, parts),
         record=read_run_record(directory),
     )

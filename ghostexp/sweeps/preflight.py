@@ -20,7 +20,7 @@ from ghostexp.config.audit import audit
 from ghostexp.config.build import Parts, build_parts
 from ghostexp.config.cli import UserError
 from ghostexp.config.facts import complete_facts
-from ghostexp.config.first_step import check_first_step
+from ghostexp.config.first_step import check_examples, check_first_step
 from ghostexp.config.mistakes import sentence, users_mistakes
 from ghostexp.results.identity import result_part
 from ghostexp.results.wording import clock
@@ -28,7 +28,14 @@ from ghostexp.sweeps.job import Job, check_devices, is_finished
 from ghostexp.sweeps.outcome import some
 from ghostexp.training import stopping
 
-Facts = tuple[int, tuple[int, int, int]]  # training examples, shape of one as the network sees it
+
+@dataclass(frozen=True)
+class Facts:
+    """What the jobs need to know of a data set: its size, and an example as the network sees it."""
+
+    num_train: int
+    num_test: int
+    input_shape: tuple[int, int, int]
 
 
 @dataclass(frozen=True)
@@ -76,7 +83,9 @@ def _plan(job: Job, known: dict[str, Facts]) -> Plan:
     with tempfile.TemporaryDirectory() as folder, open_dict(cfg):
         cfg.run_dir = folder  # what a logger or callback might make when it is built
         parts = build_parts(cfg)
-    num_train, shape = _facts(cfg, parts, known)
+    facts = _facts(cfg, parts, known)
+    check_examples(parts, facts.num_test)
+    shape = facts.input_shape
     net = parts.task.net
     with users_mistakes("model"):
         params, macs = count_params(net), count_macs(net, shape)
@@ -91,7 +100,7 @@ def _plan(job: Job, known: dict[str, Facts]) -> Plan:
             )
         except (RuntimeError, FloatingPointError) as error:  # too little memory, among others
             raise UserError(f"a training step fails: {sentence(error)}") from error
-    steps = num_train / cfg.dataset.batch_size * cfg.trainer.max_epochs
+    steps = facts.num_train / cfg.dataset.batch_size * cfg.trainer.max_epochs
     gib = cost.activation_bytes / 2**30
     return Plan(job.name, params, macs, cost.seconds * steps, gib, finished)
 
@@ -105,7 +114,8 @@ def _facts(cfg: DictConfig, parts: Parts, known: dict[str, Facts]) -> Facts:
         with users_mistakes("dataset"):
             parts.datamodule.prepare_data()
             parts.datamodule.setup("fit")
-        known[key] = (parts.datamodule.num_train, parts.datamodule.input_shape)
+        data = parts.datamodule
+        known[key] = Facts(data.num_train, data.num_test, data.input_shape)
     return known[key]
 
 

@@ -1,4 +1,4 @@
-"""Classification: one label an image, cross-entropy, top-1 and top-5 accuracy."""
+"""Classification: one label per image, cross-entropy, top-1 and top-5 accuracy."""
 
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -17,9 +17,9 @@ Batch = tuple[Tensor, Tensor]
 class ClassificationTask(Task):
     """Trains `net` [N, C, H, W] -> logits [N, num_classes] on labels [N] or class shares [N, K].
 
-    `cosines` says that `net` gives cosines, for a `loss` from ghostexp/training/losses.py:
-    evaluation takes `loss.scale` times them as logits, without a margin.
-    `optimizer`, `sched` and `param_groups` as in `ghostexp.tasks.optimisation`.
+    `cosines` says that `net` gives cosines, for a `loss` from ghostexp/training/losses.py. In
+    evaluation the logits are then `loss.scale` times the cosines, without a margin.
+    `ghostexp.tasks.optimisation` explains `optimizer`, `sched` and `param_groups`.
     """
 
     def __init__(
@@ -66,7 +66,7 @@ class ClassificationTask(Task):
         return self.net(images.to(memory_format=self.memory_format))
 
     def trial_loss(self, images: Tensor) -> Tensor:
-        """Training loss of images [N, C, H, W] whose labels are made up."""
+        """Training loss of images [N, C, H, W], with made-up labels."""
         labels = torch.arange(len(images), device=images.device) % self.num_classes
         return self.loss(self(images).float(), labels)
 

@@ -1,9 +1,9 @@
 """Detection: boxes with labels in images, a detector's own losses, COCO's mean average precision.
 
-A batch is (images, targets): images a list of [3, H, W] in [0, 1], targets a list of dictionaries
-with boxes [n, 4] xyxy in pixels, labels [n] from 1, area [n] and iscrowd [n]. In evaluation a
-target may have `size` [2], (height, width) of the image as it was annotated: its area is in the
-pixels of that image.
+A batch is (images, targets). Images are a list of [3, H, W] in [0, 1]. Targets are a list of
+dictionaries with boxes [n, 4] xyxy in pixels, labels [n] from 1, area [n] and iscrowd [n]. In
+evaluation a target may also have `size` [2], which is (height, width) of the image as it was
+annotated. Then its area is in pixels of that image, and the metrics are computed in them.
 """
 
 import logging
@@ -33,11 +33,11 @@ RECALL_THRESHOLDS = np.linspace(0, 1, 101).tolist()
 
 
 class DetectionTask(Task):
-    """Trains `net`, a detector as torchvision's: (images, targets) -> losses, images -> detections.
+    """Trains a detector like torchvision's: (images, targets) -> losses, images -> detections.
 
-    The sum of the losses is trained, each is logged. Metrics of validation and test are COCO's
-    twelve and `map_of_<class>`; a size or class that no object has is left out. `optimizer`,
-    `sched` and `param_groups` as in `ghostexp.tasks.optimisation`.
+    The sum of the losses is minimised, and each loss is logged. The metrics of validation and test
+    are COCO's twelve and `map_of_<class>`. Metrics of sizes and classes that no object has are left
+    out. `ghostexp.tasks.optimisation` explains `optimizer`, `sched` and `param_groups`.
     """
 
     def __init__(
@@ -68,7 +68,7 @@ class DetectionTask(Task):
         return self.net(images)
 
     def trial_loss(self, images: Tensor) -> Tensor:
-        """Training loss of images [N, 3, H, W] that hold a made-up box each."""
+        """Training loss of images [N, 3, H, W], with one made-up box for each."""
         height, width = images.shape[-2:]
         box = torch.tensor([[0.0, 0.0, width / 2, height / 2]], device=images.device)
         label = torch.ones(1, dtype=torch.int64, device=images.device)

@@ -13,7 +13,6 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from ghostexp.tasks import optimisation
-from ghostexp.tasks.values import keywords
 
 Checkpoint = dict[str, Any]
 
@@ -44,7 +43,7 @@ def restored_optimizer(task: pl.LightningModule, checkpoint: Checkpoint) -> dict
         raise ValueError("the checkpoint holds weights only, no state of an optimizer")
     state = checkpoint["optimizer_states"][0]
     _check_fit(optimizer, state, (checkpoint.get("optimisation") or {}).get("optimizer"))
-    decided = OF_A_SCHEDULE | keywords(task.optimizer).keys()
+    decided = OF_A_SCHEDULE | optimisation.keywords(task.optimizer).keys()
     decided = decided.union(*task.param_groups(task.net)) - {"params"}
     groups = []
     for own, saved in zip(optimizer.param_groups, state["param_groups"], strict=True):

@@ -1,4 +1,4 @@
-"""What every task does alike: its optimizer and schedule, and a stop where numbers are lost."""
+"""What all tasks have in common: optimizer, schedule, and a stop if the loss is not finite."""
 
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -7,6 +7,7 @@ import pytorch_lightning as pl
 import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
+from torch.utils.hooks import RemovableHandle
 
 from ghostexp.layers.narrow_maps import exact_on_narrow_maps
 from ghostexp.tasks import optimisation, resume
@@ -14,10 +15,11 @@ from ghostexp.tasks.epoch_means import EpochMeans
 
 
 class Task(pl.LightningModule):
-    """Trains `net` by `optimizer`, `sched` and `param_groups` of `ghostexp.tasks.optimisation`.
+    """Trains `net`; `ghostexp.tasks.optimisation` explains `optimizer`, `sched`, `param_groups`.
 
-    A subclass adds the steps of training, validation and test. A run that goes on takes values from
-    its config and memory from its checkpoint, as `ghostexp.tasks.resume` says.
+    A subclass adds the steps of training, validation and test, and `trial_loss(images)`, the
+    training loss of images whose targets are made up. A run that goes on takes its values from its
+    config and its memory from its checkpoint, as `ghostexp.tasks.resume` says.
     """
 
     def __init__(
@@ -29,13 +31,21 @@ class Task(pl.LightningModule):
         param_groups: Callable[[nn.Module], Iterable[dict[str, Any]]],
     ) -> None:
         super().__init__()
-        exact_on_narrow_maps(net)
         self.net = net
         self.optimizer = optimizer
         self.sched = sched
         self.param_groups = param_groups
         self.train_means = EpochMeans()
         self.goes_on_from: dict[str, Any] | None = None  # a checkpoint, until the training starts
+        self.hooks: list[RemovableHandle] = []  # only while a trainer runs: fuse refuses some
+
+    def setup(self, stage: str) -> None:
+        self.hooks = exact_on_narrow_maps(self.net)
+
+    def teardown(self, stage: str) -> None:
+        for hook in self.hooks:
+            hook.remove()
+        self.hooks = []
 
     def check_optimisation(self) -> None:
         """ValueError with one sentence for a value that optimizer or schedule refuse."""

@@ -1,7 +1,7 @@
 """Parameter groups, and the learning-rate schedules that torch lacks.
 
-The schedules are closed forms of the step count: `LambdaLR` with nothing but the count in its
-state.
+The schedules are closed formulas of the number of steps: a `LambdaLR` whose state is only this
+number.
 """
 
 from math import cos, pi
@@ -15,10 +15,11 @@ from ghostexp.training.blocks import blocks
 
 
 def parameter_groups(net: nn.Module, *, decay_norm_and_bias: bool = True) -> list[dict[str, Any]]:
-    """Parameters of `net`, without decay on norm weights and biases if asked.
+    """Parameters of `net` in one group, or in two if norm weights and biases shall not decay.
 
-    Those are the parameters of fewer than two dimensions. Frozen parameters are there too: the
-    optimizer passes over them for want of a gradient, and they may thaw in a later epoch.
+    Norm weights and biases are the parameters with fewer than two dimensions. The groups also hold
+    frozen parameters: they have no gradient, so the optimizer does not touch them, and they may
+    thaw in a later epoch.
     """
     parameters = list(net.parameters())
     if decay_norm_and_bias:
@@ -32,11 +33,11 @@ def parameter_groups(net: nn.Module, *, decay_norm_and_bias: bool = True) -> lis
 def layerwise_groups(
     net: nn.Module, *, lr: float, layer_decay: float, decay_norm_and_bias: bool = True
 ) -> list[dict[str, Any]]:
-    """`parameter_groups` of each block: the head learns at `lr`, every block before it slower.
+    """`parameter_groups` of each block: the head learns at `lr`, and the blocks before it slower.
 
-    A block that is k blocks before the head learns at lr * layer_decay ** k. Layer-wise
-    learning-rate decay of ELECTRA's fine-tuning, Clark et al. 2020,
-    https://arxiv.org/abs/2003.10555. `lr` must be the optimizer's own.
+    A block that is k blocks before the head learns at lr * layer_decay ** k. This is the layer-wise
+    learning-rate decay that ELECTRA uses for fine-tuning, Clark et al. 2020,
+    https://arxiv.org/abs/2003.10555. `lr` must be the learning rate of the optimizer.
     """
     if not 0 < layer_decay <= 1:
         raise ValueError(
@@ -53,8 +54,8 @@ def layerwise_groups(
 def cosine(optimizer: Optimizer, total_steps: int, *, warmup: float = 0.0) -> LambdaLR:
     """Half a cosine from the learning rate to zero in `total_steps`, after a linear rise.
 
-    SGDR, Loshchilov and Hutter 2017, eq. 5 with one cycle; `warmup` is the share of `total_steps`
-    that the rise takes. A step is whatever the scheduler counts: an epoch or a batch.
+    This is SGDR, Loshchilov and Hutter 2017, eq. 5, with one cycle. `warmup` is the share of
+    `total_steps` that the rise takes. A step is what the scheduler counts, an epoch or a batch.
     """
     if not 0 <= warmup < 1:
         raise ValueError(f"warmup is the share of the training that rises, in [0, 1), not {warmup}")

@@ -9,6 +9,7 @@ import os
 import signal
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from types import FrameType, TracebackType
@@ -16,6 +17,7 @@ from types import FrameType, TracebackType
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 END = b"\0"  # no signal's number
 PATIENCE_SECONDS = 2.0
+SAME_SECONDS = 0.5  # `timeout` and programs that pass Ctrl-C on send one signal twice in this time
 
 
 class Stopped(BaseException):
@@ -40,6 +42,7 @@ class Stopping:
     The first signal raises `Stopped` at once, unless the block is in `deferred`; then it is noted,
     and raised by `check`, or at the latest where the block ends. The second signal calls `on_kill`
     with its number, which may write a record, and ends the process without waiting for anything.
+    The same signal again within `SAME_SECONDS` of the first counts as one.
     A signal that the process was started to ignore stays ignored, as of a shell's background job.
     Outside of the main thread, where Python allows no handlers, nothing is taken over. `silent` is
     for the further processes of a run on several devices, whose first process speaks for all.
@@ -128,15 +131,17 @@ class Stopping:
 
     def _watch(self, reading: int) -> None:
         """Read the numbers of the signals, which Python's C code writes when they arrive."""
-        count = 0
+        first, came = 0, 0.0
         while (byte := os.read(reading, 1)) != END:
             signum = byte[0]
-            if signum in self.earlier:
-                count += 1
-                if count > 1:
-                    self._kill(signum)
-                elif self.depth > 0:
+            if signum not in self.earlier:
+                continue
+            if not first:
+                first, came = signum, time.monotonic()
+                if self.depth > 0:
                     self._tell(signum)
+            elif signum != first or time.monotonic() - came > SAME_SECONDS:
+                self._kill(signum)
         os.close(reading)
 
     def _tell(self, signum: int) -> None:

@@ -11,16 +11,9 @@ from rich.console import Console
 from torch import nn
 
 from ghostexp.analysis.complexity import count_macs, count_params, count_thop
-from ghostexp.analysis.complexity_report import (
-    activation_bytes,
-    as_json,
-    describe_network,
-    layer_rows,
-    layers_table,
-    model_bytes,
-    published_table,
-    totals_table,
-)
+from ghostexp.analysis.complexity_report import as_json, describe_network, layer_rows
+from ghostexp.analysis.complexity_tables import layers_table, published_table, totals_table
+from ghostexp.analysis.memory import activation_bytes, model_bytes
 from ghostexp.analysis.published_costs import (
     PUBLISHED_COSTS,
     agrees,
@@ -109,7 +102,7 @@ def test_tables_and_files_hold_the_factors(ghost, dense):
         {"num_classes": 10, "ratio": 2, "cheap_kernel_size": 3, "shortcut": "B"},
         (3, 32, 32),
     )
-    assert {figure.source for figure in published} == {"GhostNet paper", "write-up"}
+    assert {figure.source for figure in published} == {"GhostNet paper", "report"}
     console = Console(width=200, record=True, file=None)
     with console.capture() as capture:
         console.print(layers_table(ghost, dense))
@@ -117,7 +110,7 @@ def test_tables_and_files_hold_the_factors(ghost, dense):
         console.print(published_table(ghost, published))
     text = capture.get()
     assert "67,504,768" in text
-    assert "1.90" in text  # the write-up's factors
+    assert "1.90" in text  # the report's factors
     assert "1.95" in text
     assert "nothing gives 63M" in text
     row = layer_rows(ghost, dense)[2]
@@ -228,12 +221,12 @@ def test_script_tells_a_detectors_parts_and_its_backbone(script):
 def test_script_says_exact_for_nothing_but_the_rounded_digits(script):
     lines = script("model=ghost_resnet56")[1].splitlines()
     (paper,) = [line for line in lines if "0.43M │" in line]
-    (write_up,) = [line for line in lines if "0.44M │" in line]
+    (report,) = [line for line in lines if "0.44M │" in line]
     assert "439,914" in paper
     assert "+2.3%" in paper
     assert "exact" not in paper
-    assert "439,914" in write_up
-    assert "exact" in write_up
+    assert "439,914" in report
+    assert "exact" in report
 
 
 def test_script_prints_the_plan(script):

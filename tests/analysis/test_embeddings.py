@@ -11,14 +11,13 @@ from torch import nn
 
 from ghostexp.analysis.embeddings import (
     Embeddings,
-    draw_embeddings,
     embed,
     equal_error_rate,
     knn_accuracy,
     verification_pairs,
-    write_projector,
 )
 from ghostexp.models.ghost_efficientnet import ghost_efficientnet_v2
+from ghostexp.pictures.embeddings import draw_embeddings, write_projector
 
 
 @pytest.fixture

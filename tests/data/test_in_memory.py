@@ -82,7 +82,7 @@ def test_every_rank_has_as_many_batches(shuffle):
 
 
 def test_fewer_examples_than_processes_are_refused():
-    with pytest.raises(ValueError, match="2 examples do not go round 3 processes"):
+    with pytest.raises(ValueError, match="2 examples are fewer than the 3 processes"):
         order(2, 4, world_size=3)
 
 

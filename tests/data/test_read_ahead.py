@@ -10,6 +10,7 @@ import numpy as np
 import psutil
 import pytest
 import torch
+from helpers import killed_at_the_end
 
 from ghostexp.data.in_memory import BatchLoader, EpochOrder
 
@@ -75,12 +76,14 @@ time.sleep(3600)
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the system's death signal is Linux's")
 def test_no_process_is_left_over_when_the_training_is_killed():
-    with subprocess.Popen([sys.executable, "-c", SCRIPT], stdout=subprocess.PIPE, text=True) as run:
+    command = [sys.executable, "-c", SCRIPT]
+    with killed_at_the_end(subprocess.Popen(command, stdout=subprocess.PIPE, text=True)) as run:
         worker = psutil.Process(int(run.stdout.readline()))
         workers = worker.parent().children()
-        assert len(workers) == 2
         for process in workers:
             process.send_signal(signal.SIGINT)  # as a terminal sends Ctrl-C to all of them
+            process.send_signal(signal.SIGTERM)  # as `timeout` does
+        assert len(workers) == 2
         assert psutil.wait_procs(workers, timeout=0.2)[1] == workers
         run.kill()
         deadline = time.monotonic() + 3  # by itself a worker looks for its parent every 5 s

@@ -394,3 +394,14 @@ def test_shipped_statistics_are_those_of_the_digits():
     images = data.augment.evaluate(data.labelled_set.examples[data.train])
     assert float(images.mean()) == pytest.approx(0, abs=0.01)
     assert float(images.std()) == pytest.approx(1, abs=0.01)
+
+
+def test_a_test_example_by_its_number():
+    data = make_digits()
+    data.setup("test")
+    image, label = data.test_example(data.num_test - 1)
+    last = data.labelled_set.test[-1]
+    assert torch.equal(image, data.labelled_set.examples[last[None]][0])
+    assert label == data.labelled_set.labels[last]
+    with pytest.raises(ValueError, match="index 359: the test images are 0 to 358"):
+        data.test_example(359)

@@ -16,12 +16,12 @@ from torchvision.ops import FrozenBatchNorm2d
 
 from ghostexp.config.build import build_network
 from ghostexp.config.cli import compose_config
-from ghostexp.deploy.fuse import FoldedGhost, batch_norms, fuse, fuse_and_report
+from ghostexp.deploy.fuse import batch_norms, fuse, fuse_and_report
 from ghostexp.layers import GhostModule
 from ghostexp.layers.copied import copied
 from ghostexp.layers.fast_ghost import FastGhostModule
 from ghostexp.layers.fast_norm import FastBatchNorm2d, use_fast_norm
-from ghostexp.layers.narrow_maps import exact_on_narrow_maps
+from ghostexp.layers.folded_ghost import FoldedGhost
 from ghostexp.models import convert_to_ghost, ghost_resnet56, ghost_vgg16
 
 COUNTS = {  # network -> its batch norms: one a convolution, or what a comment says
@@ -357,19 +357,6 @@ def test_modules_with_hooks_stay_and_keep_them(which):
     assert calls == []  # a trace calls none
     fused.net(torch.randn(1, 3, 8, 8))
     assert calls == [which]
-
-
-def test_our_hook_for_narrow_maps_stays_on_what_is_folded():
-    net = randomize(nn.Sequential(nn.Conv2d(3, 4, 3, 2, 1), nn.BatchNorm2d(4)), 3, 8, 8)
-    exact_on_narrow_maps(net)
-    fused = fuse_and_report(net)
-    assert fused.left == {}
-    assert len(fused.net[0]._forward_hooks) == 1
-    check_equal(net, fused.net, torch.randn(2, 3, 8, 8), 1e-6)
-    narrow = torch.randn(2, 3, 5, 1)
-    exact = fused.net(narrow)
-    found = fused.net.bfloat16()(narrow.bfloat16()).float()
-    assert (found - exact).abs().max() < 0.02 * exact.abs().max()
 
 
 def with_a_hook(conv: nn.Conv2d) -> nn.Module:

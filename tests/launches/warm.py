@@ -30,7 +30,7 @@ MODULES = (  # what a launch imports, now or when it comes to it
     *("ghostexp.runs.experiment", "ghostexp.runs.evaluate", "ghostexp.runs.predict"),
     *("ghostexp.runs.export_run", "ghostexp.results.report", "ghostexp.sweeps.sweeper"),
     *("ghostexp.sweeps.preflight", "ghostexp.models", "ghostexp.analysis.embeddings"),
-    *("ghostexp.analysis.redundancy", "ghostexp.analysis.feature_pictures"),
+    *("ghostexp.analysis.redundancy", "ghostexp.pictures.ghosts"),
 )
 STACK_SECONDS = 0.05
 STACK_BYTES = 8192

@@ -1,6 +1,7 @@
 """convert_to_ghost on small nets made for one rule each, and on torchvision's networks."""
 
 from collections import Counter, OrderedDict
+from copy import deepcopy
 
 import pytest
 import torch
@@ -9,7 +10,7 @@ from torch import nn
 from torch.nn.utils.parametrizations import weight_norm
 
 from ghostexp.layers import GhostModule
-from ghostexp.models import convert_to_ghost, plan_conversion
+from ghostexp.models import carry_out, convert_to_ghost, plan_conversion
 
 
 def params(module: nn.Module) -> int:
@@ -42,7 +43,7 @@ def with_classes(channels: int) -> nn.Sequential:
 def test_rules_on_a_small_net():
     net = small_net()
     depthwise = net.depthwise
-    rows = plan_conversion(net, ratio=2)
+    rows = plan_conversion(net, ratio=2).rows
     assert ghost_names(net) == []  # a plan changes nothing
     assert convert_to_ghost(net, ratio=2) is net
     assert ghost_names(net) == ["stem", "head"]
@@ -66,14 +67,14 @@ def test_rules_on_a_small_net():
 def test_rows_add_up_to_the_change_in_params(ratio, inner_norm):
     net = small_net()
     before = params(net)
-    rows = plan_conversion(net, ratio, 5, inner_norm=inner_norm)
+    rows = plan_conversion(net, ratio, 5, inner_norm=inner_norm).rows
     convert_to_ghost(net, ratio, 5, inner_norm=inner_norm)
     assert params(net) - before == sum(row.params_after - row.params_before for row in rows)
 
 
 def test_inner_norm_moves_the_batch_norm():
     net = small_net()
-    rows = plan_conversion(net, inner_norm=True)
+    rows = plan_conversion(net, inner_norm=True).rows
     convert_to_ghost(net, inner_norm=True)
     assert isinstance(net.stem_norm, nn.Identity)
     assert isinstance(net.depthwise_norm, nn.BatchNorm2d)
@@ -91,7 +92,7 @@ def test_inner_norm_leaves_other_norms_alone():
 
     layers = [nn.Conv2d(3, 8, 3), NormAndReLU(8), nn.Conv2d(8, 4, 3), nn.ReLU(), nn.BatchNorm2d(4)]
     net = nn.Sequential(*layers, with_classes(4))
-    rows = plan_conversion(net, inner_norm=True)
+    rows = plan_conversion(net, inner_norm=True).rows
     convert_to_ghost(net, inner_norm=True)
     assert isinstance(net[1], NormAndReLU)
     assert isinstance(net[4], nn.BatchNorm2d)  # not of the convolution, but of the activation
@@ -99,10 +100,29 @@ def test_inner_norm_leaves_other_norms_alone():
     assert "no batch norm follows" in rows[1].reason
 
 
+def test_a_plan_that_was_looked_at_is_carried_out():
+    net = small_net()
+    other = deepcopy(net)
+    plan = plan_conversion(net, 3, skip=["head"], inner_norm=True)
+    shown = plan.rows
+    assert ghost_names(net) == []
+    torch.manual_seed(0)
+    assert carry_out(plan) is net
+    assert ghost_names(net) == [row.name for row in shown if row.replaced] == ["stem"]
+    torch.manual_seed(0)
+    convert_to_ghost(other, 3, skip=["head"], inner_norm=True)
+    assert str(net) == str(other)
+    assert torch.equal(net.stem.primary_conv[0].weight, other.stem.primary_conv[0].weight)
+    conv = nn.Conv2d(3, 8, 3)  # the network is the convolution itself
+    assert isinstance(carry_out(plan_conversion(conv)), GhostModule)
+    with pytest.raises(ValueError, match="init is fresh or filters, not x"):
+        carry_out(plan_conversion(small_net()), init="x")
+
+
 def test_ratio_one_replaces_nothing():
     net = small_net()
     state = {name: weight.clone() for name, weight in net.state_dict().items()}
-    assert not any(row.replaced for row in plan_conversion(net, ratio=1))
+    assert not any(row.replaced for row in plan_conversion(net, ratio=1).rows)
     convert_to_ghost(net, ratio=1, inner_norm=True)
     assert ghost_names(net) == []
     torch.testing.assert_close(dict(net.state_dict()), state)
@@ -111,7 +131,7 @@ def test_ratio_one_replaces_nothing():
 def test_a_second_conversion_changes_nothing():
     net = convert_to_ghost(small_net())
     ghosts = [net.stem, net.head]
-    rows = plan_conversion(net, ratio=3)
+    rows = plan_conversion(net, ratio=3).rows
     convert_to_ghost(net, ratio=3)
     assert [net.stem, net.head] == ghosts
     assert [row.replaced for row in rows] == [False] * 5
@@ -153,7 +173,7 @@ def test_bad_ratio_changes_nothing(ratio):
 
 def test_a_layer_with_fewer_channels_than_the_ratio_stays():
     net = small_net()
-    rows = plan_conversion(net, ratio=7)
+    rows = plan_conversion(net, ratio=7).rows
     assert ghost_names(convert_to_ghost(net, ratio=7)) == ["stem"]
     assert rows[2].reason == "its 6 output channels are fewer than the ratio 7"
 
@@ -188,7 +208,7 @@ def test_device_is_kept():
 def test_shared_convolution_is_converted_once_and_stays_shared():
     conv = nn.Conv2d(4, 4, 3, padding=1)
     net = nn.Sequential(conv, nn.BatchNorm2d(4), conv, nn.ReLU(), with_classes(4))
-    rows = plan_conversion(net, inner_norm=True)
+    rows = plan_conversion(net, inner_norm=True).rows
     convert_to_ghost(net, inner_norm=True)
     assert net[0] is net[2]
     assert isinstance(net[0], GhostModule)
@@ -201,7 +221,7 @@ def test_shared_block_and_shared_batch_norm():
     norm = nn.BatchNorm2d(4)
     block = nn.Sequential(nn.Conv2d(4, 4, 3, padding=1), norm)
     net = nn.Sequential(block, block, nn.Conv2d(4, 4, 3), norm, with_classes(4))
-    rows = plan_conversion(net, inner_norm=True)
+    rows = plan_conversion(net, inner_norm=True).rows
     convert_to_ghost(net, inner_norm=True)
     assert ghost_names(net) == ["0.0", "2"]
     assert net[0] is net[1]
@@ -232,7 +252,7 @@ def test_convolutions_that_a_ghost_module_cannot_stand_for():
         hooked,
     )
     net[1].weight = tied.weight
-    reasons = [row.reason for row in plan_conversion(net)]
+    reasons = [row.reason for row in plan_conversion(net).rows]
     assert reasons[0] == reasons[1] == "its weight is shared with another module"
     assert reasons[2] == "its weight is computed by a parametrization or a hook"
     assert reasons[3] == "FilteredConv2d is not a plain Conv2d"
@@ -247,7 +267,7 @@ def gradients_reach_all(net: nn.Module, size: int) -> bool:
 
 def test_torchvision_resnet18():
     net = torchvision.models.resnet18(num_classes=10)
-    rows = plan_conversion(net, inner_norm=True)
+    rows = plan_conversion(net, inner_norm=True).rows
     convert_to_ghost(net, inner_norm=True)
     assert [row.replaced for row in rows] == [True] * 20  # 17 and 3 downsamplings
     assert all("moved inside" in row.reason for row in rows)
@@ -275,7 +295,7 @@ def test_torchvision_vgg_drops_a_bias_only_before_a_norm(name, with_norm):
 def test_torchvision_mobilenet_v3_small():
     net = torchvision.models.mobilenet_v3_small(num_classes=10)
     before = params(net)
-    rows = plan_conversion(net)
+    rows = plan_conversion(net).rows
     convert_to_ghost(net)
     kept = Counter(row.reason.partition(",")[0] for row in rows if not row.replaced)
     # a depthwise convolution in each of 11 blocks; two of squeeze and excitation in 9 of them
@@ -286,3 +306,10 @@ def test_torchvision_mobilenet_v3_small():
     assert all("bias" not in row.reason for row in rows if row.replaced)  # none has one
     assert params(net) == before + sum(row.params_after - row.params_before for row in rows)
     assert gradients_reach_all(net, 64)
+
+
+def test_a_ratio_that_converts_none_of_the_named_layers_is_an_error():
+    net = nn.Sequential(nn.Conv2d(3, 8, 3), nn.ReLU(), nn.Conv2d(8, 8, 3))
+    with pytest.raises(ValueError, match="ratio=9 converts no layer .* fewer than the ratio 9"):
+        convert_to_ghost(net, 9, only=["*"])
+    assert not any(isinstance(module, GhostModule) for module in net.modules())

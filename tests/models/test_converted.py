@@ -136,5 +136,5 @@ def test_the_dense_network_has_nothing_to_say(caplog):
 
 def test_plan_of_the_dense_network_is_what_is_built():
     dense = converted("model.ratio=1")
-    rows = plan_conversion(dense, 2, image_size=32)
+    rows = plan_conversion(dense, 2, image_size=32).rows
     assert ghosts(converted()) == [row.name for row in rows if row.replaced]

@@ -56,7 +56,7 @@ def test_backbone_is_the_papers_without_its_last_convolution():
     assert (count_params(trunk), count_macs(trunk, IMAGE)) == (3_033_722, 164_355_184 - last_conv)
 
 
-def test_the_write_ups_backbone_from_our_blocks():
+def test_the_reports_backbone_from_our_blocks():
     def block(width, row):
         ghost = partial(GhostNorm, cheap_kernel_size=row.kernel_size)
         made = GhostBottleneck(width, row._replace(squeeze=False), ghost_layer=ghost)
@@ -69,12 +69,15 @@ def test_the_write_ups_backbone_from_our_blocks():
     assert costs == (1_055_832, 135_408_560, 149_310_448)
 
 
-def test_trunk_gives_the_features_of_its_network():
+def test_trunk_is_the_networks_own_and_leads_to_its_classes():
     net = ghostnet(width_mult=0.5).eval()
-    images = torch.randn(1, 3, 64, 64)
-    expected, found = net.forward_features(images), net.trunk()(images)
+    images, trunk = torch.randn(1, 3, 64, 64), net.trunk()
+    found = trunk(images)
     assert list(found) == ["C2", "C3", "C4", "C5"]
-    assert all(torch.equal(found[name], expected[name]) for name in expected)
+    embeddings = net.head(net.pool(net.last_conv(found["C5"]))).flatten(1)
+    assert torch.equal(net.classifier(embeddings), net(images))
+    assert {id(value) for value in trunk.parameters()} < {id(value) for value in net.parameters()}
+    assert set(trunk.state_dict()) < set(net.state_dict())  # the names are the same, too
 
 
 def test_stages_are_the_whole_trunk_and_end_in_its_maps():

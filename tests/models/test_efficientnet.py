@@ -41,7 +41,7 @@ def test_params_of_the_paper(build, params):
         assert count_params(build(1000)) == params
 
 
-def test_params_of_the_write_up():
+def test_params_of_the_report():
     with torch.device("meta"):
         net = efficientnet_v2_s(6, 1, cosine_head=True)
         summary = efficientnet_v2_s(118, 1, cosine_head=True)

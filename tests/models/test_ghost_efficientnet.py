@@ -1,4 +1,4 @@
-"""Ghost-EfficientNetV2: sizes of the write-up's table, each property of its recipe, gradients."""
+"""Ghost-EfficientNetV2: sizes of the report's table, each property of its recipe, gradients."""
 
 from dataclasses import replace
 
@@ -40,7 +40,7 @@ def of_kind(net, kind):
 
 
 @pytest.mark.parametrize(("width_mult", "depth_mult"), SCALING)
-def test_params_of_the_write_up(width_mult, depth_mult):
+def test_params_of_the_report(width_mult, depth_mult):
     size = {"width_mult": width_mult, "depth_mult": depth_mult}
     with torch.device("meta"):
         literal = build(LITERAL, **size)
@@ -151,7 +151,10 @@ def test_weights_of_a_run_with_other_classes(tmp_path):
 
 @pytest.mark.parametrize(
     ("options", "sentence"),
-    [({"width_mult": 0.05}, "the two that a Ghost module"), ({"depth_mult": 0.0}, "above 0")],
+    [
+        ({"width_mult": 0.05}, "at least two of the stem's 24 channels"),
+        ({"depth_mult": 0.0}, "above 0"),
+    ],
 )
 def test_multipliers_that_leave_nothing_are_refused(options, sentence):
     with pytest.raises(ValueError, match=sentence):

@@ -35,7 +35,7 @@ def test_features_feed_torchvisions_pyramid():
     net = ghostnet(width_mult=1.3).eval()
     assert net.feature_channels == {"C2": 32, "C3": 52, "C4": 144, "C5": 208}
     assert ghostnet().feature_channels == {"C2": 24, "C3": 40, "C4": 112, "C5": 160}
-    features = net.forward_features(torch.randn(1, 3, 64, 96))
+    features = net.trunk()(torch.randn(1, 3, 64, 96))
     shapes = {name: tuple(maps.shape[1:]) for name, maps in features.items()}
     assert shapes == {"C2": (32, 16, 24), "C3": (52, 8, 12), "C4": (144, 4, 6), "C5": (208, 2, 3)}
     pyramid = FeaturePyramidNetwork(list(net.feature_channels.values()), 16)
@@ -51,7 +51,7 @@ def test_features_are_the_last_maps_before_each_stride():
     net.last_conv.register_forward_pre_hook(lambda _, args: inputs.update({16: args[0]}))
     images = torch.randn(1, 3, 64, 64)
     net(images)
-    features = list(net.forward_features(images).values())
+    features = list(net.trunk()(images).values())
     assert len(inputs) == 4
     assert all(torch.equal(a, b) for a, b in zip(inputs.values(), features, strict=True))
 
@@ -59,7 +59,7 @@ def test_features_are_the_last_maps_before_each_stride():
 def test_small_input_keeps_the_resolution_twice_longer():
     net = ghostnet(10, 1, small_input=True).eval()
     images = torch.randn(2, 1, 32, 32)
-    sides = [maps.shape[-1] for maps in net.forward_features(images).values()]
+    sides = [maps.shape[-1] for maps in net.trunk()(images).values()]
     assert sides == [32, 16, 8, 4]
     assert net(images).shape == (2, 10)
     depthwise = 48 * 9 + 2 * 48  # of the second block, which a stride of 1 has not

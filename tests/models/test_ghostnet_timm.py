@@ -1,24 +1,22 @@
 """The GhostNets of conf/model against timm's: same weights, same outputs."""
 
-from pathlib import Path
-
 import pytest
 import torch
-from hydra.utils import instantiate
 from omegaconf import OmegaConf
 from torch import nn
 
+from ghostexp.config.build import build_network
+from ghostexp.config.cli import compose_config
 from ghostexp.layers.rep_ghost import fuse_branches
 
 timm = pytest.importorskip("timm", reason="parity needs timm: install ghostexp[timm]")
 
-CONF = Path(__file__).parents[2] / "conf" / "model"
-
 
 def from_conf(name: str, **overrides: float) -> nn.Module:
-    cfg = OmegaConf.create({"dataset": {"num_classes": 1000, "in_channels": 3}})
-    cfg.model = OmegaConf.merge(OmegaConf.load(CONF / f"{name}.yaml"), overrides)
-    return instantiate(cfg.model, _convert_="all").eval()
+    settings = [f"model.{key}={value}" for key, value in overrides.items()]
+    cfg = compose_config(["dataset=imagenet", f"model={name}", *settings])
+    OmegaConf.update(cfg, "run_dir", "run")
+    return build_network(cfg).eval()
 
 
 def reference(name: str) -> nn.Module:

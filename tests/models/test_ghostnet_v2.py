@@ -33,7 +33,7 @@ def test_every_parameter_gets_a_finite_gradient():
 def test_small_images():
     net = ghostnet_v2(10, 1, small_input=True).eval()
     assert net(torch.randn(2, 1, 32, 32)).shape == (2, 10)
-    features = net.forward_features(torch.randn(1, 1, 32, 32))
+    features = net.trunk()(torch.randn(1, 1, 32, 32))
     assert [tuple(maps.shape[1:3]) for maps in features.values()] == [
         (24, 32),
         (40, 16),

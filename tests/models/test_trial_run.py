@@ -18,7 +18,7 @@ from ghostexp.models.trial_run import try_out
 
 def reasons(net: nn.Module, ratio: int = 2, **options: object) -> dict[str, str]:
     """Of the convolutions that stay."""
-    rows = plan_conversion(net, ratio, **options)
+    rows = plan_conversion(net, ratio, **options).rows
     return {row.name: row.reason for row in rows if not row.replaced}
 
 
@@ -213,7 +213,7 @@ def test_the_norm_behind_is_found_by_the_flow_of_maps():
 
 
 def test_order_of_registration_is_said_where_no_trial_can_be_had(caplog):
-    rows = plan_conversion(Unrunnable())
+    rows = plan_conversion(Unrunnable()).rows
     assert rows[1].reason.endswith("a batch norm follows, by order of registration")
     with caplog.at_level(logging.WARNING):
         convert_to_ghost(Unrunnable())

@@ -12,7 +12,7 @@ from ghostexp.models.vgg import VGG
 def without_start_weights(monkeypatch):
     """15 million random numbers for each net would be most of the time."""
     monkeypatch.setattr("ghostexp.models.vgg.init_weights", lambda net: None)
-    monkeypatch.setattr("ghostexp.models.ghost.init_weights", lambda net: None)
+    monkeypatch.setattr("ghostexp.models.ghost_cifar.init_weights", lambda net: None)
 
 
 @pytest.mark.parametrize("factory", [vgg16, ghost_vgg16])

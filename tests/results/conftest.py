@@ -48,7 +48,7 @@ def make_run(tmp_path) -> MakeRun:
         folder = tmp_path / "runs" / name
         folder.mkdir(parents=True)
         record = {
-            "schema": 1,
+            "schema": 2,
             "status": "finished",
             "name": "ratio_ablation",
             "run": folder.name,
@@ -68,7 +68,7 @@ def make_run(tmp_path) -> MakeRun:
             "dataset": {"class_names": CIFAR10, "num_train": 50_000},
             "network": {"params": 1_000_000 // ratio, "macs": 120_000_000 // ratio},
             "metrics": {"test/acc": acc, "test/loss": 0.3} if acc is not None else {},
-            "selected": {"rule": "last epoch", "epoch": len(losses) - 1},
+            "selected": {"rule": "last epoch", "epoch": len(losses)},
             "epochs": len(losses),
             "max_epochs": len(losses),
             "throughput": 1000.0,

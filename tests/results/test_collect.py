@@ -38,7 +38,7 @@ def test_a_record_of_schema_and_status_alone_is_a_run(tmp_path):
     [
         ("{", "Expecting property name"),
         ("[]", "no status of a run"),
-        ('{"schema": 2, "status": "finished"}', "schema is 2"),
+        ('{"schema": 3, "status": "finished"}', "schema is 3"),
         ('{"schema": 1, "status": "lost"}', "no status of a run"),
         ('{"schema": 1, "status": "failed", "metrics": [1]}', "metrics is no mapping"),
         ('{"schema": 1, "status": "failed", "metrics": {"test/acc": "x"}}', "test/acc is no num"),
@@ -106,7 +106,7 @@ def test_a_saved_config_is_not_read(make_run, tmp_path):
 
 
 def test_nothing_to_read_is_an_error(tmp_path):
-    with pytest.raises(ValueError, match="holds no readable result.json"):
+    with pytest.raises(ValueError, match="no folder below .* holds a readable result.json"):
         collect(tmp_path)
     with pytest.raises(ValueError, match="is not a folder"):
         collect(tmp_path / "absent")
@@ -117,7 +117,7 @@ def test_nothing_to_read_is_an_error(tmp_path):
 def test_whether_a_running_run_still_lives_is_said_by_its_record(make_run, monkeypatch):
     """One definition, that of record.py; the file is left alone."""
     folder = make_run("a", status="running")
-    said = {"schema": 1, "status": "interrupted"}
+    said = {"schema": 2, "status": "interrupted"}
     monkeypatch.setattr(module, "read_record", lambda directory: said)
     assert read_run(folder).status == "interrupted"
     assert json.loads((folder / "result.json").read_text())["status"] == "running"

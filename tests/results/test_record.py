@@ -56,6 +56,24 @@ def test_a_half_written_file_never_replaces_the_old_one(tmp_path, monkeypatch):
     assert [path.name for path in tmp_path.iterdir()] == ["result.json"]
 
 
+@pytest.mark.parametrize(
+    ("selected", "read"),
+    [
+        ({"rule": "last epoch", "epoch": 0}, {"rule": "last epoch", "epoch": 1}),
+        ({"rule": "best val/acc", "epoch": 7}, {"rule": "best val/acc", "epoch": 8}),
+        (None, None),
+        ({"epoch": "x"}, {"epoch": "x"}),  # damaged: told by whoever needs the epoch
+    ],
+)
+def test_the_selected_epoch_of_older_records_counts_from_one(tmp_path, selected, read):
+    old = {"schema": 1, "status": "finished", "selected": selected}
+    records.write_record(tmp_path, old)
+    assert records.read_record(tmp_path) == {"schema": 2, "status": "finished", "selected": read}
+    records.write_record(tmp_path, records.read_record(tmp_path))
+    assert records.read_record(tmp_path)["selected"] == read  # no second time
+    assert records.new_record()["schema"] == 2
+
+
 def test_a_corrupt_record_is_named(tmp_path):
     for text in ("{", "[]", "3", '{"status": "eaten"}', ""):
         (tmp_path / "result.json").write_text(text)

@@ -13,8 +13,8 @@ from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from ghostexp.analysis.complexity import training_outputs
-from ghostexp.analysis.complexity_report import activation_bytes
 from ghostexp.analysis.estimate import step_cost
+from ghostexp.analysis.memory import activation_bytes
 from ghostexp.config.build import build_network
 from ghostexp.config.cli import compose_config
 from ghostexp.data import Reading
@@ -111,7 +111,7 @@ def test_a_resumed_detector_ends_like_an_undisturbed_one(app, tmp_path):
     assert app(*faster, *every_second, "name=undisturbed") == 0
     (undisturbed,) = tmp_path.glob("outputs/undisturbed/*")
     assert_same_weights(run, undisturbed)
-    assert result(undisturbed)["selected"] == {"rule": "best val/map", "epoch": 1}
+    assert result(undisturbed)["selected"] == {"rule": "best val/map", "epoch": 2}
     losses = {"classifier", "box_reg", "objectness", "rpn_box_reg"}
     assert {f"train/loss_{name}" for name in losses} <= result(run)["metrics"].keys()
 

@@ -67,7 +67,7 @@ def test_evaluating_gives_what_the_record_says(small_run, capsys, split):
 def test_without_validation_the_last_checkpoint_is_evaluated(small_run, capsys):
     run = small_run("dataset.val_split=0", "callbacks=ema")
     evaluation = evaluate(subject_of([str(run)]), "test")
-    assert (evaluation.source, evaluation.epoch) == ("last.ckpt", 1)
+    assert (evaluation.source, evaluation.epoch) == ("last.ckpt", 2)
     assert evaluation.accuracy == result(run)["metrics"]["test/acc"]
     assert script("evaluate")([str(run), "--split", "val"]) == 1
     assert "no validation split" in capsys.readouterr().err

@@ -65,7 +65,7 @@ def test_what_it_logs_can_be_read_back(small_run):
 def test_without_a_validation_split_the_last_epoch_is_reported(small_run):
     folder = small_run("dataset.val_split=0")
     record = result(folder)
-    assert record["selected"] == {"rule": "last epoch", "epoch": 1}
+    assert record["selected"] == {"rule": "last epoch", "epoch": 2}
     assert not any(key.startswith("val/") for key in record["metrics"])
     assert [p.name for p in folder.glob("checkpoints/*")] == ["last.ckpt"]
 

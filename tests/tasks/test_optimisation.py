@@ -99,27 +99,11 @@ def test_a_resumed_optimizer_is_an_undisturbed_one(tmp_path, loader, optimizer):
     ("optimizer", "sentence"),
     [
         (partial(torch.optim.SGD, lr=-1.0), "optimizer: Invalid learning rate: -1.0"),
-        (partial(torch.optim.SGD, lr="abc"), "optimizer.lr must be a finite number, not abc"),
-        (partial(torch.optim.SGD, lr=None), "optimizer.lr must be a finite number, not null"),
-        (partial(torch.optim.SGD, lr=True), "optimizer.lr must be a finite number, not true"),
-        (partial(torch.optim.SGD, lr=[0.1]), "optimizer.lr must be a finite number, not [0.1]"),
-        (
-            partial(torch.optim.SGD, lr=float("nan")),
-            "optimizer.lr must be a finite number, not nan",
-        ),
-        (
-            partial(torch.optim.SGD, lr=float("inf")),
-            "optimizer.lr must be a finite number, not inf",
-        ),
+        (partial(torch.optim.SGD, lr="abc"), "optimizer: TypeError: "),
         (partial(torch.optim.SGD, momentum=-1), "optimizer: Invalid momentum value: -1"),
-        (
-            partial(torch.optim.SGD, nesterov="no"),
-            "optimizer.nesterov must be true or false, not no",
-        ),
         (partial(torch.optim.SGD, nesterov=True), "optimizer: Nesterov momentum requires"),
         (partial(torch.optim.SGD, lrr=1), "optimizer: TypeError: "),
-        (partial(torch.optim.AdamW, betas=0.9), "optimizer.betas must be a list of 2, each"),
-        (partial(torch.optim.AdamW, betas=[0.9]), "optimizer.betas must be a list of 2, each"),
+        (partial(torch.optim.AdamW, betas=0.9), "optimizer: "),
         (
             partial(torch.optim.AdamW, betas=[0.9, 1.5]),
             "optimizer: Invalid beta parameter at index 1",
@@ -130,7 +114,6 @@ def test_a_resumed_optimizer_is_an_undisturbed_one(tmp_path, loader, optimizer):
         (partial(nn.Flatten), "optimizer: Flatten is no optimizer"),
         (partial(list), "optimizer: list is no optimizer"),
         (partial(torch.optim.Muon), "optimizer: Muon only supports 2D parameters"),
-        (partial(timm.optim.Lamb, lr="abc"), "optimizer.lr must be a finite number"),
     ],
 )
 def test_values_that_an_optimizer_refuses(optimizer, sentence):
@@ -148,46 +131,16 @@ STEP, MULTI, CYCLE, PLATEAU = (
 @pytest.mark.parametrize(
     ("scheduler", "entry", "sentence"),
     [
-        (
-            partial(MULTI, milestones=5),
-            {},
-            "sched.scheduler.milestones must be a list, each a whole",
-        ),
-        (partial(MULTI, milestones=[0.5]), {}, "sched.scheduler.milestones must be a list, each a"),
-        (partial(MULTI, milestones="[5"), {}, "sched.scheduler.milestones must be a list, each a"),
+        (partial(MULTI, milestones=5), {}, "sched.scheduler: TypeError: "),
         (partial(MULTI), {}, "sched.scheduler: TypeError: "),
-        (
-            partial(STEP, step_size="a"),
-            {},
-            "sched.scheduler.step_size must be a whole number, not a",
-        ),
         (partial(STEP, step_size=0), {}, "sched.scheduler: ZeroDivisionError"),
-        (
-            partial(STEP, step_size=2, gamma=None),
-            {},
-            "sched.scheduler.gamma must be a finite number",
-        ),
         (partial(CYCLE, max_lr=0.1, pct_start=3.0), {}, "sched.scheduler: Expected float between"),
         (partial(CYCLE, max_lr=[0.1, 1]), {}, "sched.scheduler: max_lr must have the same length"),
-        (
-            partial(CYCLE, max_lr="a"),
-            {},
-            "sched.scheduler.max_lr must be a finite number or a list",
-        ),
-        (
-            *(partial(CYCLE, max_lr=1, anneal_strategy="x"), {}),
-            "sched.scheduler.anneal_strategy must be cos or linear, not x",
-        ),
         (partial(cosine, warmup=1.5), {}, "sched.scheduler: warmup is the share"),
         (
             partial(PLATEAU, factor=2.0),
             {"monitor": "train/loss"},
             "sched.scheduler: Factor should be",
-        ),
-        (
-            partial(PLATEAU, mode="up"),
-            {"monitor": "train/loss"},
-            "sched.scheduler.mode must be min or",
         ),
         (PLATEAU, {}, "sched.monitor must name the metric"),
         (PLATEAU, {"monitor": "train/loss", "interval": "step"}, "sched.interval must be epoch"),

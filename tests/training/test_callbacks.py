@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import torch
 
+from ghostexp.pictures.confusion import confusion_figure, write_confusion
 from ghostexp.training.callbacks import MarginWarmup, SeedBatches, Throughput
-from ghostexp.training.confusion import confusion_figure, write_confusion
 from ghostexp.training.losses import ArcFace
 
 

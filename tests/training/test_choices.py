@@ -66,7 +66,7 @@ def test_one_logger_alone(small_run, choice, left):
         (["callbacks=features"], "the network has no Ghost module with a ratio above 1"),
         (
             ["callbacks=features", "model=ghost_resnet56", "callbacks.features.layer=nowhere"],
-            "layer 'nowhere' is none of the network's",
+            "layer 'nowhere' is not one of the network's",
         ),
         (["callbacks=features", "callbacks.features.index=-1"], "at least 0, not -1"),
         (["callbacks=detection"], "needs task=detection"),
@@ -116,3 +116,16 @@ def test_lightning_says_nothing_of_its_own(small_run, capfd):
         "lightning.ai",
     ):
         assert word not in said
+
+
+@pytest.mark.parametrize("index", ["359", "0,359"], ids=["run", "sweep"])
+def test_an_index_past_the_test_images_is_refused_before_the_run(app, tmp_path, capfd, index):
+    start = [override for override in SMALL if not override.startswith("model=")]
+    multirun = ["-m"] if "," in index else []
+    features = ["model=ghost_resnet56", "callbacks=features", f"callbacks.features.index={index}"]
+    assert app(*multirun, *start, *features) == 1
+    said = "".join(capfd.readouterr())
+    assert "features: index is the number of a test image, 0 to 358, not 359" in said
+    assert "Traceback" not in said
+    assert not list(tmp_path.glob("outputs/**/checkpoints"))
+    assert not list(tmp_path.glob("outputs/**/result.json"))

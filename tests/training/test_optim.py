@@ -119,6 +119,23 @@ def test_layer_decay_outside_its_range_is_refused(layer_decay):
         ("optimizer.lr=abc", "optimizer.lr must be a number, not 'abc'"),
         ("optimizer.lr=null", "optimizer.lr must be a number, not null"),
         ("optimizer.lr=nan", "optimizer.lr must be a finite number, not nan"),
+        ("optimizer.weight_decay=inf", "optimizer.weight_decay must be a finite number, not inf"),
+        (
+            "optimizer=adamw optimizer.betas=[0.9,nan]",
+            "optimizer.betas.1 must be a finite number, not nan",
+        ),
+        (
+            "optimizer=adamw optimizer._target_=timm.optim.Lamb optimizer.lr=abc",
+            "optimizer.lr must be a number, not 'abc'",
+        ),
+        ("sched=multistep sched.scheduler.gamma=null", "scheduler.gamma must be a number, not"),
+        ("sched=multistep sched.scheduler.gamma=-inf", "gamma must be a finite number, not -inf"),
+        ("sched=multistep sched.scheduler.milestones=[0.5]", "must be a list of whole numbers"),
+        ("sched=onecycle sched.scheduler.max_lr=a", "sched.scheduler.max_lr must be a number"),
+        (
+            "sched=onecycle +sched.scheduler.anneal_strategy=x",
+            "anneal_strategy must be one of cos, linear, not 'x'",
+        ),
         ("optimizer.momentum=true", "optimizer.momentum must be a number, not true"),
         (
             "optimizer.weight_decay=[1,2]",

@@ -5,11 +5,13 @@ import pickle
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 import pytorch_lightning as pl
 import torch
+from helpers import killed_at_the_end
 from torch.utils.data import DataLoader
 
 from ghostexp.training import stopping
@@ -154,22 +156,26 @@ with stopping.Stopping(lambda signum: Path("record").write_text(str(signum))):
 """
 
 
-def test_the_second_signal_ends_a_long_step_and_waits_for_no_thread(tmp_path):
-    with subprocess.Popen(
+@pytest.mark.parametrize(("last", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_the_second_signal_ends_a_long_step_and_waits_for_no_thread(tmp_path, last, code):
+    process = subprocess.Popen(
         [sys.executable, "-c", SLOW],
         cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
-    ) as run:  # fmt: skip
+    )  # fmt: skip
+    with killed_at_the_end(process) as run:
         assert run.stdout.readline() == "begun\n"
         run.send_signal(signal.SIGTERM)
         said = [run.stderr.readline(), run.stderr.readline()]
         assert said[1].startswith("SIGTERM: this run ends after its current batch; once more")
-        assert not (tmp_path / "record").exists()
-        run.send_signal(signal.SIGINT)
-        assert run.wait(timeout=20) == 130
+        run.send_signal(signal.SIGTERM)  # `timeout` sends it to the process and to its group
+        time.sleep(stopping.SAME_SECONDS + 0.1)
+        assert run.poll() is None
+        run.send_signal(last)
+        assert run.wait(timeout=20) == code
         assert "ended at once" in run.stderr.read()
-    assert (tmp_path / "record").read_text() == "2"
+    assert (tmp_path / "record").read_text() == str(int(last))
 
 
 class Counting(pl.LightningModule):

@@ -1,7 +1,7 @@
 """What Lightning's callbacks lack, one concept per file."""
 
 from ghostexp.training.callbacks.change_network import ChangeNetwork
-from ghostexp.training.callbacks.checks import Checks
+from ghostexp.training.callbacks.checks import Checks, ChecksExamples
 from ghostexp.training.callbacks.epoch_log import EpochLog
 from ghostexp.training.callbacks.keep_record import KeepRecord
 from ghostexp.training.callbacks.learning_rate import LearningRate
@@ -17,6 +17,7 @@ from ghostexp.training.callbacks.throughput import Throughput
 __all__ = [
     "ChangeNetwork",
     "Checks",
+    "ChecksExamples",
     "EpochLog",
     "KeepRecord",
     "LearningRate",

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytorch_lightning as pl
 
-from ghostexp.analysis.box_pictures import DPI, above, compare, detect
+from ghostexp.analysis.detections import above, detect
+from ghostexp.pictures.boxes import DPI, compare
 from ghostexp.training.tensorboard import tensorboards
 from ghostexp.training.watching import going_on
 

@@ -2,8 +2,8 @@
 
 import pytorch_lightning as pl
 
-from ghostexp.analysis.feature_pictures import picture_ghosts, test_example
 from ghostexp.analysis.features import choose_layer
+from ghostexp.pictures.ghosts import picture_ghosts
 from ghostexp.training.tensorboard import tensorboards
 from ghostexp.training.watching import going_on
 
@@ -11,7 +11,8 @@ from ghostexp.training.watching import going_on
 class FeaturePictures(pl.Callback):
     """Logs intrinsic maps and ghosts of a test image to TensorBoard every few epochs.
 
-    `layer` is a Ghost module's name, None the first; `index` counts the test images.
+    `layer` is the name of a Ghost module; None stands for the first. `index` is the number of the
+    test image, from 0.
     """
 
     def __init__(
@@ -33,7 +34,7 @@ class FeaturePictures(pl.Callback):
         pl_module: pl.LightningModule,
         datamodule: pl.LightningDataModule,
     ) -> None:
-        """ValueError where the network has no such Ghost module, or the data no single inputs."""
+        """ValueError where the network lacks the Ghost module, or the data are not pictures."""
         choose_layer(pl_module.net, self.layer)
         if not hasattr(getattr(datamodule, "augment", None), "picture"):
             raise ValueError(
@@ -41,9 +42,17 @@ class FeaturePictures(pl.Callback):
                 f" {type(datamodule).__name__} has no augment with picture()"
             )
 
+    def check_examples(self, num_test: int) -> None:
+        """ValueError where there is no test image of this number."""
+        if self.index >= num_test:
+            raise ValueError(
+                f"features: index is the number of a test image, 0 to {num_test - 1}, not"
+                f" {self.index}"
+            )
+
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self.layer = choose_layer(pl_module.net, self.layer)
-        self.example, _ = test_example(trainer.datamodule, self.index)
+        self.example, _ = trainer.datamodule.test_example(self.index)
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         is_due = (trainer.current_epoch + 1) % self.every_n_epochs == 0

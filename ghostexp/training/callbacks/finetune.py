@@ -1,6 +1,6 @@
 """Fine-tuning: a part of the network learns, the rest keeps its weights and statistics.
 
-Layer-wise learning rates are `layerwise_groups` of ghostexp/training/optim.py.
+Learning rates that fall from layer to layer are `layerwise_groups` in ghostexp/training/optim.py.
 """
 
 import logging
@@ -17,20 +17,22 @@ ALL = -1
 
 
 class Freeze(pl.Callback):
-    """Trains the head and the last N blocks of the network, by the epoch.
+    """Trains the head and the last blocks of the network; their number may change with the epoch.
 
-    `blocks_by_epoch` says from which epoch on how many blocks train besides the head; -1 is all.
-    Its epochs are counted from 0: they are numbers of epochs that are done before.
-    {0: 2} trains the last two from start to end, {0: 0, 5: 2, 10: -1} thaws in three stages. A
-    stage may also freeze again. `blocks` says what the blocks are.
+    `blocks_by_epoch` maps an epoch to the number of blocks that train from this epoch on, besides
+    the head; -1 stands for all. The epoch is the number of epochs that are done before it. For
+    example, {0: 2} trains the last two blocks from start to end, and {0: 0, 5: 2, 10: -1} thaws the
+    network in three stages. A stage may also freeze blocks again. The function `blocks` says what
+    the blocks are.
 
-    What is frozen keeps its weights and its batch norms' statistics to the last bit: no gradient
-    is computed for it, so that the optimizer passes it over, decay and momentum included, and its
-    norms are in eval mode. Dropout and stochastic depth stay as they are. What the network itself
-    keeps from training stays so. The state follows from the epoch alone, hence a resumed run goes
-    on like an undisturbed one.
+    Frozen blocks keep their weights and the statistics of their batch norms to the last bit: they
+    get no gradient, so that the optimizer does not touch them, not even by decay or momentum, and
+    their norms are in eval mode. Dropout and stochastic depth stay as they are. Parameters that the
+    network itself keeps from training stay frozen. What is frozen depends only on the epoch, so a
+    resumed run goes on like an undisturbed one.
 
-    On several devices there must be one stage: DDP fixes at the start whose gradients it reduces.
+    On several devices only one stage is possible, because DDP decides at the start which gradients
+    it reduces.
     """
 
     def __init__(self, blocks_by_epoch: dict[int, int]) -> None:

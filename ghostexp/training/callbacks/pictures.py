@@ -6,7 +6,7 @@ import pytorch_lightning as pl
 from torch import Tensor
 from torchvision.utils import make_grid
 
-from ghostexp.training.confusion import confusion_figure, write_confusion
+from ghostexp.pictures.confusion import confusion_figure, write_confusion
 from ghostexp.training.tensorboard import tensorboards
 from ghostexp.training.watching import going_on
 

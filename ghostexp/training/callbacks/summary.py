@@ -4,7 +4,6 @@ from collections import Counter
 from collections.abc import Sequence
 
 import pytorch_lightning as pl
-import torch
 from rich import get_console
 from rich.table import Table
 from torch import nn
@@ -20,9 +19,7 @@ class NetworkSummary(pl.Callback):
 
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         if trainer.is_global_zero:
-            with torch.compiler.set_stance("force_eager"):  # a forward pass of one input
-                table = summarize(pl_module.net, trainer.datamodule.input_shape)
-            get_console().print(table)
+            get_console().print(summarize(pl_module.net, trainer.datamodule.input_shape))
 
 
 def summarize(net: nn.Module, input_shape: Sequence[int]) -> Table:

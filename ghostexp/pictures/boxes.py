@@ -1,6 +1,5 @@
 """Pictures of boxes on images: predictions beside the truth, or alone."""
 
-import torch
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
@@ -9,8 +8,8 @@ from matplotlib.patches import Rectangle
 from matplotlib.patheffects import withStroke
 from torch import Tensor
 
-from ghostexp.analysis.figure_text import plain
-from ghostexp.analysis.palette import OKABE_ITO
+from ghostexp.pictures.palette import OKABE_ITO
+from ghostexp.pictures.text import plain
 
 DASHES = ("-", "--", ":", "-.")  # once the colours are used up
 WIDTH, LEGEND = 4.0, 0.5  # inches
@@ -20,27 +19,10 @@ HALO = [withStroke(linewidth=3.5, foreground="white")]  # seen on dark and light
 Target = dict[str, Tensor]
 
 
-@torch.no_grad()
-def detect(net: torch.nn.Module, images: list[Tensor]) -> list[Target]:
-    """Detections (boxes, labels, scores) of each image, on the CPU; `net` keeps its mode."""
-    training = net.training
-    try:
-        detections = net.eval()(images)
-    finally:
-        net.train(training)
-    return [{name: value.cpu() for name, value in each.items()} for each in detections]
-
-
-def above(detection: Target, min_score: float) -> Target:
-    """The detections of one image whose score is at least `min_score`."""
-    kept = detection["scores"] >= min_score
-    return {name: value[kept] for name, value in detection.items()}
-
-
 def compare(
     images: list[Tensor], targets: list[Target], detections: list[Target], class_names: list[str]
 ) -> Figure:
-    """A row an image: the truth on the left, the detections with their scores on the right."""
+    """One row per image: the truth on the left, the detections with their scores on the right."""
     shapes = [image.shape[1:] for image in images]
     heights = [WIDTH * height / width for height, width in shapes]
     figure = Figure(figsize=(2 * WIDTH, sum(heights) + LEGEND), layout="constrained")
@@ -68,7 +50,7 @@ def annotate(image: Tensor, detection: Target, class_names: list[str]) -> Figure
 
 
 def draw_boxes(axes: Axes, image: Tensor, boxes: Target) -> None:
-    """An image [3, H, W] in [0, 1] with `boxes`, and their scores where they have any."""
+    """An image [3, H, W] in [0, 1] with `boxes`, and the scores that they may have."""
     axes.imshow(image.permute(1, 2, 0).numpy(), interpolation="nearest", aspect="auto")
     axes.set_axis_off()
     scores = boxes["scores"].tolist() if "scores" in boxes else [None] * len(boxes["labels"])

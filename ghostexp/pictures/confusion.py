@@ -7,7 +7,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from ghostexp.analysis.figure_text import plain
+from ghostexp.pictures.text import plain
 
 MAX_CELLS_WITH_NUMBERS = 20
 

@@ -1,16 +1,15 @@
 """Pictures of a Ghost module's maps for one image."""
 
-from typing import Any
-
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure, SubFigure
 from torch import Tensor, nn
 
+from ghostexp.analysis.copy_fit import CopyFit
 from ghostexp.analysis.features import GhostMaps, ghost_maps
-from ghostexp.analysis.figure_text import plain
-from ghostexp.analysis.ghost_copies import CopyFit, GhostRow, describe_ghosts
+from ghostexp.analysis.ghost_copies import GhostRow, describe_ghosts
+from ghostexp.pictures.text import plain
 
 ROWS = 4  # intrinsic maps below each other
 MAX_GHOSTS = 4  # of one intrinsic map
@@ -18,31 +17,21 @@ CELL, TOP, BOTTOM = 1.3, 0.4, 0.95  # inches
 GREY = "#5F6B76"
 
 
-def test_example(datamodule: Any, index: int) -> tuple[Tensor, int]:
-    """A raw test example of our datamodule, after its setup, and its label."""
-    labelled_set = datamodule.labelled_set
-    count = len(labelled_set.test)
-    if not 0 <= index < count:
-        raise ValueError(f"index {index}: the test images are 0 to {count - 1}")
-    chosen = labelled_set.test[index : index + 1]
-    return labelled_set.examples[chosen][0], int(labelled_set.labels[chosen])
-
-
 def picture_ghosts(
     net: nn.Module, layer: str, inputs: Tensor, picture: Tensor, caption: str = ""
 ) -> tuple[Figure, list[GhostRow]]:
     """Picture of a layer for one normalised example [1, C, H, W], and its ghosts' rows."""
     (maps,) = ghost_maps(net, [layer], inputs).values()
-    fit = CopyFit(maps)
-    fit.update(maps)
-    rows = describe_ghosts(layer, fit)
+    fit = CopyFit()
+    fit.update(maps, [maps.ghosts])
+    rows = describe_ghosts(layer, maps.kernels, fit.correlations())
     return draw_ghosts(maps, rows, picture, caption), rows
 
 
 def draw_ghosts(
     maps: GhostMaps, rows: list[GhostRow], picture: Tensor, caption: str = ""
 ) -> Figure:
-    """One line an intrinsic map: the map, then each cheap kernel and the ghost it makes.
+    """One line per intrinsic map: the map, then each cheap kernel and the ghost it makes.
 
     `maps` are of one example, `picture` shows it: [C, H, W], uint8 or in [0, 1].
     """

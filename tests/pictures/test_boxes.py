@@ -8,14 +8,9 @@ from matplotlib.patches import Rectangle
 from PIL import Image
 from torch import nn
 
-from ghostexp.analysis.box_pictures import (
-    DPI,
-    above,
-    annotate,
-    compare,
-    detect,
-)
-from ghostexp.analysis.palette import OKABE_ITO
+from ghostexp.analysis.detections import above, detect
+from ghostexp.pictures.boxes import DPI, annotate, compare
+from ghostexp.pictures.palette import OKABE_ITO
 
 NAMES = [f"class {k}" for k in range(1, 11)]
 TRUTH = {"boxes": torch.tensor([[10.0, 20, 50, 60]]), "labels": torch.tensor([2])}

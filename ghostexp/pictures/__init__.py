@@ -1,0 +1,1 @@
+"""Drawing: boxes, maps of Ghost modules, embeddings and confusion as figures of matplotlib."""

@@ -15,7 +15,9 @@ train.py model=converted model.net._target_=ghostexp.models.resnet56 'model.only
 `infer` times, in turn and on the CPU, eager, fused, bf16, torch.compile, the native backend, ONNX
 Runtime, OpenVINO and int8. --models ghost_vgg16:vgg16,ghost_resnet56,peers is Ghost-VGG-16 beside
 VGG-16, Ghost-ResNet-56 beside itself at ratio 1 (overrides: model.ratio=3), and, beside each other
-at 224x224 pixels, our GhostNet and timm's two peers. `steps` takes --models, --batch and --threads.
+at 224x224 pixels, our GhostNet and timm's two peers. `steps` takes --models, --batch and --threads;
+it times float32, and bfloat16 where the CPU computes in it, unless trainer.precision is given. It
+measures anew which layers callbacks=fast lets our kernels compute: run it on a quiet machine.
 """
 
 import argparse
@@ -24,24 +26,18 @@ import os
 import shlex
 import sys
 import tempfile
-from collections.abc import Iterator
-from contextlib import nullcontext
 from dataclasses import asdict
 from pathlib import Path
 
-import torch
 from omegaconf import DictConfig, OmegaConf
-from rich.console import Console
-from rich.table import Table
 
-from ghostexp.analysis.benchmark import Batch, Timing, interleave, seconds_a_batch, seconds_a_step
 from ghostexp.analysis.layer_latency import faster_layers, fill_table, time_layers
-from ghostexp.analysis.step_latency import steps_table, time_steps
 from ghostexp.config import cli
 from ghostexp.config.audit import audit
-from ghostexp.config.build import Parts, build_parts, resolve_precision
+from ghostexp.config.build import build_parts
 from ghostexp.config.cli import CONFIG_FOLDER, UserError, compose_config
 from ghostexp.config.mistakes import users_mistakes
+from ghostexp.config.output import Printer
 from ghostexp.deploy.forms import FORMS, Subject
 from ghostexp.deploy.latency import time_inference
 from ghostexp.results.latency_file import document, write_latency
@@ -52,8 +48,9 @@ from ghostexp.runs.inference import (
     subjects_of_models,
     subjects_of_run,
 )
-from ghostexp.runs.machine import describe_device
-from ghostexp.training.callbacks import Throughput
+from ghostexp.runs.loop_times import result_table, time_batches, time_loops
+from ghostexp.runs.machine import allowed_cores
+from ghostexp.runs.step_times import time_training
 
 DEFAULTS = {
     "train": ["model=linear", "dataset=digits", "dataset.batch_size=4", "trainer.max_epochs=2"],
@@ -99,49 +96,19 @@ def main(arguments: list[str] | None = None) -> int:
         time_networks(options)
         return 0
     if options.what == "steps":
-        time_training(options)
+        time_steps(options)
         return 0
     cfg = compose_config([*DEFAULTS[options.what], *options.overrides])
     audit(cfg, [CONFIG_FOLDER])
     with tempfile.TemporaryDirectory() as folder:
         OmegaConf.update(cfg, "run_dir", folder)
         if options.what == "train":
-            time_loops(cfg, options.rounds)
+            Printer().print(time_loops(cfg, options.rounds))
         elif options.what == "data":
-            time_batches(cfg, options.rounds)
+            Printer().print(time_batches(cfg, options.rounds))
         else:
             time_ghosts(cfg, options.rounds, options.step)
     return 0
-
-
-def time_loops(cfg: DictConfig, rounds: int) -> None:
-    """A training step of the bare loop and of ours, with every callback and logger of `cfg`."""
-    parts = _parts(cfg)
-    timings = interleave(
-        {"bare PyTorch loop": lambda: _bare(cfg), "ours": lambda: _ours(cfg)}, rounds=rounds
-    )
-    bare, ours = (timing.median for timing in timings)
-    table = _table("Training, a step", parts)
-    for timing in timings:
-        table.add_row(timing.name, f"{timing.median * 1e3:.3f} ms", timing.spread + " ms")
-    table.add_row("added by ours", f"{(ours - bare) * 1e3:.3f} ms", "")
-    Console().print(table)
-
-
-def time_batches(cfg: DictConfig, rounds: int) -> None:
-    """Augmented training batches from memory on one thread."""
-    torch.set_num_threads(1)
-    parts = _parts(cfg)
-    datamodule = parts.datamodule
-    batch_size = datamodule.batch_size
-    candidates = {
-        "gather only": lambda: seconds_a_batch(datamodule.train_dataloader()),
-        "gather, augment, normalise": lambda: seconds_a_batch(_augmented(parts)),
-    }
-    table = _table(f"Batches of {batch_size}, one thread", parts)
-    for timing in interleave(candidates, rounds=rounds):
-        table.add_row(timing.name, f"{batch_size / timing.median:,.0f} images/s", _rates(timing))
-    Console().print(table)
 
 
 def time_ghosts(cfg: DictConfig, rounds: int, step: bool) -> None:
@@ -150,7 +117,7 @@ def time_ghosts(cfg: DictConfig, rounds: int, step: bool) -> None:
     net = parts.task.net.to(parts.trainer.strategy.root_device)
     bf16 = "bf16" in str(parts.trainer.precision)
     what = "training step" if step else "inference"
-    console = Console(width=None if sys.stdout.isatty() else WIDTH_OF_A_PIPE)
+    console = Printer(width=None if sys.stdout.isatty() else WIDTH_OF_A_PIPE)
     for batch_size in BATCH_SIZES:
         with users_mistakes("layers"):
             timings = time_layers(
@@ -162,7 +129,7 @@ def time_ghosts(cfg: DictConfig, rounds: int, step: bool) -> None:
                 bf16=bf16,
             )
         title = f"{what}, batch {batch_size}, {'bf16' if bf16 else '32 bit'}"
-        table = _table(title, parts)
+        table = result_table(title, parts)
         fill_table(table, timings)
         console.print(table)
         names = faster_layers(timings)
@@ -198,24 +165,22 @@ def time_networks(options: argparse.Namespace) -> None:
         print(f"wrote {path}")
 
 
-def time_training(options: argparse.Namespace) -> None:
+def time_steps(options: argparse.Namespace) -> None:
     """Training steps of networks with torch's operators and with ours, as callbacks=fast takes."""
-    subjects = _subjects(options)
-    loop = compose_config([value for value in options.overrides if value.startswith("trainer")])
-    precision = resolve_precision(str(loop.trainer.precision))
-    nets = {subject.name: (subject.net, subject.input_shape) for subject in subjects}
-    references = {subject.name: subject.reference for subject in subjects}
-    for threads in options.threads or [os.cpu_count() or 1]:
-        torch.set_num_threads(threads)
-        for batch_size in options.batch or BATCH_SIZES[:1]:
-            with users_mistakes("steps"):
-                timings = time_steps(
-                    nets, batch_size=batch_size, rounds=options.rounds, bf16="bf16" in precision
-                )
-            table = steps_table(timings, references)
-            table.title = f"training steps, batch {batch_size}, {threads} threads, {precision}"
+    console = Printer(width=None if sys.stdout.isatty() else WIDTH_OF_A_PIPE)
+    gains = []
+    with users_mistakes("steps"):
+        for table, gain in time_training(
+            _subjects(options),
+            overrides=options.overrides,
+            threads=options.threads or [allowed_cores()],
+            batch_sizes=options.batch or BATCH_SIZES[:1],
+            rounds=options.rounds,
+        ):
             table.caption = circumstances(options.rounds)
-            Console(width=None if sys.stdout.isatty() else WIDTH_OF_A_PIPE).print(table)
+            console.print(table)
+            gains.append(gain)
+    print(*gains, sep="\n")
 
 
 def _subjects(options: argparse.Namespace) -> list[Subject]:
@@ -238,44 +203,6 @@ def _numbers(text: str) -> list[int]:
     if min(numbers) < 1:
         raise argparse.ArgumentTypeError(f"must be at least 1, not {min(numbers)}")
     return numbers
-
-
-def _bare(cfg: DictConfig) -> float:
-    parts = _parts(cfg)
-    task, precision = parts.task, parts.trainer.precision
-    optimizer = task.optimizer(task.net.parameters())
-    autocast = torch.autocast("cpu", torch.bfloat16) if "bf16" in str(precision) else nullcontext()
-    seconds_a_step(task.net, optimizer, _augmented(parts), autocast)  # warm-up, as ours: an epoch
-    return seconds_a_step(task.net, optimizer, _augmented(parts), autocast)
-
-
-def _ours(cfg: DictConfig) -> float:
-    parts = _parts(cfg)
-    parts.trainer.fit(parts.task, datamodule=parts.datamodule)
-    (throughput,) = (c for c in parts.trainer.callbacks if isinstance(c, Throughput))
-    return parts.datamodule.batch_size / throughput.rates[-1]
-
-
-def _parts(cfg: DictConfig) -> Parts:
-    parts = build_parts(cfg)
-    parts.datamodule.setup("fit")
-    return parts
-
-
-def _augmented(parts: Parts) -> Iterator[Batch]:
-    augment, generator = parts.datamodule.augment, torch.Generator().manual_seed(0)
-    for images, labels in parts.datamodule.train_dataloader():
-        yield augment.train(images, labels, generator)
-
-
-def _table(title: str, parts: Parts) -> Table:
-    machine = f"{describe_device(parts.trainer)}, torch {torch.__version__}"
-    return Table("", "median", "fastest-slowest", title=title, caption=machine)
-
-
-def _rates(timing: Timing) -> str:
-    batches = [1 / seconds for seconds in timing.seconds]
-    return f"{min(batches):,.0f}-{max(batches):,.0f} batches/s"
 
 
 if __name__ == "__main__":

@@ -17,7 +17,6 @@ import sys
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
-from rich.console import Console
 from rich.table import Table
 from torch import nn
 
@@ -35,6 +34,7 @@ from ghostexp.config.build import build_network, dense_twin, input_shape
 from ghostexp.config.cli import CONFIG_FOLDER, UserError, compose_config
 from ghostexp.config.facts import complete_facts
 from ghostexp.config.mistakes import users_mistakes
+from ghostexp.config.output import Printer
 from ghostexp.models import ConversionRow, plan_conversion
 
 PLAN_ARGUMENTS = ("ratio", "cheap_kernel_size", "skip", "only", "inner_norm", "image_size")
@@ -105,7 +105,7 @@ def report(cfg: DictConfig, options: argparse.Namespace) -> None:
         console.print("No printed figures are known for this network with these settings.")
 
 
-def print_backbone(console: Console, body: nn.Module, settings: dict[str, Any]) -> None:
+def print_backbone(console: Printer, body: nn.Module, settings: dict[str, Any]) -> None:
     """The backbone alone at the size of ImageNet's images, for which the papers print its cost."""
     shape = (3, BACKBONE_SIDE, BACKBONE_SIDE)
     cost = describe_network(body, shape)
@@ -140,8 +140,8 @@ def _plan_table(rows: list[ConversionRow]) -> Table:
     return table
 
 
-def _console() -> Console:
-    return Console(width=None if sys.stdout.isatty() else WIDTH_OF_A_PIPE)
+def _console() -> Printer:
+    return Printer(width=None if sys.stdout.isatty() else WIDTH_OF_A_PIPE)
 
 
 if __name__ == "__main__":

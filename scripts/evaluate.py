@@ -10,10 +10,9 @@ import logging
 import sys
 from pathlib import Path
 
-from rich.console import Console
-
 from ghostexp.config import cli
 from ghostexp.config.cli import UserError
+from ghostexp.config.output import Printer
 from ghostexp.runs.evaluate import (
     SPLITS,
     class_table,
@@ -48,7 +47,7 @@ def main(arguments: list[str] | None = None) -> int:
         raise UserError(f"{options.run} is of {task.__name__}, which is no {names}")
     evaluate, tables = EVALUATIONS[known]
     evaluation = evaluate(options.run, options.split)
-    console = Console()
+    console = Printer()
     for table in tables:
         console.print(table(evaluation))
     for sentence in sentences(evaluation):

@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 from torch import Tensor
@@ -29,6 +28,7 @@ from ghostexp.config import cli
 from ghostexp.config.build import Parts
 from ghostexp.config.cli import UserError
 from ghostexp.config.mistakes import users_mistakes
+from ghostexp.config.output import Printer
 from ghostexp.files.folders import remove_if_empty
 from ghostexp.pictures.ghosts import picture_ghosts
 from ghostexp.runs.load import load_run
@@ -205,7 +205,7 @@ def _write(path: Path, rows: list[dict[str, Any]]) -> None:
 
 
 def _print(table: Table, *written: Path) -> None:
-    console = Console(width=None if sys.stdout.isatty() else 160)
+    console = Printer(width=None if sys.stdout.isatty() else 160)
     console.print(table)
     for path in written:
         console.print(f"wrote {path}", markup=False, highlight=False, soft_wrap=True)

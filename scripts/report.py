@@ -5,13 +5,14 @@ python scripts/report.py --diff RUN RUN                 config, metrics, version
 """
 
 import argparse
-import os
 import shutil
 import sys
 from pathlib import Path
 
-from rich.console import Console, RenderableType
+from rich.console import RenderableType
 
+from ghostexp.config.cli import UserError, script
+from ghostexp.config.output import Printer
 from ghostexp.results.collect import read_run
 from ghostexp.results.diff import diff_runs
 from ghostexp.results.report import report_on, write_report
@@ -20,6 +21,7 @@ from ghostexp.results.terminal import to_terminal
 WIDTH_OF_A_PIPE = 200
 
 
+@script
 def main(arguments: list[str] | None = None) -> int:
     """Exit code: 1 with one sentence on what cannot be read or written, else 0."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -35,36 +37,28 @@ def main(arguments: list[str] | None = None) -> int:
         if options.diff:
             return show([diff_runs(*map(read_run, options.diff))], width)
         report = report_on(options.folder)
-    except (OSError, ValueError) as error:
-        return complain(str(error))
+    except ValueError as error:
+        raise UserError(str(error)) from error
     try:
         written = write_report(report, options.out or options.folder, png=options.png)
     except OSError as error:
-        return complain(f"the report cannot be written: {error}")
+        raise UserError(f"the report cannot be written: {error}") from error
     return show([to_terminal(report, width), *(f"wrote {path}" for path in written)], width)
 
 
 def show(parts: list[RenderableType], width: int) -> int:
-    """Print the parts; a reader that has gone, as `head` does, ends it quietly."""
-    if sys.stdout is None:  # closed by the caller
-        return 0
-    sys.stdout.reconfigure(errors="replace")  # a terminal may know less than UTF-8
-    console = Console(width=width)
+    """Print the parts."""
+    sys.stdout.reconfigure(errors="replace")  # an escape would be wider than its column
+    printer = Printer(width=width)
     try:
         for part in parts:
-            console.print(part, markup=False, highlight=False, soft_wrap=isinstance(part, str))
+            printer.print(part, markup=False, highlight=False, soft_wrap=isinstance(part, str))
         sys.stdout.flush()
-    except (BrokenPipeError, SystemExit):  # SystemExit is how rich answers a broken pipe
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except BrokenPipeError:  # a reader that has gone
+        raise
     except OSError as error:
-        return complain(f"the report cannot be printed: {error}")
+        raise UserError(f"the report cannot be printed: {error}") from error
     return 0
-
-
-def complain(sentence: str) -> int:
-    """Print one sentence; return the exit code."""
-    print(f"error: {' '.join(sentence.split())}", file=sys.stderr)
-    return 1
 
 
 if __name__ == "__main__":

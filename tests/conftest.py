@@ -45,6 +45,19 @@ def app(tmp_path, monkeypatch):
     return call
 
 
+@pytest.fixture(params=["native", "x86-64-v3"])
+def march(request, monkeypatch):
+    """Kernels are compiled for this machine's CPU, and for any CPU with AVX2."""
+    from ghostexp.kernels.compiler import machine_macros
+
+    monkeypatch.setenv("GHOSTEXP_MARCH", request.param)
+    try:
+        machine_macros()
+    except ValueError as error:
+        pytest.skip(str(error))
+    return request.param
+
+
 @pytest.fixture(scope="session")
 def trained(tmp_path_factory):
     """Folder of a small Ghost-ResNet-56 run, trained once: copy it before anything changes it."""

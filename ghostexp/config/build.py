@@ -20,6 +20,7 @@ from pytorch_lightning.callbacks import (
 
 from ghostexp.config.cli import UserError, did_you_mean
 from ghostexp.config.mistakes import users_mistakes
+from ghostexp.config.precision import AUTO, resolve_precision
 from ghostexp.config.targets import product_check
 from ghostexp.training.callbacks import Checks, StopAfterBatch
 from ghostexp.training.checkpoint_io import AtomicCheckpointIO
@@ -69,7 +70,9 @@ def build_parts(cfg: DictConfig, *, extra: Sequence[pl.Callback] = ()) -> Parts:
     trainer = build(
         cfg.trainer,
         f"trainer ({where})",
-        precision=resolve_precision(cfg.trainer.get("precision", "auto")),
+        precision=resolve_precision(
+            cfg.trainer.get("precision", AUTO), str(cfg.trainer.get("accelerator", "auto"))
+        ),
         callbacks=[StopAfterBatch(), *callbacks],
         logger=[
             never_failing(build(node, f"logger.{name}")) for name, node in _nodes(cfg.get("logger"))
@@ -116,17 +119,6 @@ def build(node: DictConfig, path: str, **arguments: Any) -> Any:
     """Instantiate a config node with plain containers; `arguments` are objects the code adds."""
     with users_mistakes(path):
         return hydra.utils.instantiate(node, _convert_="all", **arguments)
-
-
-def resolve_precision(precision: str) -> str:
-    """`auto` is bf16 where the device computes in it (AVX512-BF16 or AMX on a CPU), else 32 bit."""
-    if precision != "auto":
-        return precision
-    if torch.cuda.is_available():
-        fast = torch.cuda.is_bf16_supported(including_emulation=False)
-    else:
-        fast = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
-    return "bf16-mixed" if fast else "32-true"
 
 
 def _check_optimisation(task: pl.LightningModule) -> None:

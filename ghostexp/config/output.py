@@ -2,6 +2,7 @@
 
 steady_output()    for a training: what cannot be written is dropped
 readable_output()  for a script, whose output is its product: the writing may fail, see cli.script
+Printer            what a script prints its tables with
 """
 
 import contextlib
@@ -9,6 +10,8 @@ import os
 import sys
 from collections.abc import Iterator
 from typing import Any, TextIO
+
+from rich.console import Console
 
 
 class SteadyStream:
@@ -55,11 +58,15 @@ def settle(stream: TextIO) -> None:
 def readable_output() -> Iterator[None]:
     """Write what the terminal's encoding lacks as escapes; a closed stream leads nowhere."""
     before = sys.stdout, sys.stderr
-    sys.stdout, sys.stderr = (_readable(stream) for stream in before)
+    readable = [_readable(stream) for stream in before]
+    sys.stdout, sys.stderr = readable
     try:
         yield
     finally:
         sys.stdout, sys.stderr = before
+        for stream, earlier in zip(readable, before, strict=True):
+            if earlier is None:
+                stream.close()
 
 
 @contextlib.contextmanager
@@ -76,7 +83,14 @@ def steady_output() -> Iterator[None]:
 
 def _readable(stream: TextIO | None) -> TextIO:
     if stream is None:  # closed before the start
-        return open(os.devnull, "w", encoding="utf-8")  # lives as long as the program
+        return open(os.devnull, "w", encoding="utf-8")
     with contextlib.suppress(AttributeError, ValueError):  # no stream of a file
         stream.reconfigure(errors="backslashreplace")
     return stream
+
+
+class Printer(Console):
+    """Rich's console, which leaves a reader that goes away, as `head` does, to cli.script."""
+
+    def on_broken_pipe(self) -> None:
+        raise  # rich calls this while it handles the BrokenPipeError, and would exit with 1

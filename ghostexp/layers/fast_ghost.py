@@ -2,55 +2,64 @@
 
 The module is that of layers/ghost.py (Han et al. 2020, section 3.1): the cheap operation and the
 concatenation become one pass over the intrinsic maps, forward and backward, where torch makes five
-of them. The numbers are the same up to rounding. fast_ghost.cpp holds the kernels.
+of them. The numbers are the same up to rounding.
 """
 
 import ctypes
-from collections.abc import Callable
-from functools import cache
-from pathlib import Path
+from functools import partial
 
 import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-from ghostexp.layers.compiled import load_library
+from ghostexp.kernels import GHOST_MODULE
+from ghostexp.kernels.binding import (
+    C_NAMES,
+    INT,
+    LONG,
+    POINTER,
+    addresses,
+    for_maps,
+    load_library,
+    suits_kernels,
+)
+from ghostexp.kernels.decisions import MAX_VALUES, Decisions, time_both, typical_size
 from ghostexp.layers.ghost import GhostModule
 
-SOURCE = Path(__file__).with_name("fast_ghost.cpp")
-C_NAMES = {torch.float32: "float", torch.bfloat16: "bfloat16"}
+FUNCTIONS = (
+    *for_maps("forward", *[POINTER] * 3, LONG, LONG, LONG, INT),
+    *for_maps("backward", *[POINTER] * 5, LONG, LONG, LONG, INT),
+)
 
 
 class FastGhostModule(GhostModule):
     """A bare GhostModule, [N, c, H, W] -> [N, n, H', W']: same state and semantics.
 
-    Training uses the own kernels where `is_fast(intrinsic)` and the cheap kernels are float32;
-    everything else is the stock operators'. What the kernels computed is not differentiable twice.
+    Training uses our kernels where they take the intrinsic maps, the cheap kernels are float32, and
+    `decisions` say that our kernels are faster for such maps; without decisions they are taken to
+    be faster. Everything else is the stock operators'. What our kernels computed is not
+    differentiable twice.
     """
 
+    decisions: Decisions | None = None
+    is_ours = False  # whether our kernels computed the last outputs
+
     def forward(self, inputs: Tensor) -> Tensor:
-        if not self.training:
+        if not self.training or torch.compiler.is_compiling():
             return super().forward(inputs)
         intrinsic = self.primary_conv(inputs)
         weight = self.cheap_operation[0].weight
-        if is_fast(intrinsic) and weight.dtype == torch.float32 and weight.is_contiguous():
+        self.is_ours = (
+            suits_kernels(intrinsic) and weight.dtype == torch.float32 and weight.is_contiguous()
+        )
+        if self.is_ours and self.decisions is not None:
+            self.is_ours = _is_faster(intrinsic, weight, self.out_channels, self.decisions)
+        if self.is_ours:
             return _CheapConcat.apply(intrinsic, weight, self.out_channels)
         return self.add_ghosts(intrinsic)
 
 
-def is_fast(intrinsic: Tensor) -> bool:
-    """Whether the kernels take the maps [N, m, H, W]: channels_last, on the CPU, not compiled."""
-    return (
-        not torch.compiler.is_compiling()
-        and type(intrinsic) is Tensor
-        and intrinsic.device.type == "cpu"
-        and intrinsic.dtype in C_NAMES
-        and intrinsic.numel() > 0
-        and intrinsic.is_contiguous(memory_format=torch.channels_last)
-    )
-
-
-def use_fast_ghosts(net: nn.Module) -> nn.Module:
+def use_fast_ghosts(net: nn.Module, decisions: Decisions | None = None) -> nn.Module:
     """Turn every bare GhostModule of `net` that makes ghosts into a FastGhostModule, in place.
 
     Returns `net`; parameters and hooks stay. Raises ValueError where no C++ compiler is found.
@@ -58,8 +67,9 @@ def use_fast_ghosts(net: nn.Module) -> nn.Module:
     for module in net.modules():
         if type(module) is GhostModule and _is_bare(module):
             module.__class__ = FastGhostModule
+            module.decisions = decisions
             conv = module.cheap_operation[0]
-            _kernels(*_shape(conv.weight, conv.in_channels, module.out_channels))
+            _library(conv.weight, conv.in_channels, module.out_channels)
     return net
 
 
@@ -74,10 +84,44 @@ def _is_bare(module: GhostModule) -> bool:
     return module.out_channels > primary.out_channels and cheap.bias is None
 
 
+def _is_faster(intrinsic: Tensor, weight: Tensor, outputs: int, decisions: Decisions) -> bool:
+    """Whether our kernels are faster for maps of about this size."""
+    images, channels, height, width = map(typical_size, intrinsic.shape)
+    channels = intrinsic.shape[1]
+    images = min(images, max(MAX_VALUES // (outputs * height * width), 1))
+    kind = (
+        f"Ghost module, {channels} -> {outputs} maps, {tuple(weight.shape)},"
+        f" {images} x {height} x {width}, {C_NAMES[intrinsic.dtype]}"
+    )
+    shape = images, channels, height, width
+    return decisions.is_ours(
+        kind, partial(_time, shape, tuple(weight.shape), outputs, intrinsic.dtype)
+    )
+
+
+def _time(
+    shape: tuple[int, ...], weight_shape: tuple[int, ...], outputs: int, dtype: torch.dtype
+) -> tuple[float, float]:
+    """Seconds of our kernels and of the stock operators, which take weights in the maps' type."""
+    images, channels, height, width = shape
+    maps = torch.linspace(-1, 1, images * height * width * channels).to(dtype)
+    maps = maps.view(images, height, width, channels).permute(0, 3, 1, 2)
+    padding = weight_shape[-1] // 2
+
+    def ours(intrinsic: Tensor, weight: Tensor) -> Tensor:
+        return _CheapConcat.apply(intrinsic, weight, outputs)
+
+    def torchs(intrinsic: Tensor, weight: Tensor) -> Tensor:
+        ghosts = nn.functional.conv2d(intrinsic, weight.to(dtype), padding=padding, groups=channels)
+        return torch.cat([intrinsic, ghosts[:, : outputs - channels]], dim=1)
+
+    return time_both(ours, torchs, maps, torch.ones(weight_shape))
+
+
 class _CheapConcat(torch.autograd.Function):
     @staticmethod
     def forward(ctx, intrinsic, weight, out_channels):
-        images, _, height, width = intrinsic.shape
+        images, channels, height, width = intrinsic.shape
         outputs = torch.empty(
             images,
             out_channels,
@@ -86,9 +130,9 @@ class _CheapConcat(torch.autograd.Function):
             dtype=intrinsic.dtype,
             memory_format=torch.channels_last,
         )
-        kernel, _ = _kernels(*_shape(weight, intrinsic.shape[1], out_channels))[intrinsic.dtype]
-        pointers = _pointers(intrinsic, weight, outputs)
-        kernel(*pointers, images, height, width, torch.get_num_threads())
+        library = _library(weight, channels, out_channels)
+        run = getattr(library, f"forward_{C_NAMES[intrinsic.dtype]}")
+        run(*addresses(intrinsic, weight, outputs), images, height, width, torch.get_num_threads())
         ctx.save_for_backward(intrinsic, weight)
         ctx.out_channels = out_channels
         return outputs
@@ -101,35 +145,21 @@ class _CheapConcat(torch.autograd.Function):
         intrinsic_grads = torch.empty_like(intrinsic)
         weight_grads = torch.zeros_like(weight)  # surplus ghosts, cut away, have none
         images, channels, height, width = intrinsic.shape
-        _, kernel = _kernels(*_shape(weight, channels, ctx.out_channels))[intrinsic.dtype]
-        pointers = _pointers(intrinsic, weight, grads, intrinsic_grads, weight_grads)
-        kernel(*pointers, images, height, width, torch.get_num_threads())
+        run = getattr(
+            _library(weight, channels, ctx.out_channels), f"backward_{C_NAMES[intrinsic.dtype]}"
+        )
+        pointers = addresses(intrinsic, weight, grads, intrinsic_grads, weight_grads)
+        run(*pointers, images, height, width, torch.get_num_threads())
         return intrinsic_grads, weight_grads, None
 
 
-def _pointers(*tensors: Tensor) -> list[int]:
-    return [tensor.data_ptr() for tensor in tensors]
-
-
-def _shape(weight: Tensor, intrinsic: int, outputs: int) -> tuple[int, int, int, int]:
-    """Intrinsic and output maps of a module, ghosts that an intrinsic map makes, kernel's side."""
-    return intrinsic, outputs, len(weight) // intrinsic, weight.shape[-1]
-
-
-@cache
-def _kernels(
-    intrinsic: int, outputs: int, per_intrinsic: int, size: int
-) -> dict[torch.dtype, tuple[Callable[..., None], Callable[..., None]]]:
-    """Forward and backward kernel per dtype, compiled if they have not been yet."""
-    library = load_library(
-        SOURCE, INTRINSIC=intrinsic, OUTPUTS=outputs, PER_INTRINSIC=per_intrinsic, SIZE=size
+def _library(weight: Tensor, intrinsic: int, outputs: int) -> ctypes.CDLL:
+    """Kernels for so many intrinsic maps and outputs, and for cheap kernels like `weight`."""
+    return load_library(
+        GHOST_MODULE,
+        FUNCTIONS,
+        INTRINSIC=intrinsic,
+        OUTPUTS=outputs,
+        PER_INTRINSIC=len(weight) // intrinsic,
+        SIZE=weight.shape[-1],
     )
-    sizes = [ctypes.c_int64] * 3 + [ctypes.c_int]
-    kernels = {}
-    for dtype, name in C_NAMES.items():
-        forward, backward = library[f"forward_{name}"], library[f"backward_{name}"]
-        forward.argtypes = [ctypes.c_void_p] * 3 + sizes
-        backward.argtypes = [ctypes.c_void_p] * 5 + sizes
-        forward.restype = backward.restype = None
-        kernels[dtype] = forward, backward
-    return kernels

@@ -1,37 +1,56 @@
 """Batch normalisation that trains narrow channels_last maps fast on the CPU.
 
 "Batch Normalization", Ioffe and Szegedy, ICML 2015, https://arxiv.org/abs/1502.03167. The numbers
-are those of `nn.BatchNorm2d` up to rounding; only the time differs. fast_norm.cpp holds the kernels
-and needs no header of torch, so that it compiles in about two seconds, on first use.
+are those of `nn.BatchNorm2d` up to rounding; only the time differs.
 """
 
-import ctypes
-from collections.abc import Callable
-from functools import cache
-from pathlib import Path
+from functools import partial
 
 import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-from ghostexp.layers.compiled import load_library
+from ghostexp.kernels import BATCH_NORM
+from ghostexp.kernels.binding import (
+    C_NAMES,
+    DOUBLE,
+    INT,
+    LONG,
+    POINTER,
+    addresses,
+    for_maps,
+    load_library,
+    suits_kernels,
+)
+from ghostexp.kernels.decisions import MAX_VALUES, Decisions, time_both, typical_size
 
-SOURCE = Path(__file__).with_name("fast_norm.cpp")
 MIN_VALUES = 16_384  # below, the calls cost more than the kernels save
 MAX_CHANNELS = 128  # above, the stock operator is as fast
-C_NAMES = {torch.float32: "float", torch.bfloat16: "bfloat16"}
+FUNCTIONS = (
+    *for_maps("forward", *[POINTER] * 8, DOUBLE, DOUBLE, LONG, LONG, INT),
+    *for_maps("backward", *[POINTER] * 8, LONG, LONG, INT),
+)
 
 
 class FastBatchNorm2d(nn.BatchNorm2d):
     """`nn.BatchNorm2d`, [N, C, H, W] -> [N, C, H, W]: same state, semantics and statistics.
 
-    Training uses the own kernels where `is_fast(inputs)` and parameters and statistics are float32
-    on the CPU; everything else, evaluation and errors included, is the stock operator's. What the
-    kernels computed is not differentiable twice.
+    Training uses our kernels where `is_fast(inputs)`, parameters and statistics are float32 on the
+    CPU, and `decisions` say that the kernels are faster for such maps; without decisions they are
+    taken to be faster. Everything else, evaluation and errors included, is the stock operator's.
+    What the kernels computed is not differentiable twice.
     """
 
+    decisions: Decisions | None = None
+    is_ours = False  # whether our kernels computed the last outputs
+
     def forward(self, inputs: Tensor) -> Tensor:
-        if not (self.training and is_fast(inputs) and self._fits(inputs)):
+        if not self.training or torch.compiler.is_compiling():
+            return super().forward(inputs)
+        self.is_ours = is_fast(inputs) and self._fits(inputs)
+        if self.is_ours and self.decisions is not None:
+            self.is_ours = _is_faster(inputs, self.decisions)
+        if not self.is_ours:
             return super().forward(inputs)
         return _FastNorm.apply(inputs, self.weight, self.bias, *self._next_statistics(), self.eps)
 
@@ -61,32 +80,49 @@ class FastBatchNorm2d(nn.BatchNorm2d):
 def is_fast(inputs: Tensor) -> bool:
     """Whether the kernels take `inputs`, [N, C, H, W].
 
-    They take channels_last float32 or bfloat16 maps on the CPU, of at most MAX_CHANNELS channels
-    and at least MIN_VALUES values; nothing under `torch.compile`, which fuses its own.
+    The maps must suit kernels, with at most MAX_CHANNELS channels and at least MIN_VALUES values.
     """
     return (
-        not torch.compiler.is_compiling()
-        and type(inputs) is Tensor
-        and inputs.device.type == "cpu"
-        and inputs.dtype in C_NAMES
-        and inputs.dim() == 4
-        and inputs.numel() >= MIN_VALUES
-        and inputs.shape[1] <= MAX_CHANNELS
-        and inputs.is_contiguous(memory_format=torch.channels_last)
+        suits_kernels(inputs) and inputs.numel() >= MIN_VALUES and inputs.shape[1] <= MAX_CHANNELS
     )
 
 
-def use_fast_norm(net: nn.Module) -> nn.Module:
+def use_fast_norm(net: nn.Module, decisions: Decisions | None = None) -> nn.Module:
     """Turn every `nn.BatchNorm2d` of `net` into a FastBatchNorm2d, in place; returns `net`.
 
     Parameters, buffers and hooks stay; subclasses of nn.BatchNorm2d are left alone. Raises
     ValueError where no C++ compiler is found.
     """
-    _kernels()
+    load_library(BATCH_NORM, FUNCTIONS)
     for module in net.modules():
         if type(module) is nn.BatchNorm2d:
             module.__class__ = FastBatchNorm2d
+            module.decisions = decisions
     return net
+
+
+def _is_faster(inputs: Tensor, decisions: Decisions) -> bool:
+    """Whether our kernels are faster for so many rows of so many channels."""
+    channels = inputs.shape[1]
+    rows = typical_size(inputs.numel() // channels)
+    rows = min(rows, max(MAX_VALUES // channels, 1))
+    kind = f"batch norm, {channels} channels, {rows} pixels, {C_NAMES[inputs.dtype]}"
+    return decisions.is_ours(kind, partial(_time, channels, rows, inputs.dtype))
+
+
+def _time(channels: int, rows: int, dtype: torch.dtype) -> tuple[float, float]:
+    """Seconds of our kernels and of the stock operator."""
+    maps = torch.linspace(-1, 1, rows * channels).to(dtype).view(rows, 1, 1, channels)
+    weight, bias = torch.ones(channels), torch.zeros(channels)
+    statistics = torch.zeros(channels), torch.ones(channels)
+
+    def ours(inputs: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+        return _FastNorm.apply(inputs, weight, bias, *statistics, 0.1, 1e-5)
+
+    def torchs(inputs: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+        return nn.functional.batch_norm(inputs, *statistics, weight, bias, training=True)
+
+    return time_both(ours, torchs, maps.permute(0, 3, 1, 2), weight, bias)
 
 
 class _FastNorm(torch.autograd.Function):
@@ -95,9 +131,9 @@ class _FastNorm(torch.autograd.Function):
         channels = inputs.shape[1]
         mean, inverse_std = torch.empty(2, channels).unbind()
         outputs = torch.empty_like(inputs)
-        kernel, _ = _kernels()[inputs.dtype]
-        kernel(
-            *_pointers(inputs, outputs, weight, bias, mean, inverse_std, running_mean, running_var),
+        run = getattr(load_library(BATCH_NORM, FUNCTIONS), f"forward_{C_NAMES[inputs.dtype]}")
+        run(
+            *addresses(inputs, outputs, weight, bias, mean, inverse_std, running_mean, running_var),
             momentum,
             eps,
             inputs.numel() // channels,
@@ -117,9 +153,9 @@ class _FastNorm(torch.autograd.Function):
         grads = grads.contiguous(memory_format=torch.channels_last)
         input_grads = torch.empty_like(inputs)
         weight_grad, bias_grad = torch.empty(2, channels).unbind()
-        _, kernel = _kernels()[inputs.dtype]
-        kernel(
-            *_pointers(
+        run = getattr(load_library(BATCH_NORM, FUNCTIONS), f"backward_{C_NAMES[inputs.dtype]}")
+        run(
+            *addresses(
                 inputs, grads, input_grads, weight, mean, inverse_std, weight_grad, bias_grad
             ),
             inputs.numel() // channels,
@@ -129,22 +165,3 @@ class _FastNorm(torch.autograd.Function):
         if weight is None:
             weight_grad = bias_grad = None
         return input_grads, weight_grad, bias_grad, None, None, None, None
-
-
-def _pointers(*tensors: Tensor | None) -> list[int | None]:
-    return [None if tensor is None else tensor.data_ptr() for tensor in tensors]
-
-
-@cache
-def _kernels() -> dict[torch.dtype, tuple[Callable[..., None], Callable[..., None]]]:
-    """Forward and backward kernel per dtype, compiled if they have not been yet."""
-    library = load_library(SOURCE)
-    pointers, sizes = [ctypes.c_void_p] * 8, [ctypes.c_int64] * 2 + [ctypes.c_int]
-    kernels = {}
-    for dtype, name in C_NAMES.items():
-        forward, backward = library[f"forward_{name}"], library[f"backward_{name}"]
-        forward.argtypes = [*pointers, ctypes.c_double, ctypes.c_double, *sizes]
-        backward.argtypes = [*pointers, *sizes]
-        forward.restype = backward.restype = None
-        kernels[dtype] = forward, backward
-    return kernels

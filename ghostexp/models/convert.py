@@ -56,7 +56,7 @@ def convert_to_ghost(
     gives the reason for each. `skip` holds names, or patterns such as "blocks.*", of convolutions
     that stay dense. `only` names the convolutions to convert, and then our judgement does not
     count: a convolution that makes the network's output, or one that does not get smaller, is
-    converted as well if that is possible.
+    converted as well if that is possible. If none of them can be converted, that is an error.
 
     A bias is dropped where a batch norm follows, which would cancel it. `inner_norm` moves that
     batch norm into both halves. `image_size` is the side of the images that the network will see,
@@ -69,8 +69,10 @@ def convert_to_ghost(
     untouched, for a wrong value or a pattern that matches no convolution.
     """
     _check_init(init, inner_norm)
-    wishes = Wishes(ratio, cheap_kernel_size, skip, only, inner_norm, image_size)
-    return carry_out(make_plan(net, wishes), init=init)
+    plan = make_plan(net, Wishes(ratio, cheap_kernel_size, skip, only, inner_norm, image_size))
+    if only and ratio > 1 and not any(row.replaced for row in plan.rows):
+        raise ValueError(f"ratio={ratio} converts no layer of {type(net).__name__}: {_why(plan)}")
+    return carry_out(plan, init=init)
 
 
 def carry_out(plan: ConversionPlan, *, init: str = "fresh") -> nn.Module:
@@ -158,7 +160,9 @@ def _report(plan: ConversionPlan, *, lost: bool) -> None:
             replaced,
         )
     if ratio > 1 and not replaced:
-        reasons = sorted({row.reason for row in rows}) or ["it has no Conv2d"]
-        logger.warning(
-            "%s holds nothing to convert and stays as it is: %s", network, "; ".join(reasons)
-        )
+        logger.warning("%s holds nothing to convert and stays as it is: %s", network, _why(plan))
+
+
+def _why(plan: ConversionPlan) -> str:
+    """The reasons for which a network's convolutions stay as they are."""
+    return "; ".join(sorted({row.reason for row in plan.rows}) or ["it has no Conv2d"])

@@ -90,8 +90,9 @@ class Tree:
     not_started: list[str] = field(default_factory=list)  # jobs of a sweep without a record
 
 
-def collect(root: Path) -> Tree:
+def collect(root: Path | str) -> Tree:
     """All runs below `root`; a ValueError if there is none that can be read."""
+    root = Path(root)
     if not root.is_dir():
         raise ValueError(f"{root} is not a folder")
     runs, unreadable = [], []

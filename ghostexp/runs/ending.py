@@ -5,6 +5,7 @@ import shlex
 from pathlib import Path
 
 from ghostexp.config.cli import UserError
+from ghostexp.config.precision import AUTO
 from ghostexp.config.trace import REFUSED_LOG, keep_trace
 from ghostexp.results import record as records
 from ghostexp.results.wording import clock
@@ -18,6 +19,18 @@ def say_start(job: Job) -> None:
     """`job 3 of 9: model.ratio=4` in a sweep."""
     if job.multirun:
         log.info("%s: starts", job.title)
+
+
+def say_goes_on(job: Job, earlier: records.Record, record: records.Record) -> None:
+    """From which checkpoint, and that `auto` means another precision on this machine."""
+    log.info("going on from %s", record["checkpoint"])
+    before, now = earlier.get("precision"), record["precision"]
+    if before not in (None, now) and job.config.trainer.get("precision", AUTO) == AUTO:
+        log.warning(
+            "this run was trained in %s and goes on in %s, which trainer.precision=auto is on this"
+            " machine: trainer.precision=%s keeps the old one",
+            *(before, now, before),
+        )
 
 
 def say_skipped(job: Job, record: records.Record) -> None:

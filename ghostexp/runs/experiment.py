@@ -6,7 +6,6 @@
 `ghostexp/runs/run.py` owns the folder and the record, `load.py` takes a finished run up again.
 """
 
-import logging
 from pathlib import Path
 from typing import Any
 
@@ -29,13 +28,11 @@ from ghostexp.runs import ending, ranks
 from ghostexp.runs.fit import fit_and_test
 from ghostexp.runs.furthest import furthest_checkpoint
 from ghostexp.runs.load import load_checkpoint
-from ghostexp.runs.machine import describe_device
+from ghostexp.runs.machine import describe_device, use_allowed_cores
 from ghostexp.runs.run import Run
 from ghostexp.sweeps.job import SEVERAL_DEVICES, Decision, Job, decide, job_of_hydra
 from ghostexp.training.callbacks import KeepRecord
 from ghostexp.training.stopping import Stopped, Stopping
-
-log = logging.getLogger(__name__)
 
 
 def run(cfg: DictConfig) -> float | None:
@@ -106,7 +103,7 @@ def _do(run: Run, job: Job, decision: Decision) -> records.Record:
         raise
     del state  # a copy of all weights and of the optimizer's memory, not needed while it trains
     if checkpoint is not None:
-        log.info("going on from %s", checkpoint)
+        ending.say_goes_on(job, decision.earlier or {}, record)
     elif decision.earlier is not None:
         run.clear()
     run.save_config(cfg, None if job.resumes else job.overrides)
@@ -210,6 +207,7 @@ def _one_segment(earlier: records.Record) -> dict[str, Any]:
 
 def _prepare(cfg: DictConfig, record: records.Record, keep: KeepRecord) -> Parts:
     """Build everything and load the data; what is known goes into `record` at once."""
+    use_allowed_cores()
     parts = build_parts(cfg, extra=[keep])
     datamodule = parts.datamodule
     with users_mistakes("dataset"):

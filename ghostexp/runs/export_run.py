@@ -28,8 +28,9 @@ from ghostexp.deploy.export import (
     write_openvino,
     write_program,
 )
-from ghostexp.deploy.fuse import FoldedGhost, batch_norms, fuse
+from ghostexp.deploy.fuse import batch_norms, fuse
 from ghostexp.deploy.quantize import Quantized, quantize
+from ghostexp.layers.folded_ghost import FoldedGhost
 from ghostexp.layers.ghost import GhostModule
 from ghostexp.results.record import Record
 from ghostexp.runs.load import data_record, load_run, reported_checkpoint, task_class

@@ -1,11 +1,15 @@
 """What a run computes on, in words for its record."""
 
+import logging
 import os
 import platform
 from pathlib import Path
 
 import pytorch_lightning as pl
 import torch
+from joblib import cpu_count
+
+log = logging.getLogger(__name__)
 
 
 def describe_device(trainer: pl.Trainer) -> str:
@@ -24,3 +28,20 @@ def cpu_name() -> str:
     lines = cpuinfo.read_text().splitlines() if cpuinfo.exists() else []
     names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
     return names[0] if names else platform.processor() or platform.machine()
+
+
+def use_allowed_cores() -> None:
+    """Let torch compute on no more threads than this process may use processors.
+
+    torch counts the machine's processors. A container may be allowed a share of their time only,
+    and each step then waits for threads that are not allowed to run. OMP_NUM_THREADS overrides it.
+    """
+    allowed = allowed_cores()
+    if "OMP_NUM_THREADS" not in os.environ and torch.get_num_threads() > allowed:
+        log.info("%d threads, because this process may use no more processors", allowed)
+        torch.set_num_threads(allowed)
+
+
+def allowed_cores() -> int:
+    """Processors that this process may use, by its affinity and by its container's quota."""
+    return cpu_count()

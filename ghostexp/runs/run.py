@@ -29,6 +29,7 @@ RESERVE = ".reserve"
 WRITTEN = (  # what a run writes, relative to its folder: all that starting over may remove
     records.FILE_NAME,
     *(".hydra/config.yaml", ".hydra/overrides.yaml", "latency.json", "metrics.csv"),
+    "kernels.jsonl",
     *("checkpoints/best.ckpt", "checkpoints/last.ckpt", "checkpoints/partial.ckpt"),
     *("confusion.csv", "confusion.png", "detections.png", "tensorboard/events.out.tfevents.*"),
     RESERVE,

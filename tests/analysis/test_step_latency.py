@@ -7,6 +7,7 @@ from torch import nn
 from ghostexp.analysis import step_latency
 from ghostexp.analysis.benchmark import Timing
 from ghostexp.analysis.step_latency import StepTiming, steps_table, time_steps
+from ghostexp.layers.fast import FastLayers
 from ghostexp.layers.fast_norm import FastBatchNorm2d
 from ghostexp.models import ghost_resnet56
 
@@ -18,25 +19,28 @@ def test_both_forms_take_steps_and_the_network_stays(bf16):
     images = {"ghost": (net, (1, 8, 8))}
     (timing,) = time_steps(images, batch_size=3, rounds=2, bf16=bf16)
     assert (timing.name, timing.batch_size) == ("ghost", 3)
-    assert len(timing.torch.seconds) == len(timing.own.seconds) == 2
+    forms = (timing.nchw, timing.torch, timing.ours)
+    assert [len(form.seconds) for form in forms] == [2, 2, 2]
+    assert timing.layers.endswith(" of 114")
     assert all(torch.equal(value, before[key]) for key, value in net.state_dict().items())
     assert not any(isinstance(module, FastBatchNorm2d) for module in net.modules())
 
 
 def test_kernels_that_compute_something_else_are_refused(monkeypatch):
-    class Wrong:
-        def __call__(self, net: nn.Module) -> nn.Module:
+    class Wrong(FastLayers):
+        def __call__(self, net: nn.Module, folder: object = None) -> nn.Module:
             return nn.Sequential(net, nn.ReLU())
 
     monkeypatch.setattr(step_latency, "FastLayers", Wrong)
     net = nn.Sequential(nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4), nn.Flatten(), nn.Linear(144, 3))
-    with pytest.raises(ValueError, match="net: own kernels give the loss"):
+    with pytest.raises(ValueError, match="net: our kernels give the loss"):
         time_steps({"net": (net, (1, 8, 8))}, batch_size=4, rounds=1, bf16=False)
 
 
 def test_gains_and_the_reference_come_from_medians():
-    def timing(name: str, torch_s: list[float], own_s: list[float]) -> StepTiming:
-        return StepTiming(name, 100, Timing("", torch_s), Timing("", own_s))
+    def timing(name: str, torch_s: list[float], ours_s: list[float]) -> StepTiming:
+        nchw = Timing("", [5.0])
+        return StepTiming(name, 100, nchw, Timing("", torch_s), Timing("", ours_s), "1 of 2")
 
     ghost = timing("ghost", [4.0, 2.0, 3.0], [1.0, 2.0, 2.0])
     dense = timing("dense", [3.0, 3.0, 3.0], [3.0, 3.0, 3.0])
@@ -45,8 +49,10 @@ def test_gains_and_the_reference_come_from_medians():
     columns = [list(column.cells) for column in table.columns]
     assert columns == [
         ["ghost", "dense"],
+        ["20", "20"],
         ["33", "33"],
         ["50", "33"],
+        ["1 of 2", "1 of 2"],
         ["1.50 [1.00-4.00]", "1.00 [1.00-1.00]"],
         ["1.50 dense", ""],
     ]

@@ -16,11 +16,12 @@ from torchvision.ops import FrozenBatchNorm2d
 
 from ghostexp.config.build import build_network
 from ghostexp.config.cli import compose_config
-from ghostexp.deploy.fuse import FoldedGhost, batch_norms, fuse, fuse_and_report
+from ghostexp.deploy.fuse import batch_norms, fuse, fuse_and_report
 from ghostexp.layers import GhostModule
 from ghostexp.layers.copied import copied
 from ghostexp.layers.fast_ghost import FastGhostModule
 from ghostexp.layers.fast_norm import FastBatchNorm2d, use_fast_norm
+from ghostexp.layers.folded_ghost import FoldedGhost
 from ghostexp.models import convert_to_ghost, ghost_resnet56, ghost_vgg16
 
 COUNTS = {  # network -> its batch norms: one a convolution, or what a comment says

@@ -7,8 +7,9 @@ import pytest
 import torch
 from torch import nn
 
+from ghostexp.kernels.binding import suits_kernels
 from ghostexp.layers import GhostModule
-from ghostexp.layers.fast_ghost import FastGhostModule, is_fast, use_fast_ghosts
+from ghostexp.layers.fast_ghost import FastGhostModule, use_fast_ghosts
 from ghostexp.layers.rep_ghost import rep_ghost
 
 MODULES = [  # images, in, out, height, width, ratio, cheap kernel
@@ -43,7 +44,7 @@ def trained(module, inputs, grads, dtype):
 
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("form", MODULES)
-def test_error_against_float64_is_no_larger_than_stocks(form, dtype):
+def test_error_against_float64_is_no_larger_than_stocks(form, dtype, march):
     torch.manual_seed(0)
     images, in_channels, out_channels, height, width, ratio, size = form
     module = ghost_module(in_channels, out_channels, ratio, size)
@@ -63,7 +64,7 @@ def test_error_against_float64_is_no_larger_than_stocks(form, dtype):
         assert fast_error <= 1.25 * stock_error + EPS * value.norm(), name
 
 
-def test_bits_depend_on_no_thread_count():
+def test_bits_depend_on_no_thread_count(march):
     module = use_fast_ghosts(ghost_module(3, 16, 2, 3))
     inputs = torch.randn(5, 3, 8, 8).contiguous(memory_format=torch.channels_last)
     grads = torch.randn(5, 16, 8, 8)
@@ -104,8 +105,8 @@ def test_what_the_kernels_cannot_take_is_the_stock_operators():
     stock = ghost_module(3, 8, 2, 3)
     fast = use_fast_ghosts(copy.deepcopy(stock))
     inputs = torch.randn(2, 3, 5, 5)
-    assert not is_fast(inputs)  # not channels_last
-    assert not is_fast(inputs.double())
+    assert not suits_kernels(inputs)  # not channels_last
+    assert not suits_kernels(inputs.double())
     for dtype in (torch.float32, torch.float64):
         expected = stock.to(dtype)(inputs.to(dtype))
         assert torch.equal(fast.to(dtype)(inputs.to(dtype)), expected)

@@ -6,7 +6,6 @@ import pickle
 import pytest
 import torch
 from torch import nn
-from torch.nn.functional import cross_entropy
 
 from ghostexp.layers import fast_norm
 from ghostexp.layers.fast_norm import FastBatchNorm2d, is_fast, use_fast_norm
@@ -28,7 +27,6 @@ DTYPES = [torch.float32, torch.bfloat16]
 @pytest.fixture(autouse=True)
 def _seed():
     torch.manual_seed(0)
-    use_fast_norm(nn.Identity())  # compiled once per machine
 
 
 def maps(*shape: int, dtype: torch.dtype = torch.float32, mean: float = 0.0) -> torch.Tensor:
@@ -67,7 +65,7 @@ def assert_no_worse_than_stock(layer, inputs, grads):
 
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("shape", SHAPES)
-def test_error_against_float64_is_no_larger_than_stocks(shape, dtype):
+def test_error_against_float64_is_no_larger_than_stocks(shape, dtype, march):
     inputs = maps(*shape, dtype=dtype)
     assert is_fast(inputs)
     assert_no_worse_than_stock(norm(shape[1]), inputs, torch.randn_like(inputs))
@@ -82,12 +80,12 @@ def test_error_against_float64_is_no_larger_than_stocks(shape, dtype):
         {"track_running_stats": False},
     ],
 )
-def test_options(options):
+def test_options(options, march):
     inputs = maps(8, 8, 32, 32)
     assert_no_worse_than_stock(norm(8, **options), inputs, torch.randn_like(inputs))
 
 
-def test_large_means_cancel_no_digits():
+def test_large_means_cancel_no_digits(march):
     inputs = maps(8, 8, 32, 32, mean=1000.0)
     assert_no_worse_than_stock(norm(8), inputs, torch.randn_like(inputs))
 
@@ -117,7 +115,7 @@ def test_gradients_of_any_layout(make_grads):
     assert_no_worse_than_stock(norm(16), inputs, make_grads(inputs))
 
 
-def test_not_a_number_spreads_as_in_stock():
+def test_not_a_number_spreads_as_in_stock(march):
     inputs = maps(8, 8, 32, 32, dtype=torch.bfloat16)
     inputs[0, 3, 0, 0] = float("nan")
     outputs = use_fast_norm(norm(8))(inputs)
@@ -185,7 +183,7 @@ def threads():
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-def test_bits_depend_on_no_thread_count(dtype, threads):
+def test_bits_depend_on_no_thread_count(dtype, threads, march):
     inputs = maps(40, 17, 32, 31, dtype=dtype)
     grads = torch.randn_like(inputs)
     layer = use_fast_norm(norm(17))
@@ -195,39 +193,6 @@ def test_bits_depend_on_no_thread_count(dtype, threads):
         left.append(trained(copy.deepcopy(layer), inputs, grads))
     for other in left[1:]:
         assert all(torch.equal(other[name], value) for name, value in left[0].items())
-
-
-def small_net() -> nn.Sequential:
-    return nn.Sequential(
-        nn.Conv2d(3, 8, 3, padding=1, bias=False),
-        nn.BatchNorm2d(8),
-        nn.ReLU(inplace=True),
-        nn.Conv2d(8, 16, 3, padding=1, bias=False),
-        nn.BatchNorm2d(16),
-        nn.ReLU(inplace=True),
-        nn.AdaptiveAvgPool2d(1),
-        nn.Flatten(),
-        nn.Linear(16, 4),
-    ).to(memory_format=torch.channels_last)
-
-
-@pytest.mark.parametrize("bfloat16", [False, True])
-def test_training_tracks_stock(bfloat16):
-    stock = small_net()
-    images, targets = maps(32, 3, 16, 16), torch.arange(32) % 4
-    losses = {}
-    for name, net in {"fast": use_fast_norm(copy.deepcopy(stock)), "stock": stock}.items():
-        optimizer = torch.optim.SGD(net.parameters(), lr=0.1, momentum=0.9)
-        losses[name] = []
-        for _ in range(8):
-            with torch.autocast("cpu", torch.bfloat16, enabled=bfloat16):
-                loss = cross_entropy(net(images).float(), targets)
-            optimizer.zero_grad()
-            loss.backward()
-            optimizer.step()
-            losses[name].append(loss.item())
-    assert losses["fast"] == pytest.approx(losses["stock"], abs=1e-2 if bfloat16 else 1e-5)
-    assert losses["fast"][-1] < losses["fast"][0]
 
 
 def test_swap_keeps_state_hooks_and_subclasses():

@@ -306,3 +306,10 @@ def test_torchvision_mobilenet_v3_small():
     assert all("bias" not in row.reason for row in rows if row.replaced)  # none has one
     assert params(net) == before + sum(row.params_after - row.params_before for row in rows)
     assert gradients_reach_all(net, 64)
+
+
+def test_a_ratio_that_converts_none_of_the_named_layers_is_an_error():
+    net = nn.Sequential(nn.Conv2d(3, 8, 3), nn.ReLU(), nn.Conv2d(8, 8, 3))
+    with pytest.raises(ValueError, match="ratio=9 converts no layer .* fewer than the ratio 9"):
+        convert_to_ghost(net, 9, only=["*"])
+    assert not any(isinstance(module, GhostModule) for module in net.modules())

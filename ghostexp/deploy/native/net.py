@@ -1,13 +1,12 @@
 """A network of this project as one compiled function of its images: fp32, on a CPU with AVX2.
 
 Stock engines put channels into vectors, which the 8 to 64 channels of a Ghost-ResNet leave half
-empty; here a vector holds 16 images (8 without AVX-512), see kernels.cpp. The C++ is compiled by
+empty; here a vector holds 16 images (8 without AVX-512), see inference.cpp. The C++ is compiled by
 the compiler that torch.compile needs as well: it vectorises types of our own, needs no package, and
 its library is kept.
 """
 
 import ctypes
-from pathlib import Path
 
 import torch
 from torch import Tensor, nn
@@ -15,9 +14,11 @@ from torch.export import ExportedProgram
 
 from ghostexp.deploy.native.program import Program, write_program
 from ghostexp.deploy.native.read import read_plan
-from ghostexp.layers.compiled import load_library, machine_macros
+from ghostexp.kernels import INFERENCE
+from ghostexp.kernels.binding import INT, LONG, POINTER, load_library
+from ghostexp.kernels.compiler import machine_macros
 
-SOURCE = Path(__file__).with_name("kernels.cpp")
+FUNCTIONS = (("run", (POINTER, POINTER, LONG, POINTER, POINTER, INT)),)
 
 
 def native(net: nn.Module, input_shape: tuple[int, int, int]) -> "NativeNet":
@@ -40,13 +41,8 @@ class NativeNet:
     """
 
     def __init__(self, program: Program, input_shape: tuple[int, ...], num_classes: int) -> None:
-        library = load_library(SOURCE, program.code)
+        library = load_library(INFERENCE, FUNCTIONS, program.code)
         self._run = library.run
-        self._run.argtypes = [
-            *(ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int64),
-            *(ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int),
-        ]
-        self._run.restype = None
         self._lanes = ctypes.c_int.in_dll(library, "lanes").value
         self._weights = program.weights
         self._workspace_size = program.workspace * self._lanes

@@ -17,7 +17,7 @@ SUMS = 16  # channels times columns that a tile keeps in registers
 
 @dataclass(frozen=True)
 class Shape:
-    """The constants of a convolution or Ghost module, named as kernels.cpp reads them."""
+    """The constants of a convolution or Ghost module, named as inference.cpp reads them."""
 
     in_channels: int
     in_height: int
@@ -67,7 +67,7 @@ class Program:
 
 
 def write_program(plan: Plan) -> Program:
-    """The C++ that follows kernels.cpp, with the weights that it reads."""
+    """The C++ that follows inference.cpp, with the weights that it reads."""
     convs = {step: Shape.of(step) for step in plan.steps if isinstance(step, Conv)}
     names = {shape: f"Layer{index}" for index, shape in enumerate(dict.fromkeys(convs.values()))}
     places, ring = _assign_places(plan)

@@ -1,5 +1,5 @@
-// Vectors of 16 floats, loaded from and stored to float32 or bfloat16 memory.
-// bfloat16 is computed in float32 and rounded to nearest even.
+// Vectors of floats, as wide as the processor's, loaded from and stored to float32 or bfloat16
+// memory. bfloat16 is computed in float32 and rounded to nearest even.
 
 #pragma once
 
@@ -8,11 +8,19 @@
 
 namespace {
 
-typedef float Floats __attribute__((vector_size(64)));
-typedef uint32_t Words __attribute__((vector_size(64)));
-typedef uint16_t Halves __attribute__((vector_size(32)));
+#if defined(__AVX512F__)
+constexpr int kBytes = 64;  // of 32 registers
+#elif defined(__AVX2__)
+constexpr int kBytes = 32;  // of 16 registers
+#else
+constexpr int kBytes = 16;  // SSE, NEON
+#endif
+constexpr int64_t kVector = kBytes / sizeof(float);  // values
+
+typedef float Floats __attribute__((vector_size(kBytes), may_alias));  // read in place, too
+typedef uint32_t Words __attribute__((vector_size(kBytes)));
+typedef uint16_t Halves __attribute__((vector_size(kBytes / 2)));
 typedef uint16_t bfloat16;
-constexpr int64_t kVector = 16;
 
 inline Floats load(const float* from) {
   Floats values;

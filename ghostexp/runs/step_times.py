@@ -1,0 +1,58 @@
+"""What `scripts/benchmark.py steps` prints: training steps with torch's operators and with ours."""
+
+from collections.abc import Iterator, Sequence
+
+import torch
+from rich.table import Table
+
+from ghostexp.analysis.step_latency import OURS, StepTiming, steps_table, time_steps
+from ghostexp.config.cli import compose_config
+from ghostexp.config.precision import AUTO, FLOAT32, resolve_precision
+from ghostexp.deploy.forms import Subject
+from ghostexp.kernels.decisions import forget_measurements
+
+PRECISION = "trainer.precision"
+
+
+def precisions(overrides: Sequence[str]) -> list[str]:
+    """The precision in the overrides, else float32 and what `auto` is on the CPU."""
+    trainer = compose_config([each for each in overrides if each.startswith("trainer")]).trainer
+    chosen = resolve_precision(str(trainer.precision), "cpu")
+    return [chosen] if str(trainer.precision) != AUTO else list(dict.fromkeys([FLOAT32, chosen]))
+
+
+def time_training(
+    subjects: Sequence[Subject],
+    *,
+    overrides: Sequence[str],
+    threads: Sequence[int],
+    batch_sizes: Sequence[int],
+    rounds: int,
+) -> Iterator[tuple[Table, str]]:
+    """A table for each number of threads, batch size and precision, and its smallest gain.
+
+    Which layers our kernels compute is measured anew, for the runs that follow as well.
+    """
+    forget_measurements()
+    nets = {subject.name: (subject.net, subject.input_shape) for subject in subjects}
+    references = {subject.name: subject.reference for subject in subjects}
+    before = torch.get_num_threads()
+    try:
+        for count in threads:
+            torch.set_num_threads(count)
+            for batch_size in batch_sizes:
+                for precision in precisions(overrides):
+                    bf16 = "bf16" in precision
+                    timings = time_steps(nets, batch_size=batch_size, rounds=rounds, bf16=bf16)
+                    title = f"training steps, batch {batch_size}, {count} threads, {precision}"
+                    table = steps_table(timings, references)
+                    table.title = title
+                    yield table, f"{title}: {smallest_gain(timings)}"
+    finally:
+        torch.set_num_threads(before)
+
+
+def smallest_gain(timings: Sequence[StepTiming]) -> str:
+    """The network that gains least by our kernels, in words."""
+    least = min(timings, key=lambda timing: timing.gain)
+    return f"{OURS} is at least {least.gain:.2f} times as fast as torch ({least.name})"

@@ -57,7 +57,9 @@ def explain(error: Exception) -> str:
     if isinstance(error, MissingConfigException):
         return _unknown_choice(error)
     if isinstance(cause, ConfigKeyError | ConfigAttributeError) and cause.parent_node is not None:
-        return f"{error.args[0].splitlines()[0]} No such key{_nearest_key(cause)}"
+        told, key = error.args[0].splitlines()[0], cause.full_key
+        within = "" if f"'{key}'" in told else f" as {key}"  # which a value in braces names
+        return f"{told} No such key{within}{_nearest_key(cause)}"
     told = cause or error
     if isinstance(told, OmegaConfBaseException):
         return _first_line(told)

@@ -77,6 +77,7 @@ SLIPS = [  # overrides of train.py -> what the sentence says
     ("model._target_=ghostexp.models.resnet20.x", "ghostexp.models.resnet20 has no x"),
     # keys
     ("lr=0.1", "Could not override 'lr'. No such key; did you mean optimizer.lr?"),
+    ("optimizer={lrr:1}", "No such key as optimizer.lrr; did you mean optimizer.lr?"),
     ("optimizer.weight_decayy=1", "did you mean optimizer.weight_decay?"),
     ("optimizer.max_epochs=1", "did you mean trainer.max_epochs?"),
     ("modle=resnet20", "did you mean model?"),

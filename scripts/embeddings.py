@@ -1,8 +1,11 @@
-"""How a run's network arranges its classes: neighbours, pairs, pictures of its embeddings.
+"""How a network arranges its classes: neighbours, pairs, pictures of its embeddings.
 
 python scripts/embeddings.py RUN                    accuracy by the 5 nearest training examples,
                                                     equal error rate of all test pairs, PCA, t-SNE
 python scripts/embeddings.py RUN --neighbours 1
+python scripts/embeddings.py RUN --engine openvino  computed by an engine
+python scripts/embeddings.py FILE.onnx --out DIR    by an exported file; dataset.root=FOLDER as well
+python scripts/embeddings.py model=NAME model.weights=FILE dataset=NAME --out DIR   any weights
 tensorboard --logdir RUN/embeddings                 then PROJECTOR, to turn them around
 """
 
@@ -10,7 +13,8 @@ import argparse
 import json
 import logging
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -18,6 +22,8 @@ from rich.progress import track
 from torch import Tensor
 
 from ghostexp.analysis.embeddings import (
+    Embeddings,
+    collect,
     embed,
     equal_error_rate,
     knn_accuracy,
@@ -27,10 +33,14 @@ from ghostexp.config import cli
 from ghostexp.config.build import Parts
 from ghostexp.config.cli import UserError
 from ghostexp.config.mistakes import users_mistakes
+from ghostexp.deploy.embedder import embedding_net, file_embedder
+from ghostexp.deploy.in_engine import ENGINES, in_engine
 from ghostexp.pictures.embeddings import draw_embeddings, write_projector
-from ghostexp.runs.load import load_run
+from ghostexp.runs.subject import Subject, subject_of
 
 DPI = 150
+
+EmbedAll = Callable[[Iterable[tuple[Tensor, Tensor]]], Embeddings]
 
 
 @cli.script
@@ -39,7 +49,13 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("run", type=Path, help="folder of a run")
+    parser.add_argument(
+        "subject",
+        nargs="+",
+        metavar="RUN|FILE|key=value",
+        help="folder of a run or an exported file, or overrides with model.weights=FILE",
+    )
+    parser.add_argument("--engine", choices=ENGINES, help="what computes (default: torch)")
     parser.add_argument("--neighbours", type=int, default=5, help="default: %(default)s")
     parser.add_argument(
         "--examples", type=int, default=2000, help="of each split, 0: all; default: %(default)s"
@@ -48,18 +64,36 @@ def main(arguments: list[str] | None = None) -> int:
     cli.add_grant(parser)
     options = parser.parse_args(arguments)
     logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
-    _, parts = load_run(options.run)
+    directory = Path(options.subject[0])
+    if options.out is None and not directory.is_dir():
+        raise UserError("--out=FOLDER must say where the files go: there is no run's folder")
+    subject = subject_of(options.subject)
     with users_mistakes("embeddings"):
-        report(parts, options, options.out or options.run / "embeddings")
+        embed_all = embedder_of(subject, options)
+        report(subject.parts, embed_all, options, options.out or directory / "embeddings")
     return 0
 
 
-def report(parts: Parts, options: argparse.Namespace, out: Path) -> None:
+def embedder_of(subject: Subject, options: argparse.Namespace) -> EmbedAll:
+    """What makes embeddings of batches: torch, the engine of a file, or a named engine."""
+    path, net = Path(options.subject[0]), subject.parts.task.net
+    if path.is_file():
+        if options.engine is not None:
+            raise UserError(f"--engine is for runs and weights: {path} has an engine already")
+        return partial(collect, file_embedder(path))
+    if options.engine is None:
+        return partial(embed, net)
+    shape = subject.parts.datamodule.input_shape
+    cut = embedding_net(net, torch.zeros(2, *shape))
+    return partial(collect, in_engine(cut, shape, options.engine))
+
+
+def report(parts: Parts, embed_all: EmbedAll, options: argparse.Namespace, out: Path) -> None:
     """Print the numbers; write them, the picture and the projector's files into `out`."""
-    data, net = parts.datamodule, parts.task.net
+    data = parts.datamodule
     data.setup("test")
-    train = embed(net, _batches(parts, data.train, options.examples))
-    test = embed(net, _batches(parts, data.labelled_set.test, options.examples))
+    train = embed_all(_batches(parts, data.train, options.examples))
+    test = embed_all(_batches(parts, data.labelled_set.test, options.examples))
     cosines, same = verification_pairs(test)
     numbers = {
         "knn_accuracy": knn_accuracy(train, test, options.neighbours),

@@ -1,54 +1,54 @@
-"""Test a finished run again, from its folder alone, and compare with what its record says.
+"""Test a network again and say how many images are right; a run is compared with its record.
 
-python scripts/evaluate.py outputs/train/RUN                accuracy, loss, top-5, a row a class;
-                                                            of a detector COCO's twelve numbers
-python scripts/evaluate.py outputs/train/RUN --split val    on its validation images
+python scripts/evaluate.py RUN                  accuracy, loss, top-5, a row for each class; of a
+                                                detector COCO's twelve numbers
+python scripts/evaluate.py RUN --split val      on its validation images
+python scripts/evaluate.py RUN dataset.root=FOLDER      where the data of the run have moved to
+python scripts/evaluate.py RUN --engine openvino        computed by an engine
+python scripts/evaluate.py RUN/export/onnx_int8.onnx    an exported file
+python scripts/evaluate.py model=resnet56 model.shortcut=A model.weights=FILE dataset=cifar10
+                                                any weights, by overrides of train.py, without a run
 """
 
 import argparse
 import logging
 import sys
-from pathlib import Path
 
 from ghostexp.config import cli
-from ghostexp.config.cli import UserError
 from ghostexp.config.output import Printer
+from ghostexp.deploy.in_engine import ENGINES
 from ghostexp.runs.evaluate import (
     SPLITS,
     class_table,
     coco_table,
-    evaluate_detector,
-    evaluate_run,
+    evaluate,
     precision_table,
     sentences,
 )
-from ghostexp.runs.load import task_class
-from ghostexp.tasks import ClassificationTask, DetectionTask
-
-EVALUATIONS = {  # task -> evaluation, what is shown of it
-    ClassificationTask: (evaluate_run, [class_table]),
-    DetectionTask: (evaluate_detector, [coco_table, precision_table]),
-}
+from ghostexp.runs.subject import subject_of
 
 
 @cli.script
 def main(arguments: list[str] | None = None) -> int:
-    """Exit code: 1 for what is no run, or a record that says something else, else 0."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("run", type=Path, help="folder of a run")
+    """Exit code: 1 for a user's slip, or a record that says something else, else 0."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "subject",
+        nargs="+",
+        metavar="RUN|FILE|key=value",
+        help="folder of a run or an exported file, or overrides with model.weights=FILE",
+    )
     parser.add_argument("--split", choices=SPLITS, default="test", help="default: %(default)s")
+    parser.add_argument("--engine", choices=ENGINES, help="what computes (default: torch)")
     cli.add_grant(parser)
     options = parser.parse_args(arguments)
     logging.getLogger("pytorch_lightning.utilities.rank_zero").setLevel(logging.WARNING)  # tips
-    task = task_class(options.run)
-    known = next((kind for kind in EVALUATIONS if issubclass(task, kind)), None)
-    if known is None:
-        names = " or ".join(kind.__name__ for kind in EVALUATIONS)
-        raise UserError(f"{options.run} is of {task.__name__}, which is no {names}")
-    evaluate, tables = EVALUATIONS[known]
-    evaluation = evaluate(options.run, options.split)
+    evaluation = evaluate(subject_of(options.subject, options.engine), options.split)
+    is_classifier = evaluation.confusion is not None
     console = Printer()
-    for table in tables:
+    for table in [class_table] if is_classifier else [coco_table, precision_table]:
         console.print(table(evaluation))
     for sentence in sentences(evaluation):
         console.print(sentence, markup=False, highlight=False, soft_wrap=True)

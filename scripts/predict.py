@@ -1,8 +1,10 @@
-"""Classes of image or audio files, or the objects in images, by a run, from its folder alone.
+"""Classes of image or audio files, or the objects in images, by a run or an exported file.
 
 python scripts/predict.py outputs/train/RUN cat.jpg photos/     JSON, a line a file
 python scripts/predict.py outputs/train/RUN *.wav               recordings of any rate and length
 python scripts/predict.py outputs/train/RUN photos/ --csv       a row a file
+python scripts/predict.py outputs/train/RUN photos/ --engine onnxruntime    or native, openvino
+python scripts/predict.py RUN/export/onnx_fp32.onnx photos/     by an exported file
 python scripts/predict.py outputs/train/DETECTOR photos/ --output DIR
     boxes as JSON, a line a file; in DIR a picture of each and results.json, COCO's results format
     with every detection: image_id is a file's place on the command line, from 1
@@ -17,6 +19,7 @@ from pathlib import Path
 
 from ghostexp.config import cli
 from ghostexp.config.cli import UserError
+from ghostexp.deploy.in_engine import ENGINES
 from ghostexp.runs.detect import Detector, coco_results, picture_paths, write_results
 from ghostexp.runs.load import task_class
 from ghostexp.runs.predict import Prediction, Predictor
@@ -27,7 +30,7 @@ from ghostexp.tasks import DetectionTask
 def main(arguments: list[str] | None = None) -> int:
     """Exit code: 1 for what is no run, or when a file could not be read, else 0."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("run", type=Path, help="folder of a run")
+    parser.add_argument("run", type=Path, help="folder of a run, or an exported file")
     parser.add_argument(
         "files", nargs="+", type=Path, help="images or recordings, or folders of them"
     )
@@ -38,6 +41,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument(
         "--min-score", type=float, default=0.5, help="of boxes told and drawn (%(default)s)"
     )
+    parser.add_argument("--engine", choices=ENGINES, help="what computes (default: torch)")
     cli.add_grant(parser)
     options = parser.parse_args(arguments)
     failures: list[str] = []
@@ -46,12 +50,12 @@ def main(arguments: list[str] | None = None) -> int:
         failures.append(sentence)
         print(f"error: {sentence}", file=sys.stderr)
 
-    if issubclass(task_class(options.run), DetectionTask):
+    if not options.run.is_file() and issubclass(task_class(options.run), DetectionTask):
         detect(options, complain)
         return 1 if failures else 0
     if options.output is not None:
         raise UserError(f"--output is for detectors: {options.run} gives no boxes to draw")
-    predictor = Predictor(options.run)
+    predictor = Predictor(options.run, options.engine)
     top = min(options.top, len(predictor.class_names))
     predictions = predictor.predict(
         predictor.find(options.files), top=top, batch_size=options.batch_size, complain=complain
@@ -67,6 +71,8 @@ def detect(options: argparse.Namespace, complain: Callable[[str], None]) -> None
     """Tell the objects of each file; with --output, draw them and write all as COCO results."""
     if options.csv:
         raise UserError("--csv is for classes: boxes come as JSON lines")
+    if options.engine is not None:
+        raise UserError("--engine is for classifiers: a detector is computed by torch")
     detector = Detector(options.run)
     files = detector.find(options.files)
     image_ids = {file: image_id for image_id, file in enumerate(files, start=1)}

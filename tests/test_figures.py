@@ -36,6 +36,9 @@ CIFAR_NETS = {
     "ghost_resnet56 model.cheap_kernel_size=1": (431_402, 63_146_624),
     "ghost_resnet56 model.cheap_kernel_size=5": (456_938, 69_683_840),
     "ghost_resnet56 model.cheap_kernel_size=7": (482_474, 76_221_056),
+    # as many parameters as TingsongYu-ghost-resnet-56.pth holds
+    "ghost_resnet56 model.shortcut=A model.inner_norm=true model.inner_activation=true"
+    " model.outer_norm=true": (442_074, 65_139_328),
     "vgg16": (14_990_922, 313_463_808),
     "ghost_vgg16 model.ratio=1": (14_990_922, 313_463_808),
     "ghost_vgg16": (7_650_474, 158_109_696),

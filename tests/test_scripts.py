@@ -112,10 +112,10 @@ def test_no_record_at_all(run, capsys):
 
 @pytest.mark.parametrize("script", ["evaluate", "export", "predict"])
 def test_a_subclass_of_a_task_is_that_task(run, capsys, monkeypatch, script):
-    def load(directory):
+    def load(words):
         raise UserError("this far")  # an export takes long
 
-    monkeypatch.setattr("ghostexp.runs.export_run.load_run", load)
+    monkeypatch.setattr("ghostexp.runs.export_run.subject_of", load)
     Path("subclassing.py").write_text(
         "from ghostexp.tasks import ClassificationTask\nclass Task(ClassificationTask): pass\n"
     )

@@ -3,7 +3,7 @@
 An embedding is the input of the last linear layer, in any network. Similarity is the cosine.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -35,18 +35,28 @@ def last_linear(net: nn.Module) -> nn.Linear:
 def embed(net: nn.Module, batches: Iterable[tuple[Tensor, Tensor]]) -> Embeddings:
     """Embeddings of (inputs, labels) batches by `net`, which keeps its mode."""
     seen: list[Tensor] = []
-    labels: list[Tensor] = []
-    watch = last_linear(net).register_forward_pre_hook(
-        lambda _, inputs: seen.append(inputs[0].float().cpu())
-    )
+    watch = last_linear(net).register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+
+    def see(inputs: Tensor) -> Tensor:
+        seen.clear()
+        net(inputs)
+        return torch.cat(seen)
+
     try:
         with evaluating(net):
-            for inputs, targets in batches:
-                net(inputs)
-                labels.append(targets.cpu())
+            return collect(see, batches)
     finally:
         watch.remove()
-    return Embeddings(torch.cat(seen), torch.cat(labels))
+
+
+@torch.inference_mode()
+def collect(
+    embedder: Callable[[Tensor], Tensor], batches: Iterable[tuple[Tensor, Tensor]]
+) -> Embeddings:
+    """Embeddings that a function of inputs [N, ...] gives for (inputs, labels) batches."""
+    pairs = [(embedder(inputs).float().cpu(), labels.cpu()) for inputs, labels in batches]
+    vectors, labels = zip(*pairs, strict=True)
+    return Embeddings(torch.cat(vectors), torch.cat(labels))
 
 
 def knn_accuracy(train: Embeddings, test: Embeddings, neighbours: int) -> float:

@@ -48,10 +48,13 @@ class Parts:
     trainer: pl.Trainer
 
 
-def build_parts(cfg: DictConfig, *, extra: Sequence[pl.Callback] = ()) -> Parts:
+def build_parts(
+    cfg: DictConfig, *, extra: Sequence[pl.Callback] = (), net: torch.nn.Module | None = None
+) -> Parts:
     """Everything a training needs, checked against each other before any data loads.
 
-    `extra` are callbacks that no config names; they come before the config's.
+    `extra` are callbacks that no config names; they come before the config's. `net` takes the place
+    of the config's network; it may have no parameters, because it is not trained.
     """
     pl.seed_everything(cfg.seed, workers=True, verbose=False)
     datamodule = build(cfg.dataset, "dataset")
@@ -59,12 +62,13 @@ def build_parts(cfg: DictConfig, *, extra: Sequence[pl.Callback] = ()) -> Parts:
     task = build(
         cfg.task,
         "task",
-        net=build_network(cfg),
+        net=build_network(cfg) if net is None else net,
         optimizer=build(cfg.optimizer, "optimizer"),
         sched=build(cfg.sched, "sched"),
     )
     _check_detection(datamodule, task)
-    _check_optimisation(task)
+    if net is None:
+        _check_optimisation(task)
     callbacks = [*extra, *_build_callbacks(cfg, datamodule, task)]
     where = ", ".join(f"{key}={cfg.trainer.get(key)}" for key in ("accelerator", "devices"))
     trainer = build(

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from zipfile import is_zipfile
 
 import numpy as np
 import torch
@@ -46,7 +47,18 @@ def load_engine(path: Path) -> Engine:
 
 def onnx_runtime(model: bytes, threads: int = 0) -> Call:
     """An ONNX model in ONNX Runtime; 0 threads are one for each core."""
-    return _onnx_call(_onnx_session(model, threads))
+    return _onnx_call(onnx_session(model, threads))
+
+
+def onnx_session(model: bytes, threads: int):
+    """ONNX Runtime's session of a model on the CPU; 0 threads are one for each core."""
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    # idle threads that spin slow down whatever else computes in this process
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
 
 
 def openvino_model(
@@ -59,7 +71,21 @@ def openvino_model(
     model = openvino_core().read_model(model)
     if shape is not None:
         model.reshape(list(shape))
-    return _openvino_call(model, precision, threads)
+    return openvino_call(model, precision, threads)
+
+
+def openvino_call(model, precision: str, threads: int) -> Call:
+    """An OpenVINO model of its Core, compiled; `precision` as in `openvino_model`."""
+    compiled = openvino_core().compile_model(
+        model,
+        "CPU",
+        {
+            "INFERENCE_PRECISION_HINT": "bf16" if precision == "bf16" else "f32",
+            "INFERENCE_NUM_THREADS": threads,
+            "NUM_STREAMS": 1,
+        },
+    )
+    return lambda inputs: torch.from_numpy(compiled(_array(inputs))[0].copy())
 
 
 @cache
@@ -78,12 +104,14 @@ def openvino_core():
 def _load_onnx(path: Path) -> Engine:
     import onnxruntime
 
-    session = _onnx_session(path.read_bytes(), 0)
+    session = onnx_session(path.read_bytes(), 0)
     metadata = session.get_modelmeta().custom_metadata_map
     return Engine(f"ONNX Runtime {onnxruntime.__version__}", metadata, _onnx_call(session))
 
 
 def _load_program(path: Path) -> Engine:
+    if not is_zipfile(path):  # torch would log a trace of its own
+        raise ValueError(f"{path} cannot be loaded: it is no program of torch.export")
     extra = {EXTRA_FILE: ""}
     program = torch.export.load(path, extra_files=extra).module()
     run = torch.no_grad()(program)
@@ -96,34 +124,11 @@ def _load_openvino(path: Path) -> Engine:
     model = openvino_core().read_model(path)
     metadata = json.loads(model.get_rt_info([RT_INFO, "metadata"]).value)
     name = f"OpenVINO {openvino.get_version().split('-')[0]}"
-    return Engine(name, metadata, _openvino_call(model, metadata["precision"], 0))
-
-
-def _onnx_session(model: bytes, threads: int):
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
-    # idle threads that spin slow down whatever else computes in this process
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+    return Engine(name, metadata, openvino_call(model, metadata["precision"], 0))
 
 
 def _onnx_call(session) -> Call:
     return lambda inputs: torch.from_numpy(session.run(None, {INPUT: _array(inputs)})[0])
-
-
-def _openvino_call(model, precision: str, threads: int) -> Call:
-    compiled = openvino_core().compile_model(
-        model,
-        "CPU",
-        {
-            "INFERENCE_PRECISION_HINT": "bf16" if precision == "bf16" else "f32",
-            "INFERENCE_NUM_THREADS": threads,
-            "NUM_STREAMS": 1,
-        },
-    )
-    return lambda inputs: torch.from_numpy(compiled(_array(inputs))[0].copy())
 
 
 def _array(inputs: Tensor) -> np.ndarray:

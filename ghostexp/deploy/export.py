@@ -38,16 +38,21 @@ PACKAGES = {  # of the extra `export`
     "torch_export": (),
     "openvino": ("onnx", "onnxscript", "onnxruntime", "openvino"),
 }
+INSTRUCTIONS = ("any", "vnni")  # of the CPUs that an int8 file is for
 DTYPES = {"fp16": torch.float16, "bf16": torch.bfloat16}
 
 
 @dataclass(frozen=True)
 class Form:
-    """Format, precision and batch size of a file; ValueError where they do not go together."""
+    """Format, precision and batch size of a file; ValueError where they do not go together.
+
+    `instructions` says for which CPUs int8 is made; see `ghostexp.deploy.quantize`.
+    """
 
     format: str
     precision: str = "fp32"
     dynamic_batch: bool = False
+    instructions: str = "any"
 
     def __post_init__(self) -> None:
         if self.format not in PRECISIONS:
@@ -56,6 +61,17 @@ class Form:
         if self.precision not in known:
             raise ValueError(
                 f"{self.format} is written in {', '.join(known)}, not {self.precision}"
+            )
+        if self.instructions not in INSTRUCTIONS:
+            raise ValueError(
+                f"instructions are {' or '.join(INSTRUCTIONS)}, not {self.instructions}"
+            )
+        if self.instructions != "any" and self.precision != "int8":
+            raise ValueError(f"instructions={self.instructions} is for int8, not {self.precision}")
+        if (self.format, self.precision, self.dynamic_batch) == ("openvino", "int8", True):
+            raise ValueError(
+                "OpenVINO 2026.4 computes int8 convolutions wrongly where the batch size is open:"
+                " leave dynamic_batch out, or choose format=onnx"
             )
         missing = [name for name in PACKAGES[self.format] if find_spec(name) is None]
         if missing:
@@ -66,7 +82,8 @@ class Form:
     @property
     def metadata(self) -> dict[str, str]:
         batch = ANY_BATCH if self.dynamic_batch else "1"
-        return {"format": self.format, "precision": self.precision, "batch": batch}
+        facts = {"format": self.format, "precision": self.precision, "batch": batch}
+        return facts | ({"instructions": self.instructions} if self.precision == "int8" else {})
 
 
 class Cast(nn.Module):

@@ -2,7 +2,8 @@
 
 Made by ONNX Runtime's quantiser rather than torchao's (PT2E), because its file runs in ONNX Runtime
 and in OpenVINO, while a PT2E program needs torch.compile and its compiler where it runs.
-What a tool would ask the user for is measured instead, on images that were not calibrated with:
+What a tool would ask the user for is measured instead, on images that are neither calibrated with
+nor trained on where there are such:
 
     method   min-max, percentile or entropy, by the difference of the logits
     layers   if more than MAX_DISAGREEMENT of the predicted classes change, each layer is quantised
@@ -10,9 +11,15 @@ What a tool would ask the user for is measured instead, on images that were not 
              worst, until it holds
 
 The share of changed predictions bounds what accuracy can drop, and needs no labels.
+
+Products of 8-bit maps (0 to 255) and 8-bit weights (-127 to 127) are added in pairs. Without the
+instructions VNNI an x86 CPU keeps such a sum in 16 bits, and a sum of two large products is cut
+off. Weights of 7 bits (-64 to 64) are right on every CPU: 2 * 255 * 64 fits. So the instructions
+of the CPU that a file is for are chosen: "any" takes 7 bits, "vnni" takes 8.
 """
 
 import ast
+import platform
 from collections.abc import Iterator, Sequence
 from contextlib import redirect_stdout
 from dataclasses import dataclass
@@ -61,14 +68,27 @@ class Quantized:
 
 
 def quantize(
-    model: bytes, calibration: Tensor, held_out: Tensor, layers: Sequence[str]
+    model: bytes,
+    calibration: Tensor,
+    held_out: Tensor,
+    layers: Sequence[str],
+    instructions: str = "any",
 ) -> Quantized:
     """Quantise a float32 ONNX model from images [N, ...], and measure on other ones, `held_out`.
 
     `layers` are the modules, by name, that are left in float as a whole, such as Ghost modules; a
-    convolution or linear layer outside of them is one by itself.
+    convolution or linear layer outside of them is one by itself. `instructions` "vnni" makes a
+    model for CPUs that have VNNI, "any" for all. ValueError where this CPU cannot measure such a
+    model, or where no images are given.
     """
-    quantizer = _Quantizer(model, layers)
+    if instructions == "vnni" and not has_exact_int8():
+        raise ValueError(
+            "this CPU has no VNNI, so that an int8 model for VNNI cannot be measured here: use"
+            " instructions=any, whose files run everywhere"
+        )
+    if not (len(calibration) and len(held_out)):
+        raise ValueError("int8 needs at least one image to calibrate and one to measure with")
+    quantizer = _Quantizer(model, layers, reduce_range=instructions == "any")
     judge = _Judge(quantizer, held_out)
     for method in METHODS:
         quantizer.calibrate(method, calibration)
@@ -84,18 +104,27 @@ def quantize(
 
 def quantize_plainly(model: bytes, calibration: Tensor) -> bytes:
     """Every layer in int8, by min-max and unmeasured: for timing, where no trained weights are."""
-    quantizer = _Quantizer(model, ())
+    quantizer = _Quantizer(model, (), reduce_range=not has_exact_int8())
     quantizer.calibrate("min-max", calibration)
     return quantizer.build("min-max", ())
 
 
-class _Quantizer:
-    """One float32 model with its layers, and the range of every map by each method."""
+def has_exact_int8() -> bool:
+    """Whether this CPU adds products of 8 bits exactly: x86 with VNNI, or another kind of CPU."""
+    return platform.machine() not in ("x86_64", "AMD64") or torch.cpu._is_vnni_supported()
 
-    def __init__(self, model: bytes, layers: Sequence[str]) -> None:
+
+class _Quantizer:
+    """One float32 model with its layers, and the range of every map by each method.
+
+    `reduce_range` gives weights 7 bits.
+    """
+
+    def __init__(self, model: bytes, layers: Sequence[str], *, reduce_range: bool) -> None:
         from onnxruntime.quantization.quant_utils import load_model_with_shape_infer
 
         self.float_model = model
+        self.reduce_range = reduce_range
         with TemporaryDirectory() as folder:
             path = Path(folder) / "model.onnx"
             path.write_bytes(model)
@@ -134,7 +163,7 @@ class _Quantizer:
         quantizer = QDQQuantizer(
             proto,
             per_channel=True,
-            reduce_range=False,
+            reduce_range=self.reduce_range,
             weight_qType=QuantType.QInt8,
             activation_qType=QuantType.QUInt8,
             tensors_range=self.ranges[method],

@@ -5,11 +5,20 @@ section 4, https://arxiv.org/abs/2211.12905. A fully connected layer over all pi
 into one along the rows and one along the columns. Both are convolutions of a finite length.
 """
 
+import torch
 from torch import Tensor, nn
 from torch.nn.functional import interpolate
 from torchvision.ops import Conv2dNormActivation
 
+from ghostexp.layers.least_size import check_size
+
+torch.fx.wrap("check_size")
+
 LINE = 5  # pixels that a line filter spans on the half-size map
+TOO_SMALL = (
+    "DFC attention halves its input: use larger images or fewer strides before it, because it must"
+    " be at least 2x2"
+)
 
 
 class DFCAttention(nn.Module):
@@ -29,15 +38,10 @@ class DFCAttention(nn.Module):
         self.gate = nn.Sigmoid()
 
     def forward(self, inputs: Tensor) -> Tensor:
-        height, width = inputs.shape[-2:]
-        if height < 2 or width < 2:
-            raise ValueError(
-                f"DFC attention halves its input, which must be at least 2x2, not {height}x{width}:"
-                " use larger images or fewer strides before it"
-            )
+        check_size(inputs, 2, TOO_SMALL)
         maps = self.mix(self.pool(inputs))  # [N, n, H / 2, W / 2]
         maps = self.gate(self.vertical(self.horizontal(maps)))
-        return interpolate(maps, size=(height, width), mode="nearest")
+        return interpolate(maps, size=inputs.shape[-2:], mode="nearest")
 
 
 def _line_filter(channels: int, kernel_size: tuple[int, int]) -> Conv2dNormActivation:

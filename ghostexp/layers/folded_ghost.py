@@ -19,6 +19,7 @@ was half as fast.
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import conv2d
 
 from ghostexp.layers.ghost import GhostModule
 
@@ -56,13 +57,19 @@ class FoldedGhost(nn.Module):
     def forward(self, inputs: Tensor) -> Tensor:
         intrinsic = self.primary_conv(inputs)  # [N, m, H', W']
         kept = self.cheap_operation(intrinsic)[:, : self.out_channels - intrinsic.shape[1]]
-        return torch.cat([self._normalise(intrinsic), kept], dim=1)
+        normed = _normalise(intrinsic, self.norm.weight, self.norm.bias)
+        return torch.cat([normed, kept], dim=1)
 
-    def _normalise(self, intrinsic: Tensor) -> Tensor:
-        if intrinsic.dtype != torch.float32 or torch.compiler.is_exporting():
-            return self.norm(intrinsic)
-        # torch's own depthwise convolution takes twice as long for one image in float32
-        return torch.addcmul(self.norm.bias[:, None, None], self.norm.weight[:, 0], intrinsic)
+
+def _normalise(intrinsic: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    """Depthwise 1x1 convolution of `intrinsic`, one step for torch.fx whatever it decides on."""
+    if intrinsic.dtype != torch.float32 or torch.compiler.is_exporting():
+        return conv2d(intrinsic, weight, bias, groups=len(weight))
+    # torch's own depthwise convolution takes twice as long for one image in float32
+    return torch.addcmul(bias[:, None, None], weight[:, 0], intrinsic)
+
+
+torch.fx.wrap("_normalise")
 
 
 def affine_of(norm: nn.Module) -> Affine:

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn.functional import pad
 
 from ghostexp.models.init import init_weights
+from ghostexp.models.weights import load_weights
 
 Shortcut = Callable[[int, int, int], nn.Module]
 
@@ -112,26 +113,69 @@ def _shortcut(letter: str) -> Shortcut:
     return shortcuts[letter]
 
 
-def resnet20(num_classes: int = 10, in_channels: int = 3, *, shortcut: str = "B") -> CifarResNet:
-    """ResNet-20, n = 3."""
-    return CifarResNet(3, num_classes, in_channels, shortcut=_shortcut(shortcut))
+def resnet(
+    num_blocks: int, num_classes: int, in_channels: int, shortcut: str, weights: str | None
+) -> CifarResNet:
+    """The network of 6 * `num_blocks` + 2 layers, with the shortcut of the paper's letter.
+
+    `weights` names trained weights to start from, as in `load_weights`.
+    """
+    net = CifarResNet(num_blocks, num_classes, in_channels, shortcut=_shortcut(shortcut))
+    if weights is not None:
+        load_weights(net, weights)
+    return net
 
 
-def resnet32(num_classes: int = 10, in_channels: int = 3, *, shortcut: str = "B") -> CifarResNet:
-    """ResNet-32, n = 5."""
-    return CifarResNet(5, num_classes, in_channels, shortcut=_shortcut(shortcut))
+def resnet20(
+    num_classes: int = 10,
+    in_channels: int = 3,
+    *,
+    shortcut: str = "B",
+    weights: str | None = None,
+) -> CifarResNet:
+    """ResNet-20, n = 3; the arguments as in `resnet`."""
+    return resnet(3, num_classes, in_channels, shortcut, weights)
 
 
-def resnet44(num_classes: int = 10, in_channels: int = 3, *, shortcut: str = "B") -> CifarResNet:
-    """ResNet-44, n = 7."""
-    return CifarResNet(7, num_classes, in_channels, shortcut=_shortcut(shortcut))
+def resnet32(
+    num_classes: int = 10,
+    in_channels: int = 3,
+    *,
+    shortcut: str = "B",
+    weights: str | None = None,
+) -> CifarResNet:
+    """ResNet-32, n = 5; the arguments as in `resnet`."""
+    return resnet(5, num_classes, in_channels, shortcut, weights)
 
 
-def resnet56(num_classes: int = 10, in_channels: int = 3, *, shortcut: str = "B") -> CifarResNet:
-    """ResNet-56, n = 9."""
-    return CifarResNet(9, num_classes, in_channels, shortcut=_shortcut(shortcut))
+def resnet44(
+    num_classes: int = 10,
+    in_channels: int = 3,
+    *,
+    shortcut: str = "B",
+    weights: str | None = None,
+) -> CifarResNet:
+    """ResNet-44, n = 7; the arguments as in `resnet`."""
+    return resnet(7, num_classes, in_channels, shortcut, weights)
 
 
-def resnet110(num_classes: int = 10, in_channels: int = 3, *, shortcut: str = "B") -> CifarResNet:
-    """ResNet-110, n = 18."""
-    return CifarResNet(18, num_classes, in_channels, shortcut=_shortcut(shortcut))
+def resnet56(
+    num_classes: int = 10,
+    in_channels: int = 3,
+    *,
+    shortcut: str = "B",
+    weights: str | None = None,
+) -> CifarResNet:
+    """ResNet-56, n = 9; the arguments as in `resnet`."""
+    return resnet(9, num_classes, in_channels, shortcut, weights)
+
+
+def resnet110(
+    num_classes: int = 10,
+    in_channels: int = 3,
+    *,
+    shortcut: str = "B",
+    weights: str | None = None,
+) -> CifarResNet:
+    """ResNet-110, n = 18; the arguments as in `resnet`."""
+    return resnet(18, num_classes, in_channels, shortcut, weights)

@@ -5,9 +5,14 @@ table 1, https://arxiv.org/abs/1409.1556. The CIFAR-10 head is 512 -> 512 -> cla
 dropout.
 """
 
+import torch
 from torch import Tensor, nn
 
+from ghostexp.layers.least_size import check_size
 from ghostexp.models.init import init_weights
+from ghostexp.models.weights import load_weights
+
+torch.fx.wrap("check_size")
 
 CONFIGURATION_D = [  # table 1, column D; every row ends in a 2x2 max-pool
     # out_channels, convolutions
@@ -38,16 +43,12 @@ class VGG(nn.Module):
         self.classifier = nn.Sequential(
             nn.Linear(width, 512), nn.ReLU(inplace=True), nn.Linear(512, num_classes)
         )
-        self.smallest_image = 2 ** len(stages)  # pixels that the poolings reduce to one
+        self.smallest_image = side = 2 ** len(stages)  # pixels that the poolings reduce to one
+        self.size_rule = f"VGG's poolings need images of at least {side}x{side} pixels"
         init_weights(self)
 
     def forward(self, images: Tensor) -> Tensor:
-        height, width = images.shape[-2:]
-        if height < self.smallest_image or width < self.smallest_image:
-            raise ValueError(
-                f"VGG's poolings need images of at least {self.smallest_image}x"
-                f"{self.smallest_image} pixels, not {height}x{width}"
-            )
+        check_size(images, self.smallest_image, self.size_rule)
         maps = self.features(images)  # [N, 512, H // 32, W // 32]
         return self.classifier(self.pool(maps).flatten(1))
 
@@ -60,6 +61,9 @@ def _conv_bn_relu(in_channels: int, out_channels: int) -> list[nn.Module]:
     ]
 
 
-def vgg16(num_classes: int = 10, in_channels: int = 3) -> VGG:
-    """VGG-16, configuration D."""
-    return VGG(CONFIGURATION_D, num_classes, in_channels)
+def vgg16(num_classes: int = 10, in_channels: int = 3, *, weights: str | None = None) -> VGG:
+    """VGG-16, configuration D; `weights` names trained weights to start from (`load_weights`)."""
+    net = VGG(CONFIGURATION_D, num_classes, in_channels)
+    if weights is not None:
+        load_weights(net, weights)
+    return net

@@ -1,7 +1,6 @@
-"""Test a finished run again, from its folder alone, and say whether its record holds."""
+"""Test a network again on its data, and say whether the record of its run holds."""
 
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import dataclass
 
 import torch
 from rich.table import Table
@@ -9,13 +8,9 @@ from torch import Tensor
 
 from ghostexp.config.build import Parts
 from ghostexp.config.cli import UserError
-from ghostexp.runs.load import (
-    load_checkpoint,
-    load_run,
-    read_run_record,
-    reported_checkpoint,
-)
 from ghostexp.runs.machine import describe_device
+from ghostexp.runs.subject import Subject
+from ghostexp.tasks import ClassificationTask
 
 SPLITS = ("test", "val")
 COCO_ROWS = {  # metric -> what, IoU, area of the objects, detections an image
@@ -36,15 +31,15 @@ COCO_ROWS = {  # metric -> what, IoU, area of the objects, detections an image
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What a run's network does on a split; `confusion` [true, predicted] counts images.
+    """What a network does on a split; `confusion` [true, predicted] counts images.
 
     `accuracy` is the metric `headline`: acc, or a detector's map, which has no confusion.
     """
 
     split: str
     headline: str
-    checkpoint: str
-    epoch: int
+    source: str
+    epoch: int | None
     device: str
     recorded_device: str | None
     recorded_accuracy: float | None
@@ -57,59 +52,62 @@ class Evaluation:
         return self.metrics[f"{self.split}/{self.headline}"]
 
     @property
+    def correct(self) -> int:
+        """Images of a classifier's split that are recognised."""
+        return int(self.confusion.diagonal().sum())
+
+    @property
     def contradicts(self) -> bool:
         """Whether the record, made on the same device, says something else."""
         known = self.recorded_accuracy is not None and self.device == self.recorded_device
         return known and self.accuracy != self.recorded_accuracy
 
 
-def evaluate_run(directory: Path, split: str) -> Evaluation:
-    """Metrics and confusion on the images of `split` (test or val) that the run itself used."""
-    parts = _parts(directory, split)
-    predicted: list[Tensor] = []
-    watch = parts.task.net.register_forward_hook(
-        lambda net, images, logits: predicted.append(logits.argmax(dim=1).cpu())
-    )
-    evaluation = _evaluate(directory, parts, split, "acc")
-    watch.remove()
-    return replace(evaluation, confusion=_confusion(parts, split, torch.cat(predicted)))
+def evaluate(subject: Subject, split: str) -> Evaluation:
+    """Metrics on the images of `split`, test or val, as a training's own data give them.
 
-
-def evaluate_detector(directory: Path, split: str) -> Evaluation:
-    """COCO's metrics, and each class's, on the images of `split` that the run itself used."""
-    return _evaluate(directory, _parts(directory, split), split, "map")
-
-
-def _parts(directory: Path, split: str) -> Parts:
-    _, parts = load_run(directory)
+    Of a classifier also its confusion, of a detector COCO's metrics and each class's.
+    """
+    parts = subject.parts
     if split == "val" and not parts.datamodule.has_validation:
-        raise UserError(f"{directory} has no validation split: its dataset.val_split is 0")
-    return parts
-
-
-def _evaluate(directory: Path, parts: Parts, split: str, headline: str) -> Evaluation:
-    evaluate = parts.trainer.test if split == "test" else parts.trainer.validate
-    (metrics,) = evaluate(parts.task, datamodule=parts.datamodule, verbose=False)
-    checkpoint = reported_checkpoint(directory)
-    record = read_run_record(directory)
+        raise UserError(f"{subject.source}: no validation split, because dataset.val_split is 0")
+    classifies = isinstance(parts.task, ClassificationTask)
+    headline = "acc" if classifies else "map"
+    predicted: list[Tensor] = []
+    if classifies:
+        watch = parts.task.net.register_forward_hook(
+            lambda net, images, logits: predicted.append(logits.argmax(dim=1).cpu())
+        )
+    run = parts.trainer.test if split == "test" else parts.trainer.validate
+    (metrics,) = run(parts.task, datamodule=parts.datamodule, verbose=False)
+    if classifies:
+        watch.remove()
+    device = describe_device(parts.trainer)
     return Evaluation(
         split=split,
         headline=headline,
-        checkpoint=checkpoint.name,
-        epoch=int(load_checkpoint(checkpoint).get("epoch", -1)) + 1,  # Lightning counts from 0
-        device=describe_device(parts.trainer),
-        recorded_device=record.get("device"),
-        recorded_accuracy=_recorded(record, f"{split}/{headline}"),
+        source=subject.source,
+        epoch=subject.epoch,
+        device=device if subject.engine is None else f"{subject.engine}, {device}",
+        recorded_device=subject.record.get("device"),
+        recorded_accuracy=_recorded(subject.record, f"{split}/{headline}"),
         metrics=metrics,
         class_names=parts.datamodule.class_names,
+        confusion=_confusion(parts, split, torch.cat(predicted)) if classifies else None,
     )
 
 
 def sentences(evaluation: Evaluation) -> list[str]:
-    """Checkpoint, metrics, and how they compare with the record."""
+    """Weights, metrics, and how they compare with the record of the run, if there is one."""
     e = evaluation
     metrics = ", ".join(f"{key} {value:.4f}" for key, value in sorted(e.metrics.items()))
-    lines = [f"{e.checkpoint}, epoch {e.epoch}, on {e.device}", metrics]
+    epoch = "" if e.epoch is None else f", epoch {e.epoch}"
+    lines = [f"{e.source}{epoch}, on {e.device}", metrics]
+    if e.confusion is not None:
+        count = int(e.confusion.sum())
+        lines.append(f"{e.correct:,} of {count:,} {e.split} images are right")
+    if e.epoch is None:
+        return lines
     if e.recorded_accuracy is None:
         lines.append(f"result.json holds no {e.split} accuracy")
     elif e.accuracy == e.recorded_accuracy:

@@ -1,8 +1,11 @@
-"""A finished run as a file to deploy, loaded in its real engine and compared with what was trained.
+"""A network as a file to deploy: the way of a classifier, and the choice between the two ways.
 
-The file takes what the network takes: images or log-mel spectrograms, normalised. The comparison is
-on examples drawn from the run's validation split, or from its training examples where it has none,
-and on its test split; int8 is calibrated and judged on training examples.
+The file is loaded in its real engine and compared with what was trained. The classifier is a run's,
+or any weights in a network of conf/model. The file takes what the network takes: images or log-mel
+spectrograms, normalised. The comparison is on examples drawn from the validation split, or from the
+training examples where there is none, and on the test split. int8 is calibrated on training
+examples and judged on the validation split. Where there is none, it is judged on other training
+examples, and on the same ones where there is only one.
 """
 
 import json
@@ -11,10 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import OmegaConf
 from torch import Tensor, nn
 
-from ghostexp.config.build import Parts
 from ghostexp.config.cli import UserError
 from ghostexp.config.mistakes import users_mistakes
 from ghostexp.data import BatchLoader, ClassificationData
@@ -32,12 +34,14 @@ from ghostexp.deploy.fuse import batch_norms, fuse
 from ghostexp.deploy.quantize import Quantized, quantize
 from ghostexp.layers.folded_ghost import FoldedGhost
 from ghostexp.layers.ghost import GhostModule
-from ghostexp.results.record import Record
-from ghostexp.runs.load import data_record, load_run, reported_checkpoint, task_class
-from ghostexp.tasks import ClassificationTask
+from ghostexp.runs.export_detector import DetectorExport, export_detector
+from ghostexp.runs.load import data_record, task_class
+from ghostexp.runs.subject import Subject, is_override, origin, subject_of
+from ghostexp.tasks import ClassificationTask, DetectionTask
 
 COMPARED = 512  # examples
-CALIBRATED = 512  # a quarter of them give the ranges, the others judge what is left in float32
+CALIBRATED = 128  # training examples that give the ranges of int8
+JUDGED = 384  # examples that judge which layers stay in float32
 
 
 @dataclass(frozen=True)
@@ -59,25 +63,32 @@ class Export:
         return next((complaint for complaint in complaints if complaint), None)
 
 
-def export_run(directory: Path, form: Form, path: Path | None, *, force: bool = False) -> Export:
-    """Write the network of a run as `form` says, to `path` or into the run's folder, and compare.
+def export_run(
+    words: list[str], form: Form, path: Path | None, *, force: bool = False
+) -> Export | DetectorExport:
+    """Write what `words` name (see `subject`) as `form` says, and compare.
 
-    Nothing is loaded where `path` exists and `force` is not given. What was written stays, whatever
-    the comparison says.
+    `path` None is a file in the run's folder. Nothing is loaded where `path` exists and `force` is
+    not given. What was written stays, whatever the comparison says.
     """
-    path = path or directory / "export" / f"{form.format}_{form.precision}{SUFFIXES[form.format]}"
+    path = path or _default_path(words[0], form)
     _check_path(path, form, force)
-    record = _record(directory)
-    cfg, parts = load_run(directory)
+    if _is_detector(words):
+        return export_detector(words, form, path)
+    return _export_classifier(words, form, path)
+
+
+def _export_classifier(words: list[str], form: Form, path: Path) -> Export:
+    subject = subject_of(words)
+    parts = subject.parts
     data, net = parts.datamodule, parts.task.net.eval()
     with users_mistakes("dataset"):
         data.setup("fit")
     with users_mistakes("model"):
         fused = fuse(net)
-    examples = _inputs(data, CALIBRATED if form.precision == "int8" else 2)
-    quantized = _quantize(fused, examples, form) if form.precision == "int8" else None
-    metadata = form.metadata | _metadata(directory, record, cfg, parts)
-    _write(fused, quantized, examples[:2], form, path, metadata)
+    example = _inputs(data, data.train, 2)
+    quantized = _quantize(fused, data, example, form) if form.precision == "int8" else None
+    _write(fused, quantized, example, form, path, form.metadata | _metadata(words[0], subject))
     engine = load_engine(path)
     split, indices = ("validation", data.val) if data.has_val else ("training", data.train)
     loaders = {split: data.drawn_dataloader(indices, COMPARED), "test": data.test_dataloader()}
@@ -94,6 +105,12 @@ def export_run(directory: Path, form: Form, path: Path | None, *, force: bool = 
     )
 
 
+def _default_path(word: str, form: Form) -> Path:
+    if is_override(word):
+        raise UserError("--output=FILE must say where the file goes: there is no run's folder")
+    return Path(word) / "export" / f"{form.format}_{form.precision}{SUFFIXES[form.format]}"
+
+
 def _check_path(path: Path, form: Form, force: bool) -> None:
     suffix = SUFFIXES[form.format]
     if path.suffix != suffix:
@@ -102,14 +119,19 @@ def _check_path(path: Path, form: Form, force: bool) -> None:
         raise UserError(f"{path} exists: --force replaces it, --output names another")
 
 
-def _record(directory: Path) -> Record:
-    task = task_class(directory)
-    if not issubclass(task, ClassificationTask):
+def _is_detector(words: list[str]) -> bool:
+    """Whether a detector is meant; `UserError` for what is no run, before anything is loaded."""
+    if is_override(words[0]):
+        return "task=detection" in words
+    if Path(words[0]).is_file():
+        raise UserError(f"{words[0]} is a file: give the run or the weights that it came from")
+    task = task_class(Path(words[0]))
+    if not issubclass(task, ClassificationTask | DetectionTask):
         raise UserError(
-            f"{directory} is of {task.__name__}: only classifiers are exported, a detector"
-            f" resizes its images and selects its boxes in Python"
+            f"{words[0]} is of {task.__name__}, which is no ClassificationTask or DetectionTask"
         )
-    return data_record(directory)
+    data_record(Path(words[0]))
+    return issubclass(task, DetectionTask)
 
 
 def _batches(data: ClassificationData, loader: BatchLoader) -> Iterator[tuple[Tensor, Tensor]]:
@@ -118,18 +140,29 @@ def _batches(data: ClassificationData, loader: BatchLoader) -> Iterator[tuple[Te
         yield data.augment.evaluate(examples), labels
 
 
-def _inputs(data: ClassificationData, count: int) -> Tensor:
-    """The network's inputs for at most `count` training examples."""
-    return torch.cat(
-        [inputs for inputs, _ in _batches(data, data.drawn_dataloader(data.train, count))]
-    )
+def _inputs(data: ClassificationData, indices: Tensor, count: int) -> Tensor:
+    """The network's inputs for at most `count` of the examples at `indices`."""
+    loader = data.drawn_dataloader(indices, count)
+    return torch.cat([inputs for inputs, _ in _batches(data, loader)])
 
 
-def _quantize(fused: nn.Module, examples: Tensor, form: Form) -> Quantized:
-    calibration, held_out = examples.tensor_split([len(examples) // 4])
+def _quantize(fused: nn.Module, data: ClassificationData, example: Tensor, form: Form) -> Quantized:
     ghosts = (GhostModule, FoldedGhost)
     layers = [name for name, module in fused.named_modules() if isinstance(module, ghosts)]
-    return quantize(to_onnx(fused, examples[:2], form), calibration, held_out, layers)
+    model = to_onnx(fused, example, form)
+    with users_mistakes("--instructions"):
+        return quantize(model, *int8_examples(data), layers, form.instructions)
+
+
+def int8_examples(data: ClassificationData) -> tuple[Tensor, Tensor]:
+    """Inputs to calibrate int8 with, and inputs to judge it by, however few there are."""
+    if data.has_val:
+        return _inputs(data, data.train, CALIBRATED), _inputs(data, data.val, JUDGED)
+    known = _inputs(data, data.train, CALIBRATED + JUDGED)
+    if len(known) == 1:
+        return known, known
+    calibration, others = known.tensor_split([max(1, len(known) // 4)])
+    return calibration, others
 
 
 def _write(
@@ -148,21 +181,18 @@ def _write(
     write(model, path, metadata)
 
 
-def _metadata(directory: Path, record: Record, cfg: DictConfig, parts: Parts) -> dict[str, str]:
+def _metadata(word: str, subject: Subject) -> dict[str, str]:
     """What whoever deploys the file must know; every value is text, lists and mappings JSON.
 
     A softmax of `logit_scale` times the outputs are probabilities.
     """
+    cfg, parts = subject.cfg, subject.parts
     dataset = OmegaConf.to_container(cfg.dataset)
     dataset.pop("root", None)  # of this machine
     augment = dataset["augment"]
     shape = list(parts.datamodule.input_shape)
-    return {
-        "run": directory.resolve().name,
-        "digest": str(record.get("digest")),
-        "revision": str(record["git"].get("revision")),
-        "checkpoint": reported_checkpoint(directory).name,
-        "class_names": json.dumps(record["dataset"]["class_names"]),
+    return origin(word, subject) | {
+        "class_names": json.dumps(parts.datamodule.class_names),
         "inputs": _describe_inputs(shape, augment),
         "input_shape": json.dumps(shape),
         "outputs": "cosines" if cfg.task.get("cosines") else "logits",

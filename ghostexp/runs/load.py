@@ -28,24 +28,51 @@ OF_AN_EVALUATION = {  # keys of a trainer that change what an evaluation compute
 }
 
 
-def load_run(directory: Path) -> tuple[DictConfig, Parts]:
+def load_run(
+    directory: Path, *, root: str | None = None, on_cpu: bool = False
+) -> tuple[DictConfig, Parts]:
     """Config and parts of a run, with the weights that its reported test accuracy belongs to.
 
-    Its data are read, and nothing is downloaded. The trainer is for evaluation: on one device,
-    without the callbacks, loggers and plug-ins that write.
+    Its data are read, from the folder `root` if it is given, and nothing is downloaded. For
+    `on_cpu` and the trainer see `build_for_evaluation`.
     """
     cfg = saved_config(directory)
-    quiet = cfg.copy()
-    with open_dict(quiet):
-        quiet.trainer = {key: cfg.trainer[key] for key in OF_AN_EVALUATION if key in cfg.trainer}
-        for key in ("enable_checkpointing", "enable_model_summary", "enable_progress_bar"):
-            quiet.trainer[key] = False
-        quiet.trainer.devices = 1
-    parts = build_parts(quiet)
+    place_data(cfg, root)
+    parts = build_for_evaluation(cfg, on_cpu=on_cpu)
     _load(parts.task, _reported_state(directory), directory)
     with offline(), users_mistakes("dataset"):
         parts.datamodule.prepare_data()
     return cfg, parts
+
+
+def build_for_evaluation(
+    cfg: DictConfig, *, on_cpu: bool = False, net: nn.Module | None = None
+) -> Parts:
+    """Parts of an audited config whose trainer is for evaluation.
+
+    It runs on one device, without the callbacks, loggers and plug-ins that write. `on_cpu` makes it
+    compute in float32 on the CPU, as the engines do. `net` takes the place of the config's network.
+    """
+    quiet = cfg.copy()
+    with open_dict(quiet):
+        quiet.callbacks = quiet.logger = None
+        quiet.trainer = {key: cfg.trainer[key] for key in OF_AN_EVALUATION if key in cfg.trainer}
+        for key in ("enable_checkpointing", "enable_model_summary", "enable_progress_bar"):
+            quiet.trainer[key] = False
+        quiet.trainer.devices = 1
+        if on_cpu:
+            quiet.trainer.accelerator, quiet.trainer.precision = "cpu", "32-true"
+    return build_parts(quiet, net=net)
+
+
+def place_data(cfg: DictConfig, root: str | None) -> None:
+    """Let the data of a saved config lie in the folder `root`; None leaves them where they were."""
+    if root is None:
+        return
+    if "root" not in cfg.dataset:
+        raise UserError(f"dataset.root={root}: the data set of this config lies in no folder")
+    with open_dict(cfg):
+        cfg.dataset.root = root
 
 
 def load_network(directory: Path) -> tuple[DictConfig, nn.Module]:

@@ -1,16 +1,23 @@
-"""Classes of image or audio files by a trained run, from the run's folder alone."""
+"""Classes of image or audio files by a run, from its folder alone, or by an exported file."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from torch import Tensor
+from omegaconf import DictConfig
+from torch import Tensor, nn
 
-from ghostexp.config.build import build
+from ghostexp.config.build import build, input_shape
+from ghostexp.config.cli import UserError
+from ghostexp.config.mistakes import users_mistakes
 from ghostexp.data import ClassificationData
 from ghostexp.data.tree import files_below
+from ghostexp.deploy.in_engine import EngineNet, in_engine
+from ghostexp.runs.exported import read_exported
 from ghostexp.runs.load import data_record, load_network
+
+CPU = torch.device("cpu")
 
 
 @dataclass(frozen=True)
@@ -21,17 +28,55 @@ class Prediction:
     ranking: list[tuple[str, float]]
 
 
-class Predictor:
-    """The network of the run in `directory`, on a GPU if there is one, in 32 bit."""
+@dataclass(frozen=True)
+class Classifier:
+    """A network with what it takes to use it; a softmax of `logit_scale` times its outputs counts.
 
-    def __init__(self, directory: Path) -> None:
-        cfg, net = load_network(directory)
-        record = data_record(directory)
-        self.logit_scale = cfg.task.loss.scale if cfg.task.get("cosines") else 1.0
-        self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        self.net = net.eval().to(self.device, memory_format=torch.channels_last)
-        self.datamodule: ClassificationData = build(cfg.dataset, "dataset")  # loads nothing
-        self.class_names: list[str] = record["dataset"]["class_names"]
+    `cfg` holds the data set, which says how files are read.
+    """
+
+    net: nn.Module
+    device: torch.device
+    cfg: DictConfig
+    class_names: list[str]
+    logit_scale: float
+
+
+def classifier_of_run(directory: Path, engine: str | None = None) -> Classifier:
+    """The network of a run, in 32 bit, on a GPU if there is one; or in an engine, on the CPU."""
+    cfg, net = load_network(directory)
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    if engine is not None:
+        with users_mistakes("--engine"):
+            net, device = EngineNet(in_engine(net, input_shape(cfg), engine)), CPU
+    return Classifier(
+        net=net,
+        device=device,
+        cfg=cfg,
+        class_names=data_record(directory)["dataset"]["class_names"],
+        logit_scale=cfg.task.loss.scale if cfg.task.get("cosines") else 1.0,
+    )
+
+
+def classifier_of_file(path: Path) -> Classifier:
+    """An exported file in its engine."""
+    exported = read_exported(path)
+    net = EngineNet(exported.engine)
+    return Classifier(net, CPU, exported.cfg, exported.class_names, exported.logit_scale)
+
+
+class Predictor:
+    """Predictions of the run in a folder, computed by torch or an `engine`, or of a file."""
+
+    def __init__(self, path: Path, engine: str | None = None) -> None:
+        if path.is_file() and engine is not None:
+            raise UserError(f"--engine is for runs: {path} has an engine already")
+        known = classifier_of_file(path) if path.is_file() else classifier_of_run(path, engine)
+        self.logit_scale = known.logit_scale
+        self.device = known.device
+        self.net = known.net.eval().to(self.device, memory_format=torch.channels_last)
+        self.datamodule: ClassificationData = build(known.cfg.dataset, "dataset")  # loads nothing
+        self.class_names = known.class_names
 
     def predict(
         self, paths: list[Path], *, top: int, batch_size: int, complain: Callable[[str], None]

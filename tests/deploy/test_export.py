@@ -94,6 +94,14 @@ def test_a_form_that_does_not_exist_is_refused(monkeypatch):
         Form("onnx", "bf16")
     with pytest.raises(ValueError, match="torch_export is written in fp32, fp16, bf16, not int8"):
         Form("torch_export", "int8")
+    with pytest.raises(ValueError, match="int8 convolutions wrongly where the batch size is open"):
+        Form("openvino", "int8", dynamic_batch=True)
+    with pytest.raises(ValueError, match="instructions are any or vnni, not avx2"):
+        Form("onnx", "int8", instructions="avx2")
+    with pytest.raises(ValueError, match="instructions=vnni is for int8, not fp32"):
+        Form("onnx", instructions="vnni")
+    assert Form("onnx", "int8", instructions="vnni").metadata["instructions"] == "vnni"
+    assert "instructions" not in Form("onnx").metadata
     monkeypatch.setattr(export, "find_spec", lambda name: None)
     with pytest.raises(ValueError, match=r"needs onnx, .*: pip install 'ghostexp\[export\]'"):
         Form("onnx")

@@ -55,6 +55,33 @@ def test_int8_is_close_and_has_a_scale_for_each_channel(model, images, monkeypat
     assert 0 < difference < 0.1
 
 
+@pytest.mark.parametrize(("instructions", "largest"), [("any", 64), ("vnni", 127)])
+def test_weights_for_any_cpu_have_seven_bits(model, images, monkeypatch, instructions, largest):
+    """Without VNNI 2 * 255 * |weight| has to fit into 16 bits, of which 2**15 - 1 are positive."""
+    monkeypatch.setattr(module, "has_exact_int8", lambda: True)
+    quantized = module.quantize(model, images[:16], images[16:], ["0"], instructions)
+    graph = onnx.load_from_string(quantized.model).graph
+    weights = [
+        onnx.numpy_helper.to_array(value)
+        for value in graph.initializer
+        if value.data_type == onnx.TensorProto.INT8 and len(value.dims) > 1
+    ]
+    assert max(int(abs(weight.astype(int)).max()) for weight in weights) == largest
+    assert (2 * 255 * largest < 2**15) == (instructions == "any")
+
+
+def test_a_cpu_without_vnni_measures_no_model_for_vnni(model, images, monkeypatch):
+    monkeypatch.setattr(module, "has_exact_int8", lambda: False)
+    with pytest.raises(ValueError, match="this CPU has no VNNI, .*: use instructions=any"):
+        module.quantize(model, images[:16], images[16:], ["0"], "vnni")
+    module.quantize(model, images[:1], images[1:2], ["0"])  # one image of each
+
+
+def test_no_images_are_one_sentence(model, images):
+    with pytest.raises(ValueError, match="at least one image to calibrate and one to measure"):
+        module.quantize(model, images[:0], images, ["0"])
+
+
 def test_the_worst_layers_stay_float(model, images, monkeypatch):
     monkeypatch.setattr(module, "MAX_DISAGREEMENT", -1.0)  # never good enough
     quantized = module.quantize(model, images[:16], images[16:], ["0"])

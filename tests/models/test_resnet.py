@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from ghostexp.layers import GhostModule
-from ghostexp.models import ghost_resnet56, resnet20, resnet56
+from ghostexp.models import ghost_resnet56, ghost_vgg16, resnet20, resnet56, vgg16
 from ghostexp.models.resnet import BasicBlock, PaddingShortcut
 
 
@@ -17,8 +17,9 @@ from ghostexp.models.resnet import BasicBlock, PaddingShortcut
         ghost_resnet56(),
         ghost_resnet56(ratio=10, inner_norm=True),
         ghost_resnet56(num_classes=7, in_channels=1, shortcut="A", skip=["stem.*"]),
+        ghost_resnet56(inner_norm=True, inner_activation=True, outer_norm=True),
     ],
-    ids=["B", "A", "ghost", "inner_norm", "A_grey_7"],
+    ids=["B", "A", "ghost", "inner_norm", "A_grey_7", "norms_everywhere"],
 )
 def test_every_parameter_gets_a_finite_gradient(net):
     in_channels = next(net.parameters()).shape[1]
@@ -34,6 +35,53 @@ def test_ghost_resnet56_converts_all_57_convolutions():
     assert sum(isinstance(module, nn.BatchNorm2d) for module in modules) == 57
     inner = list(ghost_resnet56(inner_norm=True).modules())
     assert sum(isinstance(module, nn.BatchNorm2d) for module in inner) == 2 * 57
+
+
+NORM, ACTIVATION = nn.BatchNorm2d, nn.ReLU
+
+
+@pytest.mark.parametrize(
+    ("switches", "half", "outer"),
+    [
+        ({}, [], NORM),
+        ({"inner_norm": True}, [NORM], nn.Identity),
+        ({"inner_norm": True, "outer_norm": False}, [NORM], nn.Identity),
+        ({"inner_norm": True, "outer_norm": True}, [NORM], NORM),
+        ({"inner_activation": True}, [ACTIVATION], NORM),
+        ({"inner_norm": True, "inner_activation": True}, [NORM, ACTIVATION], nn.Identity),
+        (
+            {"inner_norm": True, "inner_activation": True, "outer_norm": True},
+            [NORM, ACTIVATION],
+            NORM,
+        ),
+    ],
+)
+def test_switches_say_where_norm_and_activation_stand(switches, half, outer):
+    resnet, vgg = ghost_resnet56(ratio=3, **switches), ghost_vgg16(ratio=3, **switches)
+    for net, (ghost, norm) in ((resnet, resnet.stem[:2]), (vgg, vgg.features[:2])):
+        ghosts = [module for module in net.modules() if isinstance(module, GhostModule)]
+        halves = [part for each in ghosts for part in each.children()]
+        assert all([*map(type, part[1:])] == half for part in halves)
+        assert all(part[0].bias is None for part in halves)
+        assert type(norm) is outer
+        if half[:1] == [NORM]:
+            channels = -(-ghost.out_channels // 3)
+            assert ghost.primary_conv[1].num_features == channels
+            assert ghost.cheap_operation[1].num_features == 2 * channels
+
+
+def test_a_network_without_any_norm_is_refused():
+    with pytest.raises(ValueError, match="outer_norm=false needs inner_norm=true"):
+        ghost_resnet56(outer_norm=False)
+
+
+@pytest.mark.parametrize("factory", [resnet20, vgg16, ghost_resnet56, ghost_vgg16])
+def test_weights_of_a_file_are_loaded(factory, tmp_path):
+    torch.manual_seed(0)
+    given, path = factory().state_dict(), tmp_path / "weights.pth"
+    torch.save(given, path)
+    loaded = factory(weights=str(path)).state_dict()
+    assert all(torch.equal(value, given[name]) for name, value in loaded.items())
 
 
 def test_skip_keeps_a_convolution_dense():

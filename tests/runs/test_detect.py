@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+import re
 from types import SimpleNamespace
 
 import pytest
@@ -17,6 +18,7 @@ from ghostexp.analysis.memory import activation_bytes
 from ghostexp.config.build import build_network
 from ghostexp.config.cli import compose_config
 from ghostexp.data import Reading
+from ghostexp.deploy.detector_file import load_detector
 from ghostexp.models.detection import retinanet_ghostnet
 from ghostexp.models.ghostnet import ghostnet
 from ghostexp.runs.detect import Detections, Detector, coco_results, picture_paths
@@ -78,6 +80,25 @@ def test_a_run_from_start_to_predictions(app, tmp_path, capsys):
 
     assert pictures(run) == {"detections"}
     predict(run, tmp_path, capsys)
+    export(run, capsys)
+
+
+def export(run, capsys):
+    """A file that finds what the run finds, and what scripts say of engines that know no boxes."""
+    pytest.importorskip("onnxruntime", reason="onnxruntime is an extra")
+    capsys.readouterr()
+    assert script("export")([str(run), "--format", "onnx"]) == 0
+    said = capsys.readouterr().out
+    assert "for images of 64x64 pixels (height x width)" in said
+    matched, detections = re.search(r"(\d+) of (\d+) detections are the same", said).groups()
+    assert int(matched) >= 0.99 * int(detections) > 0
+    metadata, _ = load_detector(run / "export" / "onnx_fp32.onnx")
+    assert json.loads(metadata["category_ids"]) == [1, 2, 3]
+    assert metadata["inputs"] == "float32 [3, 64, 64]: one RGB image, pixels from 0 to 1"
+    assert metadata["digest"] == result(run)["digest"]
+    for name, words in {"evaluate": [], "predict": ["x.png"]}.items():
+        assert script(name)([str(run), *words, "--engine", "openvino"]) == 1
+        assert "--engine is for classifiers: a detector is" in capsys.readouterr().err
 
 
 def test_a_resumed_detector_ends_like_an_undisturbed_one(app, tmp_path):

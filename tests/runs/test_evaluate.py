@@ -11,9 +11,10 @@ import torch
 from helpers import ROOT, result
 from PIL import Image
 
-from ghostexp.runs.evaluate import class_table, evaluate_run
+from ghostexp.runs.evaluate import class_table, evaluate
 from ghostexp.runs.load import load_checkpoint, load_network, load_run
 from ghostexp.runs.predict import Predictor
+from ghostexp.runs.subject import subject_of
 
 
 def script(name):
@@ -44,13 +45,13 @@ def digit_files(tmp_path):
 def test_evaluating_gives_what_the_record_says(small_run, capsys, split):
     run = small_run("trainer.limit_test_batches=null", "trainer.limit_val_batches=null")
     before = {path: path.stat().st_mtime_ns for path in run.rglob("*")}
-    evaluation = evaluate_run(run, split)
+    evaluation = evaluate(subject_of([str(run)]), split)
     record = result(run)
-    assert evaluation.checkpoint == "best.ckpt"
+    assert evaluation.source == "best.ckpt"
     assert evaluation.epoch == record["selected"]["epoch"]
     reported = record["metrics" if split == "test" else "best"][f"{split}/acc"]
     assert evaluation.accuracy == evaluation.recorded_accuracy == reported
-    images = {"test": 359, "val": evaluation.confusion.sum()}[split]
+    images = {"test": 359, "val": int(evaluation.confusion.sum())}[split]
     assert evaluation.confusion.sum() == images
     correct = evaluation.confusion.diagonal().sum() / images
     assert correct.item() == pytest.approx(evaluation.accuracy)
@@ -59,13 +60,14 @@ def test_evaluating_gives_what_the_record_says(small_run, capsys, split):
     assert script("evaluate")([str(run), "--split", split]) == 0
     said = capsys.readouterr().out
     assert f"{reported:.4f}: equal" in said
+    assert f"{evaluation.correct} of {images} {split} images are right" in said
     assert f"{split}/acc_top5" in said
 
 
 def test_without_validation_the_last_checkpoint_is_evaluated(small_run, capsys):
     run = small_run("dataset.val_split=0", "callbacks=ema")
-    evaluation = evaluate_run(run, "test")
-    assert (evaluation.checkpoint, evaluation.epoch) == ("last.ckpt", 2)
+    evaluation = evaluate(subject_of([str(run)]), "test")
+    assert (evaluation.source, evaluation.epoch) == ("last.ckpt", 2)
     assert evaluation.accuracy == result(run)["metrics"]["test/acc"]
     assert script("evaluate")([str(run), "--split", "val"]) == 1
     assert "no validation split" in capsys.readouterr().err

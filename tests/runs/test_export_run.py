@@ -3,12 +3,15 @@
 import importlib.util
 import json
 
+import numpy as np
 import onnx
 import pytest
 import torch
 from helpers import ROOT, result
 from omegaconf import OmegaConf
+from PIL import Image
 
+from ghostexp.config.build import build
 from ghostexp.config.cli import UserError, compose_config
 from ghostexp.deploy import compare as comparison
 from ghostexp.deploy.compare import compare
@@ -80,10 +83,11 @@ def test_a_program_of_a_run_with_its_metadata_and_its_refusals(small_run, capsys
 
 
 def test_int8_of_an_audio_run_with_a_cosine_head(app, tmp_path, monkeypatch):
-    monkeypatch.setattr(module, "CALIBRATED", 32)
+    monkeypatch.setattr(module, "CALIBRATED", 16)
+    monkeypatch.setattr(module, "JUDGED", 16)
     assert app(*TONES) == 0
     (run,) = (tmp_path / "outputs" / "tones").iterdir()
-    done = export_run(run, Form("onnx", "int8", dynamic_batch=True), None)
+    done = export_run([str(run)], Form("onnx", "int8", dynamic_batch=True), None)
     assert [(c.split, c.examples) for c in done.comparisons] == [("training", 480), ("test", 120)]
     assert (done.folded, done.left) == (48, 0)
     weights = onnx.load(done.path).graph.initializer
@@ -98,6 +102,57 @@ def test_int8_of_an_audio_run_with_a_cosine_head(app, tmp_path, monkeypatch):
     )
     assert json.loads(metadata["dataset"])["augment"]["log_mel"]["hop_length"] == 64
     assert (metadata["outputs"], metadata["logit_scale"]) == ("cosines", "30.0")
+
+
+@pytest.fixture
+def few_images(tmp_path):
+    """An image folder with as many training and validation images of two classes as asked for."""
+
+    def make(**counts):
+        noise = np.random.default_rng(0)
+        for split, count in {**counts, "test": 2}.items():
+            for index in range(count):
+                file = tmp_path / "photos" / split / "ab"[index % 2] / f"{index}.png"
+                file.parent.mkdir(parents=True, exist_ok=True)
+                Image.fromarray(noise.integers(0, 256, (8, 8, 3), np.uint8)).save(file)
+        return tmp_path / "photos"
+
+    return make
+
+
+@pytest.mark.parametrize(
+    ("counts", "calibration", "judged"),
+    [
+        ({"train": 2}, [0], [1]),
+        ({"train": 3}, [0], [1, 2]),
+        ({"train": 8}, [0, 1], [2, 3, 4, 5, 6, 7]),
+        ({"train": 3, "val": 2}, [0, 1, 2], "val"),
+    ],
+)
+def test_int8_is_judged_on_the_validation_split(few_images, calibration, judged, counts):
+    data = build(
+        OmegaConf.merge(
+            compose_config(["dataset=image_folder", "dataset.image_size=8"]).dataset,
+            {"root": str(few_images(**counts)), "num_classes": 2, "seed": 0},
+        ),
+        "dataset",
+    )
+    data.setup("fit")
+    train = module._inputs(data, data.train, 100)
+    expected = module._inputs(data, data.val, 100) if judged == "val" else train[judged]
+    given = module.int8_examples(data)
+    assert torch.equal(given[0], train[calibration])
+    assert torch.equal(given[1], expected)
+
+
+def test_int8_of_a_run_with_two_training_images(few_images, app, tmp_path):
+    photos = few_images(train=2)
+    small = ["model=resnet20", "dataset=image_folder", f"dataset.root={photos}"]
+    quiet = ["callbacks.progress=null", "callbacks.summary=null", "trainer.log_every_n_steps=1"]
+    assert app(*small, *quiet, "dataset.image_size=8", "trainer.max_epochs=1") == 0
+    (run,) = (tmp_path / "outputs" / "train").iterdir()
+    done = export_run([str(run)], Form("onnx", "int8"), None)
+    assert [(c.split, c.examples) for c in done.comparisons] == [("training", 2), ("test", 2)]
 
 
 def test_a_comparison_counts_on_known_outputs():
@@ -116,14 +171,15 @@ def test_a_comparison_counts_on_known_outputs():
     assert same.complaint("fp16") is None
 
 
-def test_a_detector_is_refused_before_anything_loads(tmp_path):
+def test_a_form_that_a_detector_does_not_have_is_refused_before_anything_loads(tmp_path):
     (tmp_path / ".hydra").mkdir()
     cfg = compose_config(["model=retinanet_ghostnet", "dataset=shapes", "task=detection"])
     OmegaConf.save(cfg, tmp_path / ".hydra" / "config.yaml")
     record = {"schema": 1, "status": "finished", "dataset": {"class_names": ["cell"]}}
     (tmp_path / "result.json").write_text(json.dumps(record))
-    with pytest.raises(UserError, match="is of DetectionTask: only classifiers are exported"):
-        export_run(tmp_path, Form("torch_export"), None)
+    for form in (Form("torch_export"), Form("onnx", "fp16"), Form("onnx", dynamic_batch=True)):
+        with pytest.raises(UserError, match="a detector is written as onnx in fp32, for one image"):
+            export_run([str(tmp_path)], form, None)
 
 
 def test_a_missing_extra_is_one_sentence(monkeypatch, capsys, tmp_path):
@@ -136,4 +192,4 @@ def test_a_missing_extra_is_one_sentence(monkeypatch, capsys, tmp_path):
 
 def test_what_is_no_run_is_refused(tmp_path):
     with pytest.raises(UserError, match="is no run"):
-        export_run(tmp_path, Form("torch_export"), None)
+        export_run([str(tmp_path)], Form("torch_export"), None)

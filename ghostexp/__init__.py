@@ -10,9 +10,13 @@ import importlib
 from typing import Any
 
 __version__ = "0.1.0"
-__all__ = ["collect", "convert_to_ghost", "create_model", "list_models", "sweep", "train"]
+__all__ = ["Run", "collect", "convert_to_ghost", "create_model", "list_models", "sweep", "train"]
 
-_HOMES = {"collect": "ghostexp.results.collect", "convert_to_ghost": "ghostexp.models.convert"}
+_HOMES = {
+    "Run": "ghostexp.runs.run",
+    "collect": "ghostexp.results.collect",
+    "convert_to_ghost": "ghostexp.models.convert",
+}
 
 
 def __getattr__(name: str) -> Any:

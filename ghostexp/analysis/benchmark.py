@@ -60,7 +60,7 @@ def interleave(candidates: dict[str, Callable[[], float]], *, rounds: int) -> li
     return [Timing(name, values) for name, values in seconds.items()]
 
 
-def seconds_a_batch(batches: Iterable[Batch]) -> float:
+def seconds_per_batch(batches: Iterable[Batch]) -> float:
     """Mean seconds to produce one of `batches`."""
     count, started = 0, time.perf_counter()
     for _ in batches:
@@ -68,7 +68,7 @@ def seconds_a_batch(batches: Iterable[Batch]) -> float:
     return (time.perf_counter() - started) / count
 
 
-def seconds_a_step(
+def seconds_per_step(
     net: nn.Module,
     optimizer: Optimizer,
     batches: Iterator[Batch],

@@ -1,7 +1,8 @@
 """What our kernels gain in training: whole steps of networks with torch's operators and with ours.
 
-All take turns in one process on random images, forward, backward and SGD, as `callbacks=fast` and a
-default run compute them. Torch's operators are timed in both memory layouts.
+All networks take turns in one process, on random images. A step is forward, backward and SGD, as a
+default run and a run with `callbacks=fast` compute it. Torch's operators are timed in both memory
+layouts.
 """
 
 from collections.abc import Mapping
@@ -13,11 +14,11 @@ import torch
 from rich.table import Table
 from torch import nn
 
-from ghostexp.analysis.benchmark import Batch, Timing, interleave, seconds_a_step
+from ghostexp.analysis.benchmark import Batch, Timing, interleave, seconds_per_step
 from ghostexp.layers.fast import FastLayers
 
 NCHW, TORCH, OURS = "torch, NCHW", "torch, channels_last", "callbacks=fast"
-SAME_LOSS = 1e-3  # share by which rounding may move the first loss, in float32
+SAME_LOSS = 1e-3  # the share by which rounding may change the first loss, in float32
 
 
 @dataclass(frozen=True)
@@ -29,7 +30,7 @@ class StepTiming:
     nchw: Timing  # torch's operators in torch's own layout
     torch: Timing  # torch's operators on channels_last maps, the default of a run
     ours: Timing
-    layers: str  # how many of those that our kernels may compute they compute
+    layers: str  # how many layers our kernels compute, of those that they could compute
 
     @property
     def gain(self) -> float:
@@ -50,9 +51,10 @@ def time_steps(
     rounds: int,
     bf16: bool,
 ) -> list[StepTiming]:
-    """A timing for each network, given with its input shape (C, H, W); they stay as they are.
+    """A timing for each network of `nets`, a network and its input shape (C, H, W) for each name.
 
-    ValueError where our kernels do not give the loss of torch's operators.
+    The networks stay as they are. ValueError if our kernels do not give the loss that torch's
+    operators give.
     """
     candidates, changes = {}, {}
     for name, (net, shape) in nets.items():
@@ -96,7 +98,7 @@ def steps_table(timings: list[StepTiming], references: Mapping[str, str]) -> Tab
 
 
 class _Steps:
-    """Calls take a training step on the same batch and return its seconds."""
+    """Each call takes a training step on the same batch and returns its seconds."""
 
     def __init__(self, net: nn.Module, batch: Batch, bf16: bool, channels_last: bool) -> None:
         layout = torch.channels_last if channels_last else torch.contiguous_format
@@ -108,10 +110,10 @@ class _Steps:
 
     def __call__(self) -> float:
         autocast = torch.autocast("cpu", torch.bfloat16) if self.bf16 else nullcontext()
-        return seconds_a_step(self.net, self.optimizer, iter([self.batch]), autocast)
+        return seconds_per_step(self.net, self.optimizer, iter([self.batch]), autocast)
 
     def first_loss(self) -> float:
-        """In float32, without a step."""
+        """The loss in float32, without a step."""
         images, labels = self.batch
         with torch.random.fork_rng(), torch.no_grad():
             torch.manual_seed(0)  # dropout

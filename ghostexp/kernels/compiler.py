@@ -1,8 +1,9 @@
-"""C++ sources compiled on this machine, on first use: no header of torch, seconds for each.
+"""C++ sources, compiled on this machine when they are first used.
 
-The code is for this machine's processor. The environment variable GHOSTEXP_MARCH names another
-target, one that g++ knows (`-march`): x86-64-v3 is any processor with AVX2, x86-64-v4 any with
-AVX-512. Machines with one target compute the same bits.
+They include no header of torch, so compiling takes seconds. The code is for this machine's
+processor. The environment variable GHOSTEXP_MARCH names another target, one that g++ knows
+(`-march`): x86-64-v3 is any processor with AVX2, x86-64-v4 any with AVX-512. Machines with one
+target compute the same bits.
 """
 
 import hashlib
@@ -54,7 +55,7 @@ def texts(source: Path) -> str:
 
 
 def circumstances() -> str:
-    """What besides its text decides what a source becomes: compiler, target, version of torch."""
+    """What the compiled code depends on, besides its source: compiler, target, version of torch."""
     return "\n".join([machine_macros(), *FLAGS, target(), torch.__version__])
 
 

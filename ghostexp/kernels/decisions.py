@@ -77,7 +77,7 @@ def _measured_once(
 
 
 def _machine() -> str:
-    """A digest of what decides how fast both are, but for the threads."""
+    """A digest of what the speed of both depends on, except the number of threads."""
     cpuinfo = Path("/proc/cpuinfo")
     lines = cpuinfo.read_text().splitlines() if cpuinfo.exists() else []
     names = ("vendor_id", "cpu family", "model", "cache size")

@@ -35,10 +35,10 @@ FUNCTIONS = (
 class FastGhostModule(GhostModule):
     """A bare GhostModule, [N, c, H, W] -> [N, n, H', W']: same state and semantics.
 
-    Training uses our kernels where they take the intrinsic maps, the cheap kernels are float32, and
-    `decisions` say that our kernels are faster for such maps; without decisions they are taken to
-    be faster. Everything else is the stock operators'. What our kernels computed is not
-    differentiable twice.
+    Training uses our kernels under three conditions: they can read the intrinsic maps, the cheap
+    kernels are float32, and `decisions` say that our kernels are faster for such maps. Without
+    decisions they are assumed to be faster. In all other cases it uses the stock operators. Second
+    derivatives of what our kernels computed do not exist.
     """
 
     decisions: Decisions | None = None

@@ -35,10 +35,10 @@ FUNCTIONS = (
 class FastBatchNorm2d(nn.BatchNorm2d):
     """`nn.BatchNorm2d`, [N, C, H, W] -> [N, C, H, W]: same state, semantics and statistics.
 
-    Training uses our kernels where `is_fast(inputs)`, parameters and statistics are float32 on the
-    CPU, and `decisions` say that the kernels are faster for such maps; without decisions they are
-    taken to be faster. Everything else, evaluation and errors included, is the stock operator's.
-    What the kernels computed is not differentiable twice.
+    Training uses our kernels under three conditions: `is_fast(inputs)`, parameters and statistics
+    are float32 on the CPU, and `decisions` say that the kernels are faster for such maps. Without
+    decisions they are assumed to be faster. In all other cases, in evaluation and for errors, it is
+    the stock operator. Second derivatives of what the kernels computed do not exist.
     """
 
     decisions: Decisions | None = None

@@ -1,18 +1,20 @@
-"""Batch norms as scale and shift, and the layers that can take them in.
+"""Batch norms as scale and shift, and the layers that they can be folded into.
 
 In eval mode a batch norm is y = scale * x + shift for each channel, with scale = weight / sqrt(var
-+ eps) and shift = bias - mean * scale. Behind a layer with weights it is another weight and bias:
-scale * (w * u + b) + shift = (scale w) * u + (scale b + shift).
++ eps) and shift = bias - mean * scale. A layer with weights and the batch norm behind it are one
+layer with another weight and bias: scale * (w * u + b) + shift = (scale w) * u + (scale b + shift).
 
-Behind a bare Ghost module one batch norm spans the intrinsic maps x and their ghosts c * x, with c
-the depthwise kernel. The ghosts' part folds into c. The intrinsic part y = scale * x + shift cannot
-fold into the primary convolution, because the cheap operation reads x. From y it would have to
-compute (c / scale) * (y - shift), which does not exist where a scale is 0; and c pads x with zeros,
-which is to pad y with shift, another value for each channel, where a convolution pads with zeros.
-Exact for every scale, shift and border is to leave x alone and apply scale and shift to the
-intrinsic maps on their way out: in one pass, over half of the maps at ratio 2 instead of all. In an
-exported file that pass is a depthwise 1x1 convolution, which engines keep in their own layout and
-in int8: a product and a sum instead made ONNX Runtime's int8 half as fast.
+The batch norm behind a bare Ghost module covers the intrinsic maps x and their ghosts c * x; here c
+is the depthwise kernel. The ghosts' part can be folded into c. The intrinsic part,
+y = scale * x + shift, cannot be folded into the primary convolution, because the cheap operation
+reads x. If the cheap operation read y instead, it would have to compute (c / scale) * (y - shift).
+This does not exist where a scale is 0. It is also wrong at the border: there c pads x with zeros,
+so y would have to be padded with shift, which differs from channel to channel, and a convolution
+can only pad with zeros. So x stays as it is, and scale and shift are applied to the intrinsic maps
+at the output. This is exact for every scale, shift and border, and with ratio 2 it is a pass over
+half of the maps instead of all. In an exported file the pass is a depthwise 1x1 convolution, which
+engines keep in their own layout and in int8. With a product and a sum instead, ONNX Runtime's int8
+was half as fast.
 """
 
 import torch
@@ -29,8 +31,8 @@ TRANSPOSED = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
 class FoldedGhost(nn.Module):
     """Bare Ghost module and the batch norm behind it, [N, c, H, W] -> [N, n, H', W'].
 
-    All three parts are one convolution; the cheap operation holds the ghosts' part of the batch
-    norm, and the depthwise 1x1 `norm` holds the intrinsic maps' part.
+    Each of its three parts is one convolution. The cheap operation contains the ghosts' part of the
+    batch norm, and the depthwise 1x1 convolution `norm` contains the intrinsic maps' part.
     """
 
     def __init__(self, ghost: GhostModule, affine: Affine) -> None:
@@ -71,7 +73,7 @@ torch.fx.wrap("_normalise")
 
 
 def affine_of(norm: nn.Module) -> Affine:
-    """What a batch norm with running statistics does in eval mode."""
+    """Scale and shift of a batch norm with running statistics in eval mode."""
     mean, variance = norm.running_mean.double(), norm.running_var.double()
     scale = (variance + norm.eps).rsqrt()
     if norm.weight is not None:
@@ -84,9 +86,9 @@ def affine_of(norm: nn.Module) -> Affine:
 
 @torch.no_grad()
 def scale_layer(layer: nn.Module, affine: Affine) -> None:
-    """Make a layer's output `scale` times as large, and larger by `shift`, in place.
+    """Change the weights of a layer in place, so that its output becomes scale * output + shift.
 
-    The layer is a linear one, a convolution or a transposed convolution.
+    The layer is a linear layer, a convolution or a transposed convolution.
     """
     scale, shift = affine
     if layer.bias is not None:

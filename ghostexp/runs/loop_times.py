@@ -7,7 +7,13 @@ import torch
 from omegaconf import DictConfig
 from rich.table import Table
 
-from ghostexp.analysis.benchmark import Batch, Timing, interleave, seconds_a_batch, seconds_a_step
+from ghostexp.analysis.benchmark import (
+    Batch,
+    Timing,
+    interleave,
+    seconds_per_batch,
+    seconds_per_step,
+)
 from ghostexp.config.build import Parts, build_parts
 from ghostexp.runs.machine import describe_device
 from ghostexp.training.callbacks import Throughput
@@ -20,7 +26,7 @@ def time_loops(cfg: DictConfig, rounds: int) -> Table:
         {"bare PyTorch loop": lambda: _bare(cfg), "ours": lambda: _ours(cfg)}, rounds=rounds
     )
     bare, ours = (timing.median for timing in timings)
-    table = result_table("Training, a step", parts)
+    table = result_table("Training, per step", parts)
     for timing in timings:
         table.add_row(timing.name, f"{timing.median * 1e3:.3f} ms", timing.spread + " ms")
     table.add_row("added by ours", f"{(ours - bare) * 1e3:.3f} ms", "")
@@ -34,8 +40,8 @@ def time_batches(cfg: DictConfig, rounds: int) -> Table:
     datamodule = parts.datamodule
     batch_size = datamodule.batch_size
     candidates = {
-        "gather only": lambda: seconds_a_batch(datamodule.train_dataloader()),
-        "gather, augment, normalise": lambda: seconds_a_batch(_augmented(parts)),
+        "gather only": lambda: seconds_per_batch(datamodule.train_dataloader()),
+        "gather, augment, normalise": lambda: seconds_per_batch(_augmented(parts)),
     }
     table = result_table(f"Batches of {batch_size}, one thread", parts)
     for timing in interleave(candidates, rounds=rounds):
@@ -54,8 +60,10 @@ def _bare(cfg: DictConfig) -> float:
     task, precision = parts.task, parts.trainer.precision
     optimizer = task.optimizer(task.net.parameters())
     autocast = torch.autocast("cpu", torch.bfloat16) if "bf16" in str(precision) else nullcontext()
-    seconds_a_step(task.net, optimizer, _augmented(parts), autocast)  # warm-up, as ours: an epoch
-    return seconds_a_step(task.net, optimizer, _augmented(parts), autocast)
+    seconds_per_step(
+        task.net, optimizer, _augmented(parts), autocast
+    )  # warm-up: an epoch, as our loop has it
+    return seconds_per_step(task.net, optimizer, _augmented(parts), autocast)
 
 
 def _ours(cfg: DictConfig) -> float:

@@ -1,9 +1,9 @@
-"""A network of this project as one compiled function of its images: fp32, on a CPU with AVX2.
+"""A network of this project as one compiled function of its images, in float32 on a CPU.
 
-Stock engines put channels into vectors, which the 8 to 64 channels of a Ghost-ResNet leave half
-empty; here a vector holds 16 images (8 without AVX-512), see inference.cpp. The C++ is compiled by
-the compiler that torch.compile needs as well: it vectorises types of our own, needs no package, and
-its library is kept.
+The CPU needs AVX2. Stock engines put channels into vectors, and the 8 to 64 channels of a
+Ghost-ResNet leave such vectors half empty. Here a vector holds 16 images, or 8 without AVX-512; see
+inference.cpp. The C++ is compiled by the compiler that torch.compile needs as well, so no further
+package is needed, and the compiled library is kept.
 """
 
 import ctypes
@@ -22,10 +22,11 @@ FUNCTIONS = (("run", (POINTER, POINTER, LONG, POINTER, POINTER, INT)),)
 
 
 def native(net: nn.Module, input_shape: tuple[int, int, int]) -> "NativeNet":
-    """The compiled twin of `net`, which is in evaluation mode and stays untouched.
+    """A compiled function that computes the same as `net`, which has to be in evaluation mode.
 
-    `input_shape` is (channels, height, width). Weights are copied: later changes of `net` do not
-    reach it. ValueError where a layer has no kernel, or machine or compiler is missing something.
+    `input_shape` is (channels, height, width). The weights are copied, so later changes of `net`
+    have no effect on the function. ValueError if no kernel computes one of the layers, or if the
+    machine or its compiler lacks something.
     """
     if "__AVX2__" not in machine_macros():
         raise ValueError("the native backend needs a CPU with AVX2 or AVX-512")

@@ -1,8 +1,9 @@
-"""What the kernels compute: layers with batch norms folded and neighbours joined.
+"""What the kernels compute: layers with folded batch norms, joined with what follows them.
 
 A Ghost module ("GhostNet: More Features from Cheap Operations", Han et al., CVPR 2020, section 3.1,
-https://arxiv.org/abs/1911.11907) is one layer. Its primary half is scaled and shifted where it is
-stored, after the cheap operation has read it: exact at the image's border, too.
+https://arxiv.org/abs/1911.11907) is one layer. The cheap operation reads the intrinsic maps before
+the batch norm. The batch norm scales and shifts them only when they are stored, so the values are
+exact at the border of the image, too.
 """
 
 from dataclasses import dataclass
@@ -21,9 +22,10 @@ class Maps:
 
 @dataclass(frozen=True, eq=False)
 class View:
-    """Every `row_step`-th row and `column_step`-th column of maps, below `first` channels of zeros.
+    """Every `row_step`-th row and every `column_step`-th column of maps, with channels of zeros.
 
-    It has `channels` in all.
+    There are `channels` in all. The first `first` of them are zeros, then come the maps' channels,
+    and the rest are zeros.
     """
 
     maps: Maps
@@ -35,7 +37,10 @@ class View:
 
 @dataclass(frozen=True, eq=False)
 class Cheap:
-    """Depthwise `weight`, [ghosts, d, d], on the raw maps of `conv`; ghost j reads j // `each`."""
+    """Depthwise `weight` [ghosts, d, d] on the unscaled maps of `conv`.
+
+    Ghost j reads map j // `each`.
+    """
 
     conv: "Conv"
     weight: Tensor
@@ -45,10 +50,10 @@ class Cheap:
 
 @dataclass(frozen=True, eq=False)
 class Conv:
-    """Convolution with zero padding of k // 2, or Ghost module where `cheap` is there.
+    """A convolution with zero padding of k // 2; with `cheap` it is a Ghost module.
 
-    A Ghost module's primary half is stored as maps * `scale` + `shift`, its ghosts follow. Then
-    `residual` is added, then comes `relu`. All tensors are float64.
+    The intrinsic maps of a Ghost module are stored as maps * `scale` + `shift`, and its ghosts
+    follow. After that `residual` is added, and then `relu` is applied. All tensors are float64.
     """
 
     inputs: Maps

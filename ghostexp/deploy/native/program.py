@@ -59,11 +59,11 @@ class Shape:
 
 @dataclass(frozen=True)
 class Program:
-    """The generated `code`, its `weights` in the order of memory, and what it works in."""
+    """The generated `code`, its `weights` in the order of memory, and the memory it works in."""
 
     code: str
     weights: Tensor  # float32
-    workspace: int  # vectors a thread
+    workspace: int  # vectors per thread
 
 
 def write_program(plan: Plan) -> Program:
@@ -90,10 +90,10 @@ def write_program(plan: Plan) -> Program:
 
 
 def _assign_places(plan: Plan) -> tuple[dict[Maps, int], int]:
-    """First vector of every maps, and the number of vectors in all.
+    """Where the vectors of each `Maps` begin, and the number of vectors in all.
 
-    Memory is passed on between maps of one shape only, whose borders of zeros then stay. A layer
-    may overwrite the residual that it adds, pixel by pixel.
+    Memory is used again only for maps of the same shape, so that their borders of zeros stay. A
+    layer may overwrite the residual that it adds, pixel by pixel.
     """
     last_reads = {source: index for index, step in enumerate(plan.steps) for source in _read(step)}
     free: dict[tuple[int, int, int], list[int]] = defaultdict(list)

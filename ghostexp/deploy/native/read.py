@@ -1,8 +1,9 @@
 """From a network to a plan: the operators of its exported program are read in their order.
 
-Each gives an expression. A convolution takes in what follows it (batch norm, cheap operation,
-residual, ReLU) until another layer needs its maps, which makes it a step. A Ghost module is
-recognised as the concatenation of a convolution and a depthwise convolution of it.
+Each operator becomes an expression. Operators that follow a convolution are joined with it: a batch
+norm, a cheap operation, a residual, a ReLU. When another layer needs the maps, the convolution with
+what was joined becomes a step of the plan. A Ghost module is recognised as the concatenation of a
+convolution's maps and of a depthwise convolution of these maps.
 """
 
 from collections.abc import Callable
@@ -27,7 +28,7 @@ def read_plan(program: ExportedProgram, input_shape: tuple[int, int, int]) -> Pl
 
 
 class _Reader:
-    """Reads an exported program node by node; `values` holds what each stands for."""
+    """Reads an exported program node by node; `values` holds the expression of each node."""
 
     def __init__(self, program: ExportedProgram, images: Maps) -> None:
         self.program = program
@@ -225,7 +226,7 @@ def _is_open(value: Value) -> bool:
 
 
 def _scaled(part: Conv | Cheap, scale: Tensor, shift: Tensor) -> Conv | Cheap:
-    """`part` whose results are multiplied by `scale` and moved by `shift`, a value a channel."""
+    """`part` with its results times `scale` plus `shift`, which have one value per channel."""
     by_filter = scale.reshape(-1, *[1] * (part.weight.dim() - 1))
     return replace(part, weight=part.weight * by_filter, bias=part.bias * scale + shift)
 

@@ -94,3 +94,18 @@ def test_the_worst_layers_stay_float(model, images, monkeypatch):
     weights = {"0": 3, "3": 1, "8": 1}
     spared = sum(weights[name] for name in best.float_layers)
     assert len(int8_weights(quantized.model)) == 5 - spared
+
+
+def test_norms_that_are_left_stay_float(images):
+    """Their weights may differ by orders of magnitude, which one scale for all would lose."""
+    torch.manual_seed(0)
+    ghost = GhostModule(3, 8, 3, norm_layer=nn.BatchNorm2d, activation_layer=nn.ReLU)
+    norm = nn.BatchNorm2d(8)
+    nn.init.constant_(norm.running_var[:4], 1e-6)
+    head = (nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, 4))
+    net = fuse(nn.Sequential(ghost, norm, nn.ReLU(), *head))
+    model = to_onnx(net, images, Form("onnx", dynamic_batch=True))
+    graph = onnx.load_from_string(module.quantize_plainly(model, images[:16])).graph
+    makers = {name: node.op_type for node in graph.node for name in node.output}
+    (left,) = (node for node in graph.node if node.op_type == "BatchNormalization")
+    assert [makers.get(name) for name in left.input[1:]] == [None] * 4  # no DequantizeLinear

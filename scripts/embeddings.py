@@ -37,6 +37,7 @@ from ghostexp.deploy.embedder import embedding_net, file_embedder
 from ghostexp.deploy.in_engine import ENGINES, in_engine
 from ghostexp.pictures.embeddings import draw_embeddings, write_projector
 from ghostexp.runs.subject import Subject, subject_of
+from ghostexp.tasks import ClassificationTask
 
 DPI = 150
 
@@ -68,6 +69,8 @@ def main(arguments: list[str] | None = None) -> int:
     if options.out is None and not directory.is_dir():
         raise UserError("--out=FOLDER must say where the files go: there is no run's folder")
     subject = subject_of(options.subject)
+    if not isinstance(subject.parts.task, ClassificationTask):
+        raise UserError("embeddings are of classifiers: a detector has none for a whole image")
     with users_mistakes("embeddings"):
         embed_all = embedder_of(subject, options)
         report(subject.parts, embed_all, options, options.out or directory / "embeddings")

@@ -38,6 +38,11 @@ def read_exported(path: Path, root: str | None = None) -> Exported:
     Without `root` the data set can be built but not read, unless it lies in no folder.
     """
     engine = _load(path)
+    if "category_ids" in engine.metadata:
+        raise UserError(
+            f"{path} holds a detector, which the scripts run from the folder of its run; the file"
+            " is for ONNX Runtime"
+        )
     missing = [key for key in NEEDED if key not in engine.metadata]
     if missing:
         raise UserError(

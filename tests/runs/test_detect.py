@@ -96,9 +96,13 @@ def export(run, capsys):
     assert json.loads(metadata["category_ids"]) == [1, 2, 3]
     assert metadata["inputs"] == "float32 [3, 64, 64]: one RGB image, pixels from 0 to 1"
     assert metadata["digest"] == result(run)["digest"]
+    assert script("predict")([str(run / "export" / "onnx_fp32.onnx"), "x.png"]) == 1
+    assert "holds a detector, which the scripts run from" in capsys.readouterr().err
     for name, words in {"evaluate": [], "predict": ["x.png"]}.items():
         assert script(name)([str(run), *words, "--engine", "openvino"]) == 1
         assert "--engine is for classifiers: a detector is" in capsys.readouterr().err
+    assert script("embeddings")([str(run)]) == 1
+    assert "embeddings are of classifiers" in capsys.readouterr().err
 
 
 def test_a_resumed_detector_ends_like_an_undisturbed_one(app, tmp_path):

@@ -24,13 +24,11 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
 from omegaconf import DictConfig
-from omegaconf.errors import OmegaConfBaseException
 from torch import nn
-from yaml import YAMLError
 
 from ghostexp.config import cli
 from ghostexp.config.build import build_network
-from ghostexp.config.cli import UserError, did_you_mean, explain
+from ghostexp.config.explain import COMPOSING, UserError, did_you_mean, explain
 from ghostexp.results.collect import collect
 from ghostexp.runs import experiment
 from ghostexp.runs.run import Run
@@ -120,7 +118,7 @@ def _launch(words: Sequence[str], task: Callable[[DictConfig], Any]) -> None:
             cli.prepare_process()
             sys.argv[1:] = cli.checked_arguments(sys.argv[1:])
             main()
-        except (HydraException, OmegaConfBaseException, YAMLError) as error:
+        except COMPOSING as error:
             raise UserError(explain(error)) from error
         except Stopped as stop:
             raise KeyboardInterrupt from stop

@@ -79,7 +79,7 @@ def test_a_broken_checkpoint_is_one_sentence(run, capsys, script):
         torch.save(content, path)
         fails_with(capsys, script, run, "best.ckpt is no checkpoint of a training")
     torch.save({"state_dict": {"net.x": torch.zeros(1)}, "epoch": 0}, path)
-    fails_with(capsys, script, run, "the weights of its checkpoint do not fit its config")
+    fails_with(capsys, script, run, "these weights do not fit the config of the run")
     shutil.rmtree(run / "checkpoints")
     fails_with(capsys, script, run, "holds no checkpoint yet")
 

@@ -34,6 +34,7 @@ from ghostexp.config.nodes import (
     check_value,
     check_values,
 )
+from ghostexp.config.saved import CONFIG_FILE
 from ghostexp.config.targets import find_callable
 from ghostexp.config.values import fits, is_open, parameters, shown
 
@@ -107,9 +108,9 @@ def audit_saved(cfg: DictConfig, directory: Path) -> None:
             for path, node in targets(cfg):
                 _forget_weights(node, path)
     except OmegaConfBaseException as error:
-        raise UserError(f"{directory}: {explain(error)}") from error
+        raise UserError(f"{directory / CONFIG_FILE}: {explain(error)}") from error
     except ValueError as error:  # a mistake that is told, or a model that torchvision does not know
-        raise UserError(f"{directory}: {error}") from error
+        raise UserError(f"{directory / CONFIG_FILE}: {error}") from error
 
 
 def targets(node: Any, path: str = "") -> Iterator[tuple[str, DictConfig]]:

@@ -13,14 +13,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 from hydra import compose, initialize_config_dir
-from hydra.errors import HydraException
 from omegaconf import DictConfig
-from omegaconf.errors import OmegaConfBaseException
-from yaml import YAMLError
 
 from ghostexp.config import grants
 from ghostexp.config.directories import register_resolvers
-from ghostexp.config.explain import UserError, did_you_mean, explain
+from ghostexp.config.explain import COMPOSING, UserError, did_you_mean, explain
 from ghostexp.config.output import drop, readable_output, settle, steady_output
 from ghostexp.config.trace import REFUSED_LOG, keep_trace
 from ghostexp.training.stopping import Stopped
@@ -28,6 +25,11 @@ from ghostexp.training.stopping import Stopped
 __all__ = ["UserError", "did_you_mean", "explain"]
 
 CONFIG_FOLDER = Path(__file__).resolve().parents[2] / "conf"
+# options of Hydra whose value is the next word
+VALUED = (
+    *("--config-dir", "-cd", "--config-path", "-cp", "--config-name", "-cn", "--package", "-p"),
+    *("--cfg", "-c", "--info", "-i", "--experimental-rerun"),
+)
 OPTIONAL = {  # groups that a run can do without -> whether one is chosen where nothing is said
     **{"callbacks": True, "logger": True},
     **{"debug": False, "experiment": False, "search": False, "suspect": False},
@@ -44,7 +46,7 @@ def call(main: Callable[[], None]) -> int:
             main()
         except UserError as error:
             return _complain(str(error))
-        except (HydraException, OmegaConfBaseException, YAMLError) as error:
+        except COMPOSING as error:
             return _complain(explain(error))
         except Stopped as stop:
             print("interrupted", file=sys.stderr)
@@ -113,6 +115,7 @@ def prepare_process() -> None:
     register_resolvers()
     grants.grant(grants.named_in(sys.argv[1:]))
     logging.raiseExceptions = False  # a log that cannot be written prints no stack traces
+    warnings.filterwarnings("error", "provider=hydra.searchpath")  # a folder that is not there
     # our presets bear the names of plugins, and Hydra 1.3 holds them against their schemas
     warnings.filterwarnings(
         "ignore", r"\s*'hydra/(launcher|sweeper)/\w+' is validated against ConfigStore"
@@ -126,7 +129,7 @@ def checked_arguments(arguments: list[str]) -> list[str]:
     """
     taken = []
     resumes = any(each.startswith("resume=") and each != "resume=null" for each in arguments)
-    for argument in map(quoted, arguments):
+    for argument in map(quoted, options_first(arguments)):
         key, equals, value = argument.lstrip("+").partition("=")
         if key == "run_dir" and equals:
             raise UserError(
@@ -146,6 +149,15 @@ def checked_arguments(arguments: list[str]) -> list[str]:
             later = resumes and equals and not is_group
             taken.append(of_the_resumed(argument) if later else argument)
     return taken
+
+
+def options_first(arguments: list[str]) -> list[str]:
+    """Options before values, because argparse refuses values on both sides of an option."""
+    options, values = [], []
+    for before, argument in zip(["", *arguments], arguments, strict=False):
+        is_option = argument.startswith("-") or before in VALUED
+        (options if is_option else values).append(argument)
+    return options + values
 
 
 def quoted(argument: str) -> str:
@@ -180,7 +192,7 @@ def compose_config(overrides: list[str]) -> DictConfig:
         packages = grants.named_in(overrides)
         with initialize_config_dir(str(CONFIG_FOLDER), version_base="1.3"):
             cfg = compose("train", checked_arguments(overrides))
-    except (HydraException, OmegaConfBaseException, YAMLError) as error:
+    except COMPOSING as error:
         raise UserError(explain(error)) from error
     if packages:
         grants.grant(packages)

@@ -4,7 +4,7 @@ import difflib
 import re
 from collections.abc import Iterable
 
-from hydra.errors import MissingConfigException, OverrideParseException
+from hydra.errors import HydraException, MissingConfigException, OverrideParseException
 from omegaconf import OmegaConf
 from omegaconf.errors import (
     ConfigAttributeError,
@@ -32,6 +32,10 @@ EXTRAS = {  # package -> the extra of ours that installs it
 
 class UserError(ValueError):
     """A mistake of the user's, told in one sentence."""
+
+
+# what composing a config raises; UserWarning: `prepare_process` makes one of Hydra's an error
+COMPOSING = (HydraException, OmegaConfBaseException, YAMLError, UserWarning)
 
 
 def explain(error: Exception) -> str:

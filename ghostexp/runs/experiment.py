@@ -48,7 +48,8 @@ def run(cfg: DictConfig) -> float | None:
     try:
         return run_job(job_of_hydra(cfg, hydra))
     except UserError as error:
-        remove_if_empty(directory)  # which Hydra made
+        if cfg.resume is None:
+            remove_if_empty(directory)  # which Hydra made
         if hydra.mode == RunMode.MULTIRUN:
             raise  # the sweeper goes on with the other jobs
         raise SystemExit(f"error: {error}") from None  # Hydra would print the overrides as well

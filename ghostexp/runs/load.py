@@ -39,7 +39,8 @@ def load_run(
     cfg = saved_config(directory)
     place_data(cfg, root)
     parts = build_for_evaluation(cfg, on_cpu=on_cpu)
-    _load(parts.task, _reported_state(directory), directory)
+    path = reported_checkpoint(directory)
+    _load(parts.task, load_checkpoint(path)["state_dict"], path)
     with offline(), users_mistakes("dataset"):
         parts.datamodule.prepare_data()
     return cfg, parts
@@ -79,9 +80,10 @@ def load_network(directory: Path) -> tuple[DictConfig, nn.Module]:
     """Config and network of a run, with the weights of `load_run`; needs no data."""
     cfg = saved_config(directory)
     net = build_network(cfg)
-    state = _reported_state(directory)
+    path = reported_checkpoint(directory)
+    state = load_checkpoint(path)["state_dict"]
     own = {key.removeprefix("net."): state[key] for key in state if key.startswith("net.")}
-    _load(net, own, directory)
+    _load(net, own, path)
     return cfg, net
 
 
@@ -136,18 +138,16 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
         raise UserError(f"{error}; rerun=true starts the run over") from error
     if not isinstance(content, dict) or not isinstance(content.get("state_dict"), dict):
         raise UserError(f"{path} is no checkpoint of a training: it has no state_dict")
+    if not all(isinstance(value, Tensor) for value in content["state_dict"].values()):
+        raise UserError(f"{path} is no checkpoint of a training: its state_dict has other values")
     return content
 
 
-def _reported_state(directory: Path) -> dict[str, Tensor]:
-    return load_checkpoint(reported_checkpoint(directory))["state_dict"]
-
-
-def _load(module: nn.Module, state: dict[str, Tensor], directory: Path) -> None:
+def _load(module: nn.Module, state: dict[str, Tensor], path: Path) -> None:
     try:
         module.load_state_dict(state)
     except (RuntimeError, TypeError, AttributeError) as error:
         reason = " ".join(str(error).split())[:200]
         raise UserError(
-            f"{directory}: the weights of its checkpoint do not fit its config ({reason})"
+            f"{path}: these weights do not fit the config of the run ({reason})"
         ) from error

@@ -175,7 +175,7 @@ FILES = (
     ),
     Launch(
         "yaml",
-        (*QUICK, "--config-dir=mine", "+experiment=my"),
+        (*QUICK, "--config-dir=mine", "experiment=my"),
         "allow_targets",
         place=(
             written(

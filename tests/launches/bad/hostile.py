@@ -191,7 +191,7 @@ COMMAND_LINES = (  # overrides of a new run, what the refusal names
     (("+callbacks.x={_target_: os.system, command: touch canary}",), "os.system"),
     (("+logger.x={_target_: torch.os.system, command: touch canary}",), "torch.os.system"),
     (("+trainer.plugins=[{_target_: os.system, command: touch canary}]",), "trainer.plugins"),
-    (("task.loss={_target_: builtins.exec, _args_: [open]}",), "exec"),
+    (("task.loss={_target_: builtins.exec, _args_: [open]}",), "task.loss"),
     (("sched.scheduler._target_=os.system",), "os.system"),
 )
 

@@ -108,7 +108,6 @@ RESUMES = (  # further overrides of `resume=run`, steps, what the refusal names
         "result.json",
     ),
     (("trainer.max_epochs=3",), (has("finished"), recorded("run", epochs="abc")), "result.json"),
-    ((), (has("failed"),), "loss"),
 )
 REPORTS = (  # arguments, steps, what the refusal names
     (("missing",), (), "missing"),
@@ -222,4 +221,5 @@ RUNS = (
         for script, arguments, named in OPTIONS
     ),
     Launch("resume", (*QUICK, "resume=run"), "model", place=(has("finished"),)),
+    Launch("resume", ("resume=run",), "loss", place=(has("failed"),), keeps=False),
 )

@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+from dataclasses import replace
 
 import numpy as np
 import onnx
@@ -166,6 +167,8 @@ def test_a_comparison_counts_on_known_outputs():
         "the accuracy on test examples drops by 25.00 points, more than 0.5"
     )
     assert "differs by 1.5, more than 0.0001 of the largest, 4" in c.complaint("fp32")
+    limit = replace(c, accuracy=0.911, deployed_accuracy=0.906)
+    assert limit.complaint("int8") is None
     same = compare("test", batches, outputs.__getitem__, outputs.__getitem__)
     assert same.complaint("fp32") is None
     assert same.complaint("fp16") is None

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 from absl.logging import get_absl_handler
-from helpers import ROOT, SMALL
+from helpers import DRAWN, ROOT, SMALL
 
 from ghostexp.config import cli
 
@@ -79,11 +79,11 @@ def trained(tmp_path_factory):
 
 @pytest.fixture
 def small_run(app, tmp_path):
-    """One small finished run with overrides; returns its folder."""
+    """One small finished run with overrides, and with pictures if `drawn`; returns its folder."""
 
-    def run(*overrides):
+    def run(*overrides, drawn=False):
         before = set(tmp_path.glob("outputs/train/*"))
-        assert app(*SMALL, "trainer.max_epochs=2", *overrides) == 0
+        assert app(*(DRAWN if drawn else SMALL), "trainer.max_epochs=2", *overrides) == 0
         (folder,) = set(tmp_path.glob("outputs/train/*")) - before
         return folder
 

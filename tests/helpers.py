@@ -22,7 +22,9 @@ SMALL = (  # seconds a run: a small network on small digits, two batches an epoc
     "trainer.limit_test_batches=1",
     "callbacks.progress=null",
     "callbacks.summary=null",
+    "callbacks.pictures=null",
 )
+DRAWN = SMALL[:-1]  # with its pictures, which take as long as the rest of a small run
 
 
 def main_of(script: str) -> Callable[[list[str]], int]:

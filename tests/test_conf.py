@@ -16,7 +16,13 @@ CHOICES = [
 ]
 SMALL_GHOST = ["model.width_mult=0.25", "model.depth_mult=0.2"]
 NARROWED = {  # seconds instead of minutes; shapes are rendered at the size asked for
-    "detectors_bccd": ["dataset.reading.max_size=null"],
+    "ratio_ablation": ["model.ratio=1,10"],
+    "kernel_ablation": ["model.cheap_kernel_size=1,7"],
+    "audio_models": ["-m", "model=ghostnet,ghost_resnet56"],
+    "audio_scaling": ["model=ghost_efficientnet_v2_050", *SMALL_GHOST],
+    "detectors": ["-m", "model=faster_rcnn_ghostnet,retinanet_ghostnet"],
+    "detectors_shapes": ["-m", "model=faster_rcnn_ghostnet_small,retinanet_ghostnet_small"],
+    "detectors_bccd": ["dataset.reading.max_size=null", "model=retinanet_ghostnet_small"],
     "audio_ghost_efficientnet_v2": SMALL_GHOST,
     "audio_ghost_efficientnet_v2_literal": SMALL_GHOST,
     "audio_losses": SMALL_GHOST,

@@ -128,6 +128,7 @@ def checked_arguments(arguments: list[str]) -> list[str]:
     Hydra 1.3 ends with a stack trace at GROUP=null and GROUP=3.
     """
     taken = []
+    _check_resumed(arguments)
     resumes = any(each.startswith("resume=") and each != "resume=null" for each in arguments)
     for argument in map(quoted, options_first(arguments)):
         key, equals, value = argument.lstrip("+").partition("=")
@@ -149,6 +150,15 @@ def checked_arguments(arguments: list[str]) -> list[str]:
             later = resumes and equals and not is_group
             taken.append(of_the_resumed(argument) if later else argument)
     return taken
+
+
+def _check_resumed(arguments: list[str]) -> None:
+    """Refuse to resume a folder that is not there, before Hydra makes it."""
+    for argument in arguments:
+        key, _, path = argument.partition("=")
+        named = key == "resume" and path not in ("", "null") and path[0] not in "'\""
+        if named and not Path(path).is_dir() and not {"-m", "--multirun"} & {*arguments}:
+            raise UserError(f"resume={path}: no run lives there, because it is no folder")
 
 
 def options_first(arguments: list[str]) -> list[str]:

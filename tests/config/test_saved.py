@@ -237,7 +237,7 @@ def test_nothing_is_downloaded_for_a_run(run, monkeypatch, root):
     poison(run, "dataset.augment.mean", [0.5] * 3)
     poison(run, "dataset.augment.std", [0.5] * 3)
     before = sorted(Path.cwd().rglob("*"))
-    with pytest.raises(UserError, match="weights of its checkpoint do not fit"):
+    with pytest.raises(UserError, match="these weights do not fit the config of the run"):
         load_run(run)  # 3 channels
     state = run / "checkpoints" / "best.ckpt"
     content = torch.load(state, weights_only=True)

@@ -82,7 +82,7 @@ def test_a_speaker_is_held_out_of_the_digits(fsdd_root, caplog):
     root = f"dataset.root={fsdd_root}"
     official = ready("fsdd_digits", root)
     assert official.class_names == list("0123456789")
-    assert "120 of 120 test examples are of a group" in caplog.text
+    assert "120 of 120 test examples belong to a group" in caplog.text
     caplog.clear()
     data = ready("fsdd_digits", root, "dataset.held_out_speaker=carl")
     assert {part[1] for part in names_of(fsdd_root, data.labelled_set.test)} == {"carl"}
@@ -99,7 +99,7 @@ def test_validation_speakers_are_held_out_or_warned_of(fsdd_root, caplog):
     ]
     leaky = ready("fsdd_digits", *overrides)
     assert len(leaky.val) == 20
-    assert "20 of 20 val examples are of a group" in caplog.text
+    assert "20 of 20 val examples belong to a group" in caplog.text
     caplog.clear()
     data = ready("fsdd_digits", *overrides, "dataset.keep_groups=true")
     val, train = (

@@ -44,7 +44,7 @@ def test_the_default_callbacks_work_together(app, tmp_path, capfd):
 
 
 def test_what_it_logs_can_be_read_back(small_run):
-    folder = small_run()
+    folder = small_run(drawn=True)
     record = result(folder)
     rows = list(csv.DictReader((folder / "metrics.csv").read_text().splitlines()))
     tested = [row["test/acc"] for row in rows if row.get("test/acc")]

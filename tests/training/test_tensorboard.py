@@ -6,7 +6,7 @@ import time
 import psutil
 import pytest
 from board import Server
-from helpers import SMALL, result
+from helpers import DRAWN, result
 from tensorboard.backend.event_processing.event_file_loader import RawEventFileLoader
 from tensorboard.compat.proto.event_pb2 import Event
 
@@ -34,7 +34,7 @@ def board(shared, app, monkeypatch):
         monkeypatch.chdir(folder)
 
         def train(name, *overrides):
-            return app(*SMALL, f"hydra.run.dir={folder / name}", *overrides)
+            return app(*DRAWN, f"hydra.run.dir={folder / name}", *overrides)
 
         assert train("finished", "trainer.max_epochs=4") == 0
         with monkeypatch.context() as patch:

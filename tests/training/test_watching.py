@@ -47,12 +47,12 @@ def full_disk(self, *args, **kwargs):
 
 def test_a_run_with_a_full_disk_ends_like_another(small_run, monkeypatch):
     """Its loggers and pictures find no room, from the first event to the confusion matrix."""
-    expected = result(small_run())["metrics"]
+    expected = result(small_run(drawn=True))["metrics"]
     with monkeypatch.context() as patch:
         patch.setattr("ghostexp.training.tensorboard.append", full_disk)
         patch.setattr("ghostexp.training.loggers.append", full_disk)
         patch.setattr("ghostexp.training.callbacks.pictures.write_confusion", full_disk)
-        folder = small_run()
+        folder = small_run(drawn=True)
     assert result(folder)["status"] == "finished"
     times = {"train/images_per_s"}
     metrics = result(folder)["metrics"]
@@ -95,7 +95,7 @@ def test_a_run_interrupted_while_it_logs_ends_at_once(tmp_path):
 def test_a_class_of_any_name_is_drawn(small_run, monkeypatch, name, caplog):
     monkeypatch.setattr(ClassificationData, "class_names", [name] * 10, raising=False)
     caplog.set_level(logging.WARNING)
-    folder = small_run("trainer.max_epochs=1")
+    folder = small_run("trainer.max_epochs=1", drawn=True)
     assert not [message for message in caplog.messages if "failed" in message]
     assert (folder / "confusion.png").stat().st_size > 10_000
     escaped = name.encode("utf-8", "backslashreplace").decode()

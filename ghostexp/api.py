@@ -116,6 +116,7 @@ def _launch(words: Sequence[str], task: Callable[[DictConfig], Any]) -> None:
     with _command_line([str(TRAIN), *words]), _log_handlers_kept():
         try:
             cli.prepare_process()
+            cli.check_resumed(sys.argv[1:])
             sys.argv[1:] = cli.checked_arguments(sys.argv[1:])
             main()
         except COMPOSING as error:

@@ -79,12 +79,6 @@ def test_networks_are_listed_and_made():
         ghostexp.create_model("ghost_resnet56", ratoi=4)
 
 
-def test_every_listed_network_is_made():
-    for name in ghostexp.list_models():
-        with torch.device("meta"):
-            assert isinstance(ghostexp.create_model(name), torch.nn.Module)
-
-
 def test_the_package_is_imported_without_torch():
     code = "import ghostexp, sys; ghostexp.__version__; print('torch' in sys.modules)"
     told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -42,6 +42,7 @@ def call(main: Callable[[], None]) -> int:
     with steady_output():
         try:
             prepare_process()
+            check_resumed(sys.argv[1:])
             sys.argv[1:] = checked_arguments(sys.argv[1:])
             main()
         except UserError as error:
@@ -128,7 +129,6 @@ def checked_arguments(arguments: list[str]) -> list[str]:
     Hydra 1.3 ends with a stack trace at GROUP=null and GROUP=3.
     """
     taken = []
-    _check_resumed(arguments)
     resumes = any(each.startswith("resume=") and each != "resume=null" for each in arguments)
     for argument in map(quoted, options_first(arguments)):
         key, equals, value = argument.lstrip("+").partition("=")
@@ -152,7 +152,7 @@ def checked_arguments(arguments: list[str]) -> list[str]:
     return taken
 
 
-def _check_resumed(arguments: list[str]) -> None:
+def check_resumed(arguments: list[str]) -> None:
     """Refuse to resume a folder that is not there, before Hydra makes it."""
     for argument in arguments:
         key, _, path = argument.partition("=")

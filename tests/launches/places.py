@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from helpers import SMALL
+from helpers import DRAWN
 from launches.harness import Warm
 from launches.judge import NOTES
 from PIL import Image
 
-QUICK = (*SMALL, "trainer.accelerator=cpu", "trainer.max_epochs=1")
+QUICK = (*DRAWN, "trainer.accelerator=cpu", "trainer.max_epochs=1")
 
 
 class Bases:

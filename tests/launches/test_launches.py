@@ -8,7 +8,7 @@ from launches.judge import CANARY, Ended, Launch, complaints, files_of, refusal
 from launches.places import Bases, can_mount
 from launches.trial import attempt
 
-SAMPLE = [*BAD[7::160], *GOOD[5::70]]
+SAMPLE = [*BAD[7::230], *GOOD[5::90]]
 
 
 @pytest.fixture(scope="module")

@@ -84,7 +84,7 @@ def test_no_process_is_left_over_when_the_training_is_killed():
             process.send_signal(signal.SIGINT)  # as a terminal sends Ctrl-C to all of them
             process.send_signal(signal.SIGTERM)  # as `timeout` does
         assert len(workers) == 2
-        assert psutil.wait_procs(workers, timeout=0.2)[1] == workers
+        assert {*psutil.wait_procs(workers, timeout=0.2)[1]} == {*workers}
         run.kill()
         deadline = time.monotonic() + 3  # by itself a worker looks for its parent every 5 s
         while any(is_alive(process) for process in workers):

@@ -18,22 +18,19 @@ from fnmatch import fnmatch
 from typing import Any
 
 import hydra
-from hydra import compose, initialize_config_dir
 from hydra.core.hydra_config import HydraConfig
-from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
-from hydra.errors import HydraException
 from omegaconf import DictConfig
 from torch import nn
 
 from ghostexp.config import cli
 from ghostexp.config.build import build_network
-from ghostexp.config.explain import COMPOSING, UserError, did_you_mean, explain
+from ghostexp.config.explain import UserError, did_you_mean
 from ghostexp.results.collect import collect
 from ghostexp.runs import experiment
 from ghostexp.runs.run import Run
 from ghostexp.sweeps import sweeper
-from ghostexp.sweeps.job import job_of_hydra
+from ghostexp.sweeps.job import job_of_hydra, parse
 from ghostexp.training.stopping import Stopped
 
 TRAIN = cli.CONFIG_FOLDER.parent / "train.py"
@@ -73,9 +70,8 @@ def sweep(words: Sequence[str]) -> list[Run]:
     _launch(["--multirun", *words], experiment.run)
     pairs = zip(words, _parsed(words), strict=True)
     fixed = [word for word, override in pairs if not override.is_sweep_override()]
-    with initialize_config_dir(str(cli.CONFIG_FOLDER), version_base="1.3"):
-        composed = compose("train", cli.checked_arguments(fixed), return_hydra_config=True)
-    return [Run(run.directory) for run in collect(composed.hydra.sweep.dir).runs]
+    folder = cli.compose_config(fixed, with_hydra=True).hydra.sweep.dir
+    return [Run(run.directory) for run in collect(folder).runs]
 
 
 def create_model(name: str, **settings: Any) -> nn.Module:
@@ -102,10 +98,8 @@ def list_models(pattern: str = "*") -> list[str]:
 
 
 def _parsed(words: Sequence[str]) -> list[Override]:
-    try:
-        return OverridesParser.create().parse_overrides([cli.quoted(word) for word in words])
-    except HydraException as error:
-        raise UserError(explain(error)) from error
+    with cli.composing():
+        return parse([cli.quoted(word) for word in words])
 
 
 def _launch(words: Sequence[str], task: Callable[[DictConfig], Any]) -> None:
@@ -113,14 +107,10 @@ def _launch(words: Sequence[str], task: Callable[[DictConfig], Any]) -> None:
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # errors come here instead of Hydra's printer
     sweeper.register()
     main = hydra.main(str(cli.CONFIG_FOLDER), "train", version_base="1.3")(task)
-    with _command_line([str(TRAIN), *words]), _log_handlers_kept():
+    with _command_line([str(TRAIN), *words]), _log_handlers_kept(), cli.composing():
         try:
-            cli.prepare_process()
-            cli.check_resumed(sys.argv[1:])
-            sys.argv[1:] = cli.checked_arguments(sys.argv[1:])
+            cli.take_command_line()
             main()
-        except COMPOSING as error:
-            raise UserError(explain(error)) from error
         except Stopped as stop:
             raise KeyboardInterrupt from stop
 

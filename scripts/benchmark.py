@@ -37,7 +37,7 @@ from ghostexp.config.audit import audit
 from ghostexp.config.build import build_parts
 from ghostexp.config.cli import CONFIG_FOLDER, UserError, compose_config
 from ghostexp.config.mistakes import users_mistakes
-from ghostexp.config.output import Printer
+from ghostexp.config.printer import Printer
 from ghostexp.deploy.forms import FORMS, Subject
 from ghostexp.deploy.latency import time_inference
 from ghostexp.results.latency_file import document, write_latency

@@ -50,12 +50,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument(
-        "subject",
-        nargs="+",
-        metavar="RUN|FILE|key=value",
-        help="folder of a run or an exported file, or overrides with model.weights=FILE",
-    )
+    cli.add_subject(parser)
     parser.add_argument("--engine", choices=ENGINES, help="what computes (default: torch)")
     parser.add_argument("--neighbours", type=int, default=5, help="default: %(default)s")
     parser.add_argument(

@@ -15,7 +15,7 @@ import logging
 import sys
 
 from ghostexp.config import cli
-from ghostexp.config.output import Printer
+from ghostexp.config.printer import Printer
 from ghostexp.deploy.in_engine import ENGINES
 from ghostexp.runs.evaluate import (
     SPLITS,
@@ -34,12 +34,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument(
-        "subject",
-        nargs="+",
-        metavar="RUN|FILE|key=value",
-        help="folder of a run or an exported file, or overrides with model.weights=FILE",
-    )
+    cli.add_subject(parser)
     parser.add_argument("--split", choices=SPLITS, default="test", help="default: %(default)s")
     parser.add_argument("--engine", choices=ENGINES, help="what computes (default: torch)")
     cli.add_grant(parser)

@@ -28,7 +28,7 @@ from ghostexp.config import cli
 from ghostexp.config.build import Parts
 from ghostexp.config.cli import UserError
 from ghostexp.config.mistakes import users_mistakes
-from ghostexp.config.output import Printer
+from ghostexp.config.printer import Printer
 from ghostexp.files.folders import remove_if_empty
 from ghostexp.pictures.ghosts import picture_ghosts
 from ghostexp.runs.load import load_run

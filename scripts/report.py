@@ -12,7 +12,7 @@ from pathlib import Path
 from rich.console import RenderableType
 
 from ghostexp.config.cli import UserError, script
-from ghostexp.config.output import Printer
+from ghostexp.config.printer import Printer
 from ghostexp.results.collect import read_run
 from ghostexp.results.diff import diff_runs
 from ghostexp.results.report import report_on, write_report

@@ -34,7 +34,6 @@ from ghostexp.config.nodes import (
     check_value,
     check_values,
 )
-from ghostexp.config.saved import CONFIG_FILE
 from ghostexp.config.targets import find_callable
 from ghostexp.config.values import fits, is_open, parameters, shown
 
@@ -89,7 +88,7 @@ def audit(cfg: DictConfig, sources: list[Path]) -> None:
     check_contradictions(cfg)
 
 
-def audit_saved(cfg: DictConfig, directory: Path) -> None:
+def audit_saved(cfg: DictConfig, directory: Path, source: Path) -> None:
     """Make the config in a run's folder safe to build from, or raise `UserError`.
 
     `cfg` is resolved in place, so that what was audited is what is built. It loses what only a
@@ -108,9 +107,9 @@ def audit_saved(cfg: DictConfig, directory: Path) -> None:
             for path, node in targets(cfg):
                 _forget_weights(node, path)
     except OmegaConfBaseException as error:
-        raise UserError(f"{directory / CONFIG_FILE}: {explain(error)}") from error
+        raise UserError(f"{source}: {explain(error)}") from error
     except ValueError as error:  # a mistake that is told, or a model that torchvision does not know
-        raise UserError(f"{directory / CONFIG_FILE}: {error}") from error
+        raise UserError(f"{source}: {error}") from error
 
 
 def targets(node: Any, path: str = "") -> Iterator[tuple[str, DictConfig]]:

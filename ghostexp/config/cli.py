@@ -1,6 +1,7 @@
 """The command line's manners: a user's slip gives one sentence and exit code 1, no stack trace."""
 
 import argparse
+import contextlib
 import functools
 import logging
 import os
@@ -9,7 +10,7 @@ import shlex
 import signal
 import sys
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from hydra import compose, initialize_config_dir
@@ -41,9 +42,7 @@ def call(main: Callable[[], None]) -> int:
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # errors come here instead of Hydra's printer
     with steady_output():
         try:
-            prepare_process()
-            check_resumed(sys.argv[1:])
-            sys.argv[1:] = checked_arguments(sys.argv[1:])
+            take_command_line()
             main()
         except UserError as error:
             return _complain(str(error))
@@ -101,6 +100,16 @@ class _Grant(argparse.Action):
         grants.grant([*grants.granted(), values])
 
 
+def add_subject(parser: argparse.ArgumentParser) -> None:
+    """The words that name a run, an exported file or any weights: `ghostexp.runs.subject`."""
+    parser.add_argument(
+        "subject",
+        nargs="+",
+        metavar="RUN|FILE|key=value",
+        help="folder of a run or an exported file, or overrides with model.weights=FILE",
+    )
+
+
 def add_grant(parser: argparse.ArgumentParser) -> None:
     """The option by which whoever calls a script trusts a package that a run's config names."""
     parser.add_argument(
@@ -109,6 +118,13 @@ def add_grant(parser: argparse.ArgumentParser) -> None:
         metavar="PACKAGE",
         help="let the run's config name what this package defines",
     )
+
+
+def take_command_line() -> None:
+    """Prepare this process and `sys.argv` for `hydra.main`; `UserError` for what is refused."""
+    prepare_process()
+    _check_resumed(sys.argv[1:])
+    sys.argv[1:] = checked_arguments(sys.argv[1:])
 
 
 def prepare_process() -> None:
@@ -152,7 +168,7 @@ def checked_arguments(arguments: list[str]) -> list[str]:
     return taken
 
 
-def check_resumed(arguments: list[str]) -> None:
+def _check_resumed(arguments: list[str]) -> None:
     """Refuse to resume a folder that is not there, before Hydra makes it."""
     for argument in arguments:
         key, _, path = argument.partition("=")
@@ -195,15 +211,23 @@ def is_no_name(value: str) -> bool:
     return re.fullmatch(r"[+-]?[\d_]*\.?[\d_]+(e[+-]?\d+)?|true|false", value.lower()) is not None
 
 
-def compose_config(overrides: list[str]) -> DictConfig:
-    """The config that train.py would get with `overrides`, for scripts and tests."""
-    prepare_process()
+@contextlib.contextmanager
+def composing() -> Iterator[None]:
+    """Turn what Hydra raises while it composes into a `UserError` with one sentence."""
     try:
-        packages = grants.named_in(overrides)
-        with initialize_config_dir(str(CONFIG_FOLDER), version_base="1.3"):
-            cfg = compose("train", checked_arguments(overrides))
+        yield
     except COMPOSING as error:
         raise UserError(explain(error)) from error
+
+
+def compose_config(overrides: list[str], *, with_hydra: bool = False) -> DictConfig:
+    """The config that train.py would get with `overrides`; `with_hydra` keeps Hydra's own node."""
+    prepare_process()
+    with composing():
+        packages = grants.named_in(overrides)
+        with initialize_config_dir(str(CONFIG_FOLDER), version_base="1.3"):
+            arguments = checked_arguments(overrides)
+            cfg = compose("train", arguments, return_hydra_config=with_hydra)
     if packages:
         grants.grant(packages)
     return cfg

@@ -13,6 +13,7 @@ from ghostexp.config.audit import targets
 from ghostexp.config.build import build
 from ghostexp.config.cli import UserError
 from ghostexp.config.mistakes import users_mistakes
+from ghostexp.config.saved import CONFIG_FILE
 from ghostexp.models.preprocessing import Preprocessing, of_timm, of_torchvision
 from ghostexp.models.weights import PUBLISHED
 
@@ -91,7 +92,7 @@ def _follow_weights(cfg: DictConfig) -> None:
 
 def _of_run(weights: str) -> Preprocessing | None:
     """How the run that a checkpoint lies in prepared its images; None if it is no run's."""
-    saved = Path(weights).parent.parent / ".hydra" / "config.yaml"
+    saved = Path(weights).parent.parent / CONFIG_FILE
     if not saved.is_file():
         return None
     try:

@@ -2,7 +2,6 @@
 
 steady_output()    for a training: what cannot be written is dropped
 readable_output()  for a script, whose output is its product: the writing may fail, see cli.script
-Printer            what a script prints its tables with
 """
 
 import contextlib
@@ -10,8 +9,6 @@ import os
 import sys
 from collections.abc import Iterator
 from typing import Any, TextIO
-
-from rich.console import Console
 
 
 class SteadyStream:
@@ -87,10 +84,3 @@ def _readable(stream: TextIO | None) -> TextIO:
     with contextlib.suppress(AttributeError, ValueError):  # no stream of a file
         stream.reconfigure(errors="backslashreplace")
     return stream
-
-
-class Printer(Console):
-    """Rich's console, which leaves a reader that goes away, as `head` does, to cli.script."""
-
-    def on_broken_pipe(self) -> None:
-        raise  # rich calls this while it handles the BrokenPipeError, and would exit with 1

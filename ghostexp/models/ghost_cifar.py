@@ -24,7 +24,7 @@ from ghostexp.models.convert import convert_to_ghost
 from ghostexp.models.init import init_weights
 from ghostexp.models.resnet import CifarResNet, resnet56
 from ghostexp.models.vgg import VGG, vgg16
-from ghostexp.models.weights import load_weights
+from ghostexp.models.weights import with_weights
 
 EVERY = ("*",)  # also a layer that gets no smaller, as the paper does
 
@@ -46,14 +46,12 @@ def ghost_resnet56(
 
     `weights` names trained weights to start from, as in `load_weights`.
     """
-    moves = _outer_norm_moves(inner_norm, outer_norm)
     net = resnet56(num_classes, in_channels, shortcut=shortcut)
+    moves = _outer_norm_moves(inner_norm, outer_norm)
     convert_to_ghost(net, ratio, cheap_kernel_size, skip=skip, only=EVERY, inner_norm=moves)
     _complete_halves(net, norm=inner_norm and not moves, activation=inner_activation)
     init_weights(net)
-    if weights is not None:
-        load_weights(net, weights)
-    return net
+    return with_weights(net, weights)
 
 
 def ghost_vgg16(
@@ -69,14 +67,12 @@ def ghost_vgg16(
     weights: str | None = None,
 ) -> VGG:
     """`vgg16` with its 13 convolutions converted; `weights` as in `ghost_resnet56`."""
-    moves = _outer_norm_moves(inner_norm, outer_norm)
     net = vgg16(num_classes, in_channels)
+    moves = _outer_norm_moves(inner_norm, outer_norm)
     convert_to_ghost(net, ratio, cheap_kernel_size, skip=skip, only=EVERY, inner_norm=moves)
     _complete_halves(net, norm=inner_norm and not moves, activation=inner_activation)
     init_weights(net)
-    if weights is not None:
-        load_weights(net, weights)
-    return net
+    return with_weights(net, weights)
 
 
 def _outer_norm_moves(inner_norm: bool, outer_norm: bool | None) -> bool:

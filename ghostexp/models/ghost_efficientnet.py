@@ -26,7 +26,7 @@ from ghostexp.layers.eca import ECA
 from ghostexp.layers.ghost import GhostModule
 from ghostexp.layers.layer_scale import LayerScale2d
 from ghostexp.models.init import init_weights
-from ghostexp.models.weights import load_weights
+from ghostexp.models.weights import with_weights
 
 Layer = Callable[..., nn.Module]
 
@@ -236,6 +236,4 @@ def ghost_efficientnet_v2(
         dropout=dropout,
         recipe=recipe or Recipe(),
     )
-    if weights is not None:
-        load_weights(net, weights)
-    return net
+    return with_weights(net, weights)

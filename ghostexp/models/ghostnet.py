@@ -20,7 +20,7 @@ from torchvision.ops import Conv2dNormActivation, SqueezeExcitation
 
 from ghostexp.layers.ghost import GhostModule
 from ghostexp.models.init import init_weights
-from ghostexp.models.weights import load_weights
+from ghostexp.models.weights import with_weights
 
 Layer = Callable[..., nn.Module]
 
@@ -224,9 +224,7 @@ def build(
         small_input=small_input,
         blocks=blocks,
     )
-    if weights is not None:
-        load_weights(net, weights)
-    return net
+    return with_weights(net, weights)
 
 
 def ghostnet(

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn.functional import pad
 
 from ghostexp.models.init import init_weights
-from ghostexp.models.weights import load_weights
+from ghostexp.models.weights import with_weights
 
 Shortcut = Callable[[int, int, int], nn.Module]
 
@@ -121,9 +121,7 @@ def resnet(
     `weights` names trained weights to start from, as in `load_weights`.
     """
     net = CifarResNet(num_blocks, num_classes, in_channels, shortcut=_shortcut(shortcut))
-    if weights is not None:
-        load_weights(net, weights)
-    return net
+    return with_weights(net, weights)
 
 
 def resnet20(

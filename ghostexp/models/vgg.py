@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from ghostexp.layers.least_size import check_size
 from ghostexp.models.init import init_weights
-from ghostexp.models.weights import load_weights
+from ghostexp.models.weights import with_weights
 
 torch.fx.wrap("check_size")
 
@@ -64,6 +64,4 @@ def _conv_bn_relu(in_channels: int, out_channels: int) -> list[nn.Module]:
 def vgg16(num_classes: int = 10, in_channels: int = 3, *, weights: str | None = None) -> VGG:
     """VGG-16, configuration D; `weights` names trained weights to start from (`load_weights`)."""
     net = VGG(CONFIGURATION_D, num_classes, in_channels)
-    if weights is not None:
-        load_weights(net, weights)
-    return net
+    return with_weights(net, weights)

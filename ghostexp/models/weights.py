@@ -12,6 +12,7 @@ import logging
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 from torch import nn
 from torchvision import models
@@ -21,6 +22,8 @@ from ghostexp.models.preprocessing import IMAGENET, Preprocessing, of_torchvisio
 from ghostexp.models.weight_files import SAFETENSORS, State, read_state
 
 log = logging.getLogger(__name__)
+
+N = TypeVar("N", bound=nn.Module)
 
 GITHUB = "https://github.com/huawei-noah/Efficient-AI-Backbones"
 COUNTER = "num_batches_tracked"  # of a batch norm; some files lack it
@@ -114,6 +117,13 @@ def load_weights(net: nn.Module, source: str) -> LoadReport:
     classes differs, or if the file has no classifier.
     """
     return load_state(net, read_weights(net, source), source)
+
+
+def with_weights(net: N, source: str | None) -> N:
+    """`net` with the weights of `load_weights`, or as it is where `source` is None."""
+    if source is not None:
+        load_weights(net, source)
+    return net
 
 
 def read_weights(net: nn.Module, source: str) -> State:

@@ -11,7 +11,6 @@ from itertools import islice
 from pathlib import Path
 
 import torch
-from omegaconf import OmegaConf
 from torch import Tensor
 
 from ghostexp.config.cli import UserError
@@ -25,7 +24,7 @@ from ghostexp.deploy.detector_file import (
 )
 from ghostexp.deploy.export import Form, write_onnx
 from ghostexp.deploy.fuse import batch_norms, fuse
-from ghostexp.runs.subject import Subject, origin, subject_of
+from ghostexp.runs.subject import Subject, metadata, subject_of
 
 COMPARED = 32  # test images
 
@@ -85,14 +84,9 @@ def _images(data: DetectionData) -> Iterator[Tensor]:
 def _metadata(word: str, subject: Subject) -> dict[str, str]:
     """What whoever deploys the file must know; every value is text, lists and mappings JSON."""
     data = subject.parts.datamodule
-    dataset = OmegaConf.to_container(subject.cfg.dataset)
-    dataset.pop("root", None)  # of this machine
     size = ", ".join(map(str, data.input_shape))
-    return origin(word, subject) | {
-        "class_names": json.dumps(data.class_names),  # label k is class_names[k - 1]
+    return metadata(word, subject) | {  # label k is class_names[k - 1]
         "category_ids": json.dumps(data.category_ids),
         "inputs": f"float32 [{size}]: one RGB image, pixels from 0 to 1",
-        "input_shape": json.dumps(list(data.input_shape)),
         "outputs": "boxes [n, 4] xyxy in pixels, labels [n] from 1, scores [n]",
-        "dataset": json.dumps(dataset),
     }

@@ -35,9 +35,9 @@ from ghostexp.deploy.quantize import Quantized, quantize
 from ghostexp.layers.folded_ghost import FoldedGhost
 from ghostexp.layers.ghost import GhostModule
 from ghostexp.runs.export_detector import DetectorExport, export_detector
-from ghostexp.runs.load import data_record, task_class
-from ghostexp.runs.subject import Subject, is_override, origin, subject_of
-from ghostexp.tasks import ClassificationTask, DetectionTask
+from ghostexp.runs.load import data_record, saved_config
+from ghostexp.runs.subject import Subject, is_override, known_task, metadata, subject_of
+from ghostexp.tasks import DetectionTask
 
 COMPARED = 512  # examples
 CALIBRATED = 128  # training examples that give the ranges of int8
@@ -125,12 +125,9 @@ def _is_detector(words: list[str]) -> bool:
         return "task=detection" in words
     if Path(words[0]).is_file():
         raise UserError(f"{words[0]} is a file: give the run or the weights that it came from")
-    task = task_class(Path(words[0]))
-    if not issubclass(task, ClassificationTask | DetectionTask):
-        raise UserError(
-            f"{words[0]} is of {task.__name__}, which is no ClassificationTask or DetectionTask"
-        )
-    data_record(Path(words[0]))
+    directory = Path(words[0])
+    task = known_task(saved_config(directory), directory)
+    data_record(directory)
     return issubclass(task, DetectionTask)
 
 
@@ -187,19 +184,13 @@ def _metadata(word: str, subject: Subject) -> dict[str, str]:
     A softmax of `logit_scale` times the outputs are probabilities.
     """
     cfg, parts = subject.cfg, subject.parts
-    dataset = OmegaConf.to_container(cfg.dataset)
-    dataset.pop("root", None)  # of this machine
-    augment = dataset["augment"]
-    shape = list(parts.datamodule.input_shape)
-    return origin(word, subject) | {
-        "class_names": json.dumps(parts.datamodule.class_names),
-        "inputs": _describe_inputs(shape, augment),
-        "input_shape": json.dumps(shape),
+    augment = OmegaConf.to_container(cfg.dataset.augment)
+    return metadata(word, subject) | {
+        "inputs": _describe_inputs(list(parts.datamodule.input_shape), augment),
         "outputs": "cosines" if cfg.task.get("cosines") else "logits",
         "logit_scale": json.dumps(parts.task.logit_scale),
         "mean": json.dumps(augment["mean"]),
         "std": json.dumps(augment["std"]),
-        "dataset": json.dumps(dataset),
     }
 
 

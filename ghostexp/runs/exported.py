@@ -77,7 +77,7 @@ def _config(path: Path, dataset: dict, root: str | None) -> DictConfig:
         known = parameters(find_callable(cfg.dataset._target_, "dataset")) or {}
         if "root" in known:
             cfg.dataset.root = str(path)  # a file holds no data: reading fails, building does not
-    audit_saved(cfg, path)
+    audit_saved(cfg, path, path)
     place_data(cfg, root)
     return cfg
 

@@ -15,6 +15,7 @@ from ghostexp.config.build import Parts, build_network, build_parts
 from ghostexp.config.cli import UserError
 from ghostexp.config.directories import register_resolvers
 from ghostexp.config.mistakes import users_mistakes
+from ghostexp.config.precision import FLOAT32
 from ghostexp.config.saved import CONFIG_FILE, read_saved
 from ghostexp.config.targets import find_callable
 from ghostexp.download import offline
@@ -28,22 +29,27 @@ OF_AN_EVALUATION = {  # keys of a trainer that change what an evaluation compute
 }
 
 
-def load_run(
-    directory: Path, *, root: str | None = None, on_cpu: bool = False
-) -> tuple[DictConfig, Parts]:
+def load_run(directory: Path) -> tuple[DictConfig, Parts]:
     """Config and parts of a run, with the weights that its reported test accuracy belongs to.
 
-    Its data are read, from the folder `root` if it is given, and nothing is downloaded. For
-    `on_cpu` and the trainer see `build_for_evaluation`.
+    Its data are read, and nothing is downloaded. For the trainer see `build_for_evaluation`.
     """
     cfg = saved_config(directory)
-    place_data(cfg, root)
+    parts, _, _ = load_parts(cfg, directory)
+    return cfg, parts
+
+
+def load_parts(
+    cfg: DictConfig, directory: Path, *, on_cpu: bool = False
+) -> tuple[Parts, Path, int]:
+    """What `load_run` gives for the saved config `cfg`; the checkpoint; its epoch, from 1."""
     parts = build_for_evaluation(cfg, on_cpu=on_cpu)
     path = reported_checkpoint(directory)
-    _load(parts.task, load_checkpoint(path)["state_dict"], path)
+    checkpoint = load_checkpoint(path)
+    _load(parts.task, checkpoint["state_dict"], path)
     with offline(), users_mistakes("dataset"):
         parts.datamodule.prepare_data()
-    return cfg, parts
+    return parts, path, int(checkpoint.get("epoch", -1)) + 1  # Lightning counts from 0
 
 
 def build_for_evaluation(
@@ -62,7 +68,7 @@ def build_for_evaluation(
             quiet.trainer[key] = False
         quiet.trainer.devices = 1
         if on_cpu:
-            quiet.trainer.accelerator, quiet.trainer.precision = "cpu", "32-true"
+            quiet.trainer.accelerator, quiet.trainer.precision = "cpu", FLOAT32
     return build_parts(quiet, net=net)
 
 
@@ -94,7 +100,7 @@ def saved_config(directory: Path) -> DictConfig:
         raise UserError(f"{directory} is no run: {saved} is missing")
     register_resolvers()  # the config names them
     cfg = read_saved(directory)
-    audit_saved(cfg, directory)
+    audit_saved(cfg, directory, saved)
     return cfg
 
 

@@ -14,12 +14,12 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytorch_lightning as pl
-from omegaconf import OmegaConf
 from pytorch_lightning.strategies.launchers import _SubprocessScriptLauncher
 from pytorch_lightning.utilities import rank_zero_only
 
 from ghostexp.config.build import Parts, build_parts
 from ghostexp.config.cli import UserError
+from ghostexp.config.saved import read_saved
 from ghostexp.files.atomic import write_text
 from ghostexp.results import record as records
 
@@ -46,7 +46,7 @@ def join(directory: Path, train: Train) -> None:
     logging.disable(logging.WARNING)  # rank 0 says it
     checkpoint = record["checkpoint"] and Path(record["checkpoint"])
     try:
-        train(build_parts(OmegaConf.load(directory / ".hydra" / "config.yaml")), record, checkpoint)
+        train(build_parts(read_saved(directory)), record, checkpoint)
     except BaseException as error:
         _leave_note(directory, error)
         raise

@@ -17,6 +17,7 @@ from omegaconf import DictConfig, OmegaConf
 from torch import nn
 
 from ghostexp.config.cli import UserError
+from ghostexp.config.saved import CONFIG_FILE
 from ghostexp.files.atomic import write_text
 from ghostexp.files.folders import remove_if_empty
 from ghostexp.files.lock import Busy, Lock, describe
@@ -28,8 +29,7 @@ LOG = "train.log"
 RESERVE = ".reserve"
 WRITTEN = (  # what a run writes, relative to its folder: all that starting over may remove
     records.FILE_NAME,
-    *(".hydra/config.yaml", ".hydra/overrides.yaml", "latency.json", "metrics.csv"),
-    "kernels.jsonl",
+    *(str(CONFIG_FILE), ".hydra/overrides.yaml", "kernels.jsonl", "latency.json", "metrics.csv"),
     *("checkpoints/best.ckpt", "checkpoints/last.ckpt", "checkpoints/partial.ckpt"),
     *("confusion.csv", "confusion.png", "detections.png", "tensorboard/events.out.tfevents.*"),
     RESERVE,
@@ -150,7 +150,7 @@ class Run:
         """Write the config, and the command line's values where it is a new one."""
         folder = self.directory / ".hydra"
         folder.mkdir(exist_ok=True)
-        write_text(folder / "config.yaml", OmegaConf.to_yaml(cfg))
+        write_text(self.directory / CONFIG_FILE, OmegaConf.to_yaml(cfg))
         if overrides is not None:
             text = OmegaConf.to_yaml(OmegaConf.create(overrides))
             write_text(folder / "overrides.yaml", text)

@@ -18,19 +18,21 @@ from ghostexp.config.build import Parts
 from ghostexp.config.cli import CONFIG_FOLDER, UserError, compose_config
 from ghostexp.config.facts import complete_facts
 from ghostexp.config.mistakes import users_mistakes
+from ghostexp.config.precision import AUTO, FLOAT32
+from ghostexp.config.targets import find_callable
 from ghostexp.deploy.in_engine import EngineNet, in_engine
 from ghostexp.models.weights import PUBLISHED, load_weights
 from ghostexp.results.record import Record
 from ghostexp.runs.exported import check_has_data, read_exported
 from ghostexp.runs.load import (
     build_for_evaluation,
-    load_checkpoint,
-    load_run,
+    load_parts,
+    place_data,
     read_run_record,
-    reported_checkpoint,
-    task_class,
+    saved_config,
 )
 from ghostexp.tasks import ClassificationTask, DetectionTask
+from ghostexp.tasks.task import Task
 
 TASKS = (ClassificationTask, DetectionTask)
 ROOT = "dataset.root="
@@ -71,20 +73,27 @@ def is_override(word: str) -> bool:
 
 def subject_of_run(directory: Path, engine: str | None = None, root: str | None = None) -> Subject:
     """The network of a run with the weights that its record reports."""
-    task = task_class(directory)
-    if not issubclass(task, TASKS):
-        names = " or ".join(kind.__name__ for kind in TASKS)
-        raise UserError(f"{directory} is of {task.__name__}, which is no {names}")
-    cfg, parts = load_run(directory, root=root, on_cpu=engine is not None)
-    checkpoint = reported_checkpoint(directory)
+    cfg = saved_config(directory)
+    known_task(cfg, directory)
+    place_data(cfg, root)
+    parts, checkpoint, epoch = load_parts(cfg, directory, on_cpu=engine is not None)
     return Subject(
         cfg=cfg,
         parts=parts,
         source=checkpoint.name,
-        epoch=int(load_checkpoint(checkpoint).get("epoch", -1)) + 1,  # Lightning counts from 0
+        epoch=epoch,
         engine=_put_into(engine, parts),
         record=read_run_record(directory),
     )
+
+
+def known_task(cfg: DictConfig, directory: Path) -> type[Task]:
+    """Class of the task in the saved config of a run; `UserError` if it is none of TASKS."""
+    task = find_callable(cfg.task._target_, "task")
+    if not issubclass(task, TASKS):
+        names = " or ".join(kind.__name__ for kind in TASKS)
+        raise UserError(f"{directory} is of {task.__name__}, which is no {names}")
+    return task
 
 
 def subject_of_weights(overrides: list[str], engine: str | None = None) -> Subject:
@@ -101,8 +110,8 @@ def subject_of_weights(overrides: list[str], engine: str | None = None) -> Subje
     weights = cfg.model.get("weights")
     if weights is None:
         raise UserError("without a run, model.weights=FILE must say which weights are meant")
-    if cfg.trainer.precision == "auto":
-        cfg.trainer.precision = "32-true"
+    if cfg.trainer.precision == AUTO:
+        cfg.trainer.precision = FLOAT32
     ours = weights in PUBLISHED or Path(weights).is_file()
     if ours:  # else the model itself knows the name
         cfg.model.weights = None
@@ -127,7 +136,19 @@ def subject_of_file(path: Path, root: str | None) -> Subject:
     return Subject(exported.cfg, parts, name, None, engine.name, record={})
 
 
-def origin(word: str, subject: Subject) -> dict[str, str]:
+def metadata(word: str, subject: Subject) -> dict[str, str]:
+    """What every exported file says: where the weights come from, its classes, inputs and data."""
+    data = subject.parts.datamodule
+    dataset = OmegaConf.to_container(subject.cfg.dataset)
+    dataset.pop("root", None)  # of this machine
+    return _origin(word, subject) | {
+        "class_names": json.dumps(data.class_names),
+        "input_shape": json.dumps(list(data.input_shape)),
+        "dataset": json.dumps(dataset),
+    }
+
+
+def _origin(word: str, subject: Subject) -> dict[str, str]:
     """Where the weights come from: a run, or a file and the model that it was loaded into."""
     if subject.epoch is None:
         model = OmegaConf.to_container(subject.cfg.model)

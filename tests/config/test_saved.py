@@ -15,6 +15,7 @@ from PIL import Image
 from ghostexp.config import grants
 from ghostexp.config.audit import audit_saved
 from ghostexp.config.cli import UserError
+from ghostexp.config.saved import CONFIG_FILE
 from ghostexp.runs.load import load_run, saved_config
 
 CANARY = "canary"
@@ -122,7 +123,7 @@ def restored(run):
 
 def test_no_name_executes_at_any_place(run):
     saved = OmegaConf.load(run / ".hydra" / "config.yaml")
-    audit_saved(saved.copy(), run)  # it is taken as it is
+    audit_saved(saved.copy(), run, run / CONFIG_FILE)  # it is taken as it is
     places = cycle((*PLACES, *NESTED))
     for target, arguments in EXECUTING:
         for place, partial in zip(
@@ -132,7 +133,7 @@ def test_no_name_executes_at_any_place(run):
             node = {"_target_": target, "_partial_": partial, **arguments}
             OmegaConf.update(cfg, place, node, merge=place in PLACES, force_add=True)
             with pytest.raises(UserError, match=f"{place}(._target_=| takes a plain)"):
-                audit_saved(cfg, run)
+                audit_saved(cfg, run, run / CONFIG_FILE)
     assert not Path(CANARY).exists()
 
 

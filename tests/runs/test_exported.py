@@ -122,6 +122,18 @@ def test_what_no_engine_and_no_file_can_do_is_one_sentence(run, photos, tmp_path
     assert "weights=no.pth is neither a file nor one of the published" in said
 
 
+def write_identity(path, metadata):
+    """An ONNX file that gives back its input, from somebody else."""
+    value = onnx.helper.make_tensor_value_info("x", onnx.TensorProto.FLOAT, [1])
+    other = onnx.helper.make_tensor_value_info("y", onnx.TensorProto.FLOAT, [1])
+    node = onnx.helper.make_node("Identity", ["x"], ["y"])
+    graph = onnx.helper.make_graph([node], "foreign", [value], [other])
+    opset = [onnx.helper.make_opsetid("", 20)]
+    model = onnx.helper.make_model(graph, ir_version=10, opset_imports=opset)
+    onnx.helper.set_model_props(model, metadata)
+    onnx.save(model, path)
+
+
 def test_files_that_are_not_ours_are_one_sentence(tmp_path, capsys):
     broken = {f"broken{suffix}": b"nothing" for suffix in SUFFIXES.values()}
     for name, content in broken.items():
@@ -130,13 +142,7 @@ def test_files_that_are_not_ours_are_one_sentence(tmp_path, capsys):
     (tmp_path / "net.pth").write_bytes(b"")
     said = complain(capsys, "evaluate", tmp_path / "net.pth")
     assert "an exported file ends in .onnx, .pt2, .xml, not as net.pth" in said
-    value = onnx.helper.make_tensor_value_info("x", onnx.TensorProto.FLOAT, [1])
-    other = onnx.helper.make_tensor_value_info("y", onnx.TensorProto.FLOAT, [1])
-    node = onnx.helper.make_node("Identity", ["x"], ["y"])
-    graph = onnx.helper.make_graph([node], "foreign", [value], [other])
-    opset = [onnx.helper.make_opsetid("", 20)]
-    model = onnx.helper.make_model(graph, ir_version=10, opset_imports=opset)
-    onnx.save(model, tmp_path / "foreign.onnx")
+    write_identity(tmp_path / "foreign.onnx", {})
     said = complain(capsys, "evaluate", tmp_path / "foreign.onnx")
     assert "was not written by scripts/export.py: its metadata lack batch, class_names" in said
 
@@ -163,3 +169,19 @@ def test_data_that_moved_are_named(app, tmp_path, capsys):
     assert f"{file} does not say where its data lie" in complain(capsys, "evaluate", file)
     assert right(say(capsys, "evaluate", file, f"dataset.root={moved}")) == evaluated
     assert len(shares(say(capsys, "predict", file, moved / "test"))) == 4
+
+
+def test_a_file_whose_data_set_names_foreign_code_is_refused_by_its_name(
+    tmp_path, monkeypatch, capsys
+):
+    monkeypatch.chdir(tmp_path)
+    hostile = {"_target_": "os.system", "command": "touch canary"}
+    dataset = {"_target_": "ghostexp.data.digits", "num_classes": 10, "in_channels": 1}
+    dataset |= {"augment": hostile, "image_size": 8, "batch_size": 4, "seed": 0, "val_split": 0}
+    facts = {"class_names": ["a"], "dataset": dataset, "input_shape": [1], "logit_scale": 1.0}
+    metadata = {key: json.dumps(fact) for key, fact in facts.items()}
+    write_identity(tmp_path / "net.onnx", metadata | {"batch": "any"})
+    said = complain(capsys, "evaluate", "net.onnx")
+    assert said.startswith("error: net.onnx: ")
+    assert "os.system" in said
+    assert not (tmp_path / "canary").exists()

@@ -25,7 +25,7 @@ def exact_on_narrow_maps(net: nn.Module) -> list[RemovableHandle]:
 
 
 def _in_float32(conv: nn.Conv2d, inputs: tuple[Tensor, ...], outputs: Tensor) -> Tensor:
-    """What takes the place of `outputs`; nothing of the wrong ones stays in autograd's graph."""
+    """What takes the place of `outputs`; nothing of the wrong outputs stays in autograd's graph."""
     images = inputs[0]
     wrong = outputs.dtype is torch.bfloat16 and outputs.device.type == "cpu"
     if not (wrong and images.shape[-1] < conv.stride[-1]):

@@ -11,7 +11,10 @@ from ghostexp.results.collect import Run
 from ghostexp.results.identity import NOT_THE_RESULT
 from ghostexp.results.text import short
 
-NO_DIFFERENCE = ("experiment", "logger")  # an experiment is a name for differences
+NO_DIFFERENCE = (  # an experiment is a name for differences
+    *("experiment", "logger", "task/metrics"),
+)
+METRICS = "task.metrics."  # what is measured changes nothing about what was trained
 
 
 def telling_keys(runs: list[Run]) -> list[str]:
@@ -43,8 +46,8 @@ def differing_choices(runs: list[Run]) -> list[str]:
 
 
 def is_incidental(key: str) -> bool:
-    """Whether a key is a seed, over which a row is averaged, or no part of the result."""
-    return key in NOT_THE_RESULT or short(key) == "seed"
+    """Whether a key is a seed, over which a row is averaged, or no part of the training."""
+    return key in NOT_THE_RESULT or short(key) == "seed" or key.startswith(METRICS)
 
 
 def _differing_besides(runs: list[Run], keys: list[str]) -> list[str]:

@@ -68,12 +68,10 @@ class ClassificationTask(Task):
         return self.metrics_of([ANY_CLASS])
 
     def metrics_of(self, class_names: list[str]) -> set[str]:
-        """Every metric that is logged where the classes have these names."""
         names = {"train/loss", "train/acc", "val/loss", "test/loss"}
         return names | self.val_metrics.names(class_names) | self.test_metrics.names(class_names)
 
     def best_is_high(self, logged: str) -> bool | None:
-        """Whether a logged metric is best where it is high; None where nobody knows."""
         split, _, name = logged.partition("/")
         if name in ("loss", "acc"):
             return name == "acc"

@@ -27,6 +27,7 @@ def audio_folder(
     val_split: float = 0.0,
     augment: AudioAugment,
     seed: int,
+    sampler: str | None = None,
 ) -> ClassificationData:
     """Audio files `root/<train|val|test>/<class>/*` or `root/<class>/*`.
 
@@ -55,6 +56,7 @@ def audio_folder(
         val_split=val_split,
         augment=augment,
         seed=seed,
+        sampler=sampler,
         keep_groups=group_pattern is not None,
     )
 
@@ -73,6 +75,7 @@ def fsdd(
     keep_groups: bool = False,
     augment: AudioAugment,
     seed: int,
+    sampler: str | None = None,
 ) -> ClassificationData:
     """Free Spoken Digit Dataset (Jackson 2016), 3,000 recordings of ten digits by six speakers.
 
@@ -103,6 +106,7 @@ def fsdd(
         val_split=val_split,
         augment=augment,
         seed=seed,
+        sampler=sampler,
         keep_groups=keep_groups,
     )
 
@@ -120,6 +124,7 @@ def esc50(
     val_split: float = 0.0,
     augment: AudioAugment,
     seed: int,
+    sampler: str | None = None,
 ) -> ClassificationData:
     """ESC-50 (Piczak 2015): 2,000 environmental sounds in five folds, of which one is the test.
 
@@ -145,6 +150,7 @@ def esc50(
         val_split=val_split,
         augment=augment,
         seed=seed,
+        sampler=sampler,
         keep_groups=True,
     )
 
@@ -160,6 +166,7 @@ def speech_commands(
     val_split: float = 0.0,
     augment: AudioAugment,
     seed: int,
+    sampler: str | None = None,
 ) -> ClassificationData:
     """Speech Commands v0.02 (Warden 2018): 105,829 recordings of 35 words, with official lists."""
     if val_split > 0:
@@ -180,6 +187,7 @@ def speech_commands(
         val_split=val_split,
         augment=augment,
         seed=seed,
+        sampler=sampler,
     )
 
 
@@ -192,6 +200,7 @@ def tones(
     val_split: float = 0.0,
     augment: AudioAugment,
     seed: int,
+    sampler: str | None = None,
 ) -> ClassificationData:
     """Six synthetic classes (tones.py), 480 sounds to train on and 120 to test: works offline."""
     if num_classes != len(CLASS_NAMES):
@@ -209,4 +218,5 @@ def tones(
         val_split=val_split,
         augment=augment,
         seed=seed,
+        sampler=sampler,
     )

@@ -111,6 +111,7 @@ def imagenet(
     files: FileTransforms,
     augment: Augment,
     seed: int,
+    sampler: str | None = None,
 ) -> ClassificationData:
     """ImageNet (ILSVRC 2012), or any folders of its form: `root/<train|val>/<class>/*`.
 
@@ -131,4 +132,5 @@ def imagenet(
         val_split=val_split,
         augment=augment,
         seed=seed,
+        sampler=sampler,
     )

@@ -56,6 +56,7 @@ def digits(
     val_split: float = 0.0,
     augment: Augment,
     seed: int,
+    sampler: str | None = None,
 ) -> ClassificationData:
     """scikit-learn's 1,797 handwritten digits, in the package: works offline."""
     check_facts("digits", (num_classes, in_channels, image_size), (10, 1, image_size))
@@ -68,6 +69,7 @@ def digits(
         val_split=val_split,
         augment=augment,
         seed=seed,
+        sampler=sampler,
     )
 
 
@@ -81,6 +83,7 @@ def cifar10(
     val_split: float = 0.0,
     augment: Augment,
     seed: int,
+    sampler: str | None = None,
 ) -> ClassificationData:
     """CIFAR-10 (Krizhevsky 2009): 50,000 and 10,000 images, downloaded into `root`."""
     check_facts("CIFAR-10", (num_classes, in_channels, image_size), (10, 3, 32))
@@ -93,6 +96,7 @@ def cifar10(
         val_split=val_split,
         augment=augment,
         seed=seed,
+        sampler=sampler,
     )
 
 
@@ -106,6 +110,7 @@ def cifar100(
     val_split: float = 0.0,
     augment: Augment,
     seed: int,
+    sampler: str | None = None,
 ) -> ClassificationData:
     """CIFAR-100 (Krizhevsky 2009): as CIFAR-10, with 100 fine classes."""
     check_facts("CIFAR-100", (num_classes, in_channels, image_size), (100, 3, 32))
@@ -118,6 +123,7 @@ def cifar100(
         val_split=val_split,
         augment=augment,
         seed=seed,
+        sampler=sampler,
     )
 
 
@@ -132,6 +138,7 @@ def image_folder(
     val_split: float = 0.0,
     augment: Augment,
     seed: int,
+    sampler: str | None = None,
 ) -> ClassificationData:
     """Image files `root/<train|val|test>/<class>/*` or `root/<class>/*`.
 
@@ -156,4 +163,5 @@ def image_folder(
         val_split=val_split,
         augment=augment,
         seed=seed,
+        sampler=sampler,
     )

@@ -66,7 +66,7 @@ def assert_same_run(one, other):
         ["sched=onecycle", "task=focal"],
         ["sched=plateau", "sched.scheduler.patience=0"],
         ["callbacks=ema", "callbacks.ema.decay=0.5"],
-        ["callbacks=early_stopping", "callbacks.early_stopping.patience=3"],
+        ["callbacks=early_stopping", "callbacks.early_stopping.patience=3", "optimizer=muon"],
         ["callbacks=finetune", "+callbacks.freeze.blocks_by_epoch={1: 2, 3: -1}", "task=layerwise"],
         ["callbacks=progressive", "callbacks.progressive.image_size=[4, 8]"],
         ["optimizer=adamw", "dataset.val_split=0", "sched=multistep", "dataset.sampler=balanced"],

@@ -32,7 +32,7 @@ WRITTEN = (  # what a run writes, relative to its folder: all that starting over
     *(str(CONFIG_FILE), ".hydra/overrides.yaml", "kernels.jsonl", "latency.json", "metrics.csv"),
     *("checkpoints/best.ckpt", "checkpoints/last.ckpt", "checkpoints/partial.ckpt"),
     *("confusion.csv", "confusion.png", "detections.png", "tensorboard/events.out.tfevents.*"),
-    RESERVE,
+    *(RESERVE, "*-profile.txt"),
 )
 
 

@@ -41,7 +41,8 @@ class RisingRate(pl.Callback):
     ) -> None:
         self.batches.append(float(outputs["loss"]))
         if trainer.global_step > len(self.losses):  # the optimizer has stepped
-            self.losses.append(sum(self.batches) / len(self.batches))
+            sum_of_all = sum(self.batches) * trainer.accumulate_grad_batches  # Lightning divided
+            self.losses.append(sum_of_all / len(self.batches))
             self.batches = []
             trainer.should_stop = len(self.losses) == len(self.rates) or self._has_diverged()
 

@@ -185,7 +185,7 @@ def test_a_callable_of_c_stands_where_a_tensor_does(app, tmp_path):
     weight = (
         "+task.loss.weight={_target_: torch.tensor, data: [1., 1., 1., 1., 1., 1., 1., 1., 1., 2.]}"
     )
-    torchs = ("task.loss._target_=torch.nn.CrossEntropyLoss", "~task.loss.class_weights")
+    torchs = ("~task.loss", "+task.loss._target_=torch.nn.CrossEntropyLoss")
     assert app(*SMALL, "trainer.max_epochs=1", *torchs, weight) == 0
 
 

@@ -51,5 +51,8 @@ def main(arguments: list[str] | None = None) -> int:
     if found.suggestion is None:
         print("the loss did not fall at any rate: look at the picture, or give a wider range")
         return 1
-    print(f"the loss falls fastest at optimizer.lr={found.suggestion:.2g}")
+    lowest = found.rates[found.smoothed.index(min(found.smoothed))]
+    print(
+        f"the loss is lowest at {lowest:.2g}; it falls fastest at optimizer.lr={found.suggestion:.2g}"
+    )
     return 0

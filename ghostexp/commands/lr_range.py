@@ -52,7 +52,6 @@ def main(arguments: list[str] | None = None) -> int:
         print("the loss did not fall at any rate: look at the picture, or give a wider range")
         return 1
     lowest = found.rates[found.smoothed.index(min(found.smoothed))]
-    print(
-        f"the loss is lowest at {lowest:.2g}; it falls fastest at optimizer.lr={found.suggestion:.2g}"
-    )
+    steepest = f"optimizer.lr={found.suggestion:.2g}"
+    print(f"the loss is lowest at {lowest:.2g}; it falls fastest at {steepest}")
     return 0

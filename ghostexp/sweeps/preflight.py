@@ -59,7 +59,7 @@ def preflight(jobs: list[Job]) -> None:
     known: dict[str, Facts] = {}
     plans: list[Plan] = []
     errors: dict[str, list[str]] = {}
-    console = Console(stderr=True)
+    console = Console(stderr=True, force_jupyter=False)
     for job in track(jobs, "checking all jobs", console=console, transient=True):
         stopping.check()
         try:

@@ -1,4 +1,4 @@
-"""Sphinx: `make docs` builds the site in docs/_build/html. The pages are readable without it, too."""
+"""Sphinx: `make docs` builds the site in docs/_build/html. The pages are readable without it."""
 
 import sys
 from pathlib import Path
@@ -28,4 +28,6 @@ autodoc_typehints_format = "short"
 autodoc_member_order = "bysource"
 autodoc_preserve_defaults = True
 autodoc_default_options = {"members": True, "show-inheritance": False}
-nitpick_ignore_regex = [(r"py:.*", r".*")]  # torch's and Lightning's pages cannot be reached offline
+nitpick_ignore_regex = [
+    (r"py:.*", r".*")
+]  # torch's and Lightning's pages cannot be reached offline

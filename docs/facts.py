@@ -171,7 +171,9 @@ def speed_table(name: str, settings: Sequence[tuple[int, int]], forms: dict[str,
 
 def macs_ratio(name: str) -> str:
     """How many times as many MACs the reference has as the network that is compared."""
-    return f"{next(r['macs_ratio'] for k, r in timings(name).items() if r['reference'] != k[0]):.2f}"
+    return (
+        f"{next(r['macs_ratio'] for k, r in timings(name).items() if r['reference'] != k[0]):.2f}"
+    )
 
 
 def milliseconds(name: str, network: str, form: str) -> str:
@@ -242,6 +244,11 @@ def paper(factory: str, **settings: Any) -> str:
 def choice_rows(choices: dict[str, str]) -> list[list[str]]:
     """The choices of a config group and their lines, as rows of a table."""
     return [[f"`{choice}`", line.replace("|", "\\|")] for choice, line in choices.items()]
+
+
+def command_rows(commands: dict[str, str]) -> list[list[str]]:
+    """The commands and their lines, as rows of a table."""
+    return [[f"`ghostexp {command}`", line.partition(":")[0]] for command, line in commands.items()]
 
 
 def markdown(rows: Sequence[Sequence[str]]) -> str:

@@ -2,38 +2,58 @@
 
 python docs/write_pages.py      docs/templates/PATH.md becomes docs/PATH.md
 
-A template is a page with Jinja's braces. What may stand in them is in docs/facts.py, and `choices`:
-group -> choice -> the line that --help shows of it. A number in braces comes from a record.
+A template is a page with Jinja's braces. What may stand in them is in docs/facts.py. `choices` are
+the config groups: group -> choice -> the line that --help shows. `commands` are those of
+`ghostexp`. A number in braces comes from a record.
 """
 
-import sys
+import importlib.util
+from functools import cache
 from pathlib import Path
+from types import ModuleType
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from ghostexp.__main__ import COMMANDS
+from ghostexp.config.choices import described
+from ghostexp.config.cli import CONFIG_FOLDER
 
 DOCS = Path(__file__).resolve().parent
 TEMPLATES = DOCS / "templates"
 
 
-def render(template: Path) -> str:
-    """The page that a template makes."""
-    if str(DOCS) not in sys.path:
-        sys.path.insert(0, str(DOCS))
-    import facts
+@cache
+def facts() -> ModuleType:
+    """docs/facts.py, which is no part of a package."""
+    spec = importlib.util.spec_from_file_location("facts", DOCS / "facts.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
-    from ghostexp.config.choices import described
-    from ghostexp.config.cli import CONFIG_FOLDER
 
-    environment = Environment(
+@cache
+def environment() -> Environment:
+    """What templates may use."""
+    made = Environment(
         loader=FileSystemLoader(TEMPLATES),
         undefined=StrictUndefined,
         trim_blocks=True,
         keep_trailing_newline=True,
     )
+    made.globals |= {key: value for key, value in vars(facts()).items() if key[0] != "_"}
+    made.globals |= {"choices": described(CONFIG_FOLDER), "commands": COMMANDS}
+    return made
+
+
+def render(template: Path) -> str:
+    """The page that a template makes."""
     name = str(template.relative_to(TEMPLATES))
-    names = {key: value for key, value in vars(facts).items() if not key.startswith("_")}
-    page = environment.get_template(name).render(names, choices=described(CONFIG_FOLDER))
-    return f"{page}\n<!-- Made by `make results` from docs/templates/{name}: change that file. -->\n"
+    page = environment().get_template(name).render()
+    return (
+        f"{page}\n<!-- Made by `make results` from docs/templates/{name}: change that file. -->\n"
+    )
 
 
 def main() -> None:

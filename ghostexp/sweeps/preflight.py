@@ -6,6 +6,7 @@ each.
 """
 
 import json
+import sys
 import tempfile
 from dataclasses import dataclass
 
@@ -60,7 +61,8 @@ def preflight(jobs: list[Job]) -> None:
     plans: list[Plan] = []
     errors: dict[str, list[str]] = {}
     console = Console(stderr=True, force_jupyter=False)
-    for job in track(jobs, "checking all jobs", console=console, transient=True):
+    is_quiet = not sys.stderr.isatty()  # a notebook says that it takes colours, but draws no bars
+    for job in track(jobs, "checking all jobs", console=console, transient=True, disable=is_quiet):
         stopping.check()
         try:
             plans.append(_plan(job, known))

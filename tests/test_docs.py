@@ -152,7 +152,7 @@ def test_links_lead_somewhere(page):
 @pytest.mark.usefixtures("_own_config", "_parse_only")
 def test_commands_are_taken(page, monkeypatch):
     for program, *words in commands(page):
-        if program == "-m" or "--shell-completion" in words:  # a module of Python; test_choices.py
+        if program == "-m" or {"COMMAND", "--shell-completion"} & {*words}:  # test_choices.py
             continue
         assert program == "ghostexp" or (ROOT / program).is_file(), program
         name = words.pop(0) if program == "ghostexp" else Path(program).stem
@@ -328,3 +328,17 @@ def test_the_version_is_the_same_everywhere():
     citation = yaml.safe_load((ROOT / "CITATION.cff").read_text())
     assert citation["version"] == ghostexp.__version__
     assert f"\n## {ghostexp.__version__}" in (ROOT / "CHANGELOG.md").read_text()
+
+
+def test_the_hooks_have_the_locked_ruff():
+    hooks = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text())["repos"]
+    (ruff,) = (repo["rev"] for repo in hooks if "ruff" in repo["repo"])
+    assert f"\nruff=={ruff[1:]}\n" in (ROOT / "requirements.lock").read_text()
+
+
+def test_the_workflow_runs_what_the_project_runs():
+    jobs = yaml.safe_load((ROOT / ".github" / "workflows" / "ci.yml").read_text())["jobs"]
+    lines = [step["run"] for job in jobs.values() for step in job["steps"] if "run" in step]
+    assert any(line.endswith(".ci/run") for line in lines)
+    for target in (line.split()[-1] for line in lines if line.startswith("make")):
+        assert f"\n{target}: " in (ROOT / "Makefile").read_text()

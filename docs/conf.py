@@ -27,7 +27,7 @@ autodoc_typehints = "signature"
 autodoc_typehints_format = "short"
 autodoc_member_order = "bysource"
 autodoc_preserve_defaults = True
-autodoc_default_options = {"members": True, "show-inheritance": False}
+autodoc_default_options = {"members": True}
 nitpick_ignore_regex = [
     (r"py:.*", r".*")
 ]  # torch's and Lightning's pages cannot be reached offline

@@ -10,6 +10,7 @@ from typing import Any
 from sphinx.application import Sphinx
 
 INDENTED = re.compile(r"^ {4,}\S")
+CODE = re.compile(r"(?<!`)`([^`]+)`(?!`)")
 
 
 def to_restructured_text(lines: list[str]) -> list[str]:
@@ -20,13 +21,16 @@ def to_restructured_text(lines: list[str]) -> list[str]:
         if begins:
             taken += ["::", ""]
         in_code = bool(begins or (in_code and (not line or INDENTED.match(line))))
-        taken.append(line if in_code else re.sub(r"(?<!`)`([^`]+)`(?!`)", r"``\1``", _plain(line)))
+        taken.append(line if in_code else _marked(line))
     return taken
 
 
-def _plain(line: str) -> str:
-    """A line in which `*` and `|` mean themselves."""
-    return re.sub(r"([*|])", r"\\\1", line)
+def _marked(line: str) -> str:
+    """A line of text: code in double backticks, and `*` and `|` elsewhere meaning themselves."""
+    parts = CODE.split(line)
+    parts[::2] = [re.sub(r"([*|])", r"\\\1", text) for text in parts[::2]]
+    parts[1::2] = [f"``{code}``" for code in parts[1::2]]
+    return "".join(parts)
 
 
 def _on_docstring(app: Sphinx, what: str, name: str, thing: Any, options: Any, lines: list[str]):

@@ -35,7 +35,10 @@ MAY_IMPORT = {  # first name below ghostexp -> what of ghostexp it may import be
 }
 EXPECTED_CYCLES: list[list[str]] = []
 FILES = sorted(
-    path for path in PACKAGE.rglob("*.py") if path.parent != PACKAGE or path.stem[0] != "_"
+    path
+    for path in PACKAGE.rglob("*.py")
+    if path.relative_to(PACKAGE).parts[0] != "template"  # of a user's project
+    and (path.parent != PACKAGE or path.stem[0] != "_")
 )
 
 

@@ -10,9 +10,10 @@ PACKAGE_LINE = "# @package"  # Hydra's, above the comment that says what a file 
 def described(folder: Path) -> dict[str, dict[str, str]]:
     """Group -> choice -> the first line of the comment in its file; Hydra's groups stay out."""
     groups: dict[str, dict[str, str]] = {}
-    for path in sorted(folder.glob("*/*.yaml")):
-        if path.parent.name != "hydra":
-            groups.setdefault(path.parent.name, {})[path.stem] = _first_line(path)
+    for path in sorted(folder.glob("*/**/*.yaml")):
+        group = path.parent.relative_to(folder).as_posix()
+        if group.split("/")[0] != "hydra":
+            groups.setdefault(group, {})[path.stem] = _first_line(path)
     return groups
 
 

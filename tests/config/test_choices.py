@@ -27,3 +27,11 @@ def test_the_help_lists_every_choice_and_those_of_the_user(app, tmp_path, capsys
     assert ("my_net", "Costs $5.") in lines
     missing = [choice for _, choice, line in CHOICES if (choice, line) not in lines]
     assert not missing
+
+
+def test_the_shell_completes_choices(app, monkeypatch, capsys):
+    monkeypatch.setenv("COMP_LINE", "python train.py model=ghostnet_v2")
+    assert app("--shell-completion", "query=bash") in (0, None)
+    assert capsys.readouterr().out.split() == [
+        *("model=ghostnet_v2", "model=ghostnet_v2_130", "model=ghostnet_v2_160"),
+    ]

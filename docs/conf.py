@@ -21,7 +21,6 @@ html_copy_source = False
 myst_heading_anchors = 4  # links to headings as forges make them
 myst_enable_extensions = ["colon_fence"]
 nb_execution_mode = "off"  # `make notebook` runs it and keeps what it printed
-suppress_warnings = ["toc.empty_glob"]  # howto/*: pages that index.md does not order
 highlight_language = "none"  # blocks of commands; blocks of code name their language
 
 autodoc_typehints = "signature"

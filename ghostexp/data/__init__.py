@@ -5,6 +5,7 @@ from ghostexp.data.audio_augment import AudioAugment, SpecAugment
 from ghostexp.data.augment import Augment
 from ghostexp.data.boxes import DetectionSet, Record, rescale
 from ghostexp.data.coco_layout import CocoFiles
+from ghostexp.data.csv_labels import CsvLabels
 from ghostexp.data.datamodule import ClassificationData, Source
 from ghostexp.data.detection import BoxSource, DetectionData
 from ghostexp.data.detection_sets import (
@@ -28,6 +29,7 @@ __all__ = [
     "BoxSource",
     "ClassificationData",
     "CocoFiles",
+    "CsvLabels",
     "DetectionData",
     "DetectionLoader",
     "DetectionSet",

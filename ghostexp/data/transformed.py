@@ -22,6 +22,7 @@ from ghostexp.data.folder import (
     open_image,
     to_tensor,
 )
+from ghostexp.data.folds import chosen_fold, folded
 from ghostexp.data.in_memory import LabelledSet
 from ghostexp.data.tree import check_root, list_classes, scan
 
@@ -108,6 +109,8 @@ def imagenet(
     image_size: int = 224,
     batch_size: int = 256,
     val_split: float = 0.0,
+    folds: int | None = None,
+    fold: int | None = None,
     files: FileTransforms,
     augment: Augment,
     seed: int,
@@ -117,13 +120,15 @@ def imagenet(
     The classes of ImageNet's test images are secret: as in the papers, val is what is tested.
     """
     check_folder(root, in_channels, image_size)
+    held_out = chosen_fold(folds, fold, has_test=True, has_val=False, val_split=val_split)
     form = {"in_channels": in_channels, "image_size": image_size}
     return ClassificationData(
         Source(
-            partial(load_imagenet, Path(root), files, **form),
+            folded(partial(load_imagenet, Path(root), files, **form), held_out),
             load_file=partial(read_transformed, transforms=files.evaluate, **form),
             extensions=EXTENSIONS,
             input_shape=(in_channels, image_size, image_size),
+            fold=held_out,
             list_classes=partial(list_classes, Path(root), ("train",)),
         ),
         num_classes=num_classes,

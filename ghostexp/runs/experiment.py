@@ -230,6 +230,7 @@ def _prepare(cfg: DictConfig, record: records.Record, keep: KeepRecord) -> Parts
         "num_train": datamodule.num_train,
         "root": cfg.dataset.get("root"),
         "fingerprint": datamodule.fingerprint,
+        **getattr(datamodule, "fold_facts", {}),  # of a cross-validation
     }
     record["device"] = describe_device(parts.trainer)
     record["precision"] = str(parts.trainer.precision)

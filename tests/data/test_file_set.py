@@ -3,8 +3,18 @@
 import logging
 import re
 
+import numpy as np
 import pytest
+import soundfile
+import torch
+from helpers import ROOT
+from omegaconf import OmegaConf
+from PIL import Image
 
+from ghostexp.config.audit import audit
+from ghostexp.config.build import build
+from ghostexp.config.cli import compose_config
+from ghostexp.config.facts import complete_facts
 from ghostexp.data.csv_labels import CsvLabels
 from ghostexp.data.file_set import FileSet
 
@@ -176,3 +186,48 @@ def test_groups_come_from_one_place(tmp_path):
     files = FileSet(tmp_path, ENDINGS, group_pattern="(a)", csv=CsvLabels("labels.csv"))
     with pytest.raises(ValueError, match="group_pattern=.* and a column of labels.csv both say"):
         files.list_files()
+
+
+def ready(*words):
+    """Datamodule of a command's words, checked and completed as train.py does it."""
+    cfg = compose_config(list(words))
+    OmegaConf.update(cfg, "run_dir", "run")
+    audit(cfg, [ROOT / "conf"])
+    complete_facts(cfg)
+    data = build(cfg.dataset, "dataset")
+    data.prepare_data()
+    data.setup("fit")
+    return cfg, data
+
+
+def test_images_named_by_their_label(tmp_path):
+    for number in range(10):
+        Image.new("RGB", (8, 8), (number,) * 3).save(tmp_path / f"cat_{number}.png")
+        Image.new("RGB", (8, 8), (100 + number,) * 3).save(tmp_path / f"dog_{number}.png")
+    words = ["dataset=image_folder", f"dataset.root={tmp_path}", "dataset.image_size=8"]
+    cfg, data = ready(*words, 'dataset.label_pattern="^(?P<label>[a-z]+)_"')
+    assert cfg.model.num_classes == 2
+    assert data.class_names == ["cat", "dog"]
+    shades = data.labelled_set.examples[torch.arange(20)][:, 0, 0, 0]
+    assert torch.equal(data.labelled_set.labels, (shades >= 100).long())
+    assert data.labelled_set.labels[data.labelled_set.test].bincount().tolist() == [2, 2]
+
+
+def test_sounds_in_a_table_of_speakers(tmp_path):
+    lines = ["sound;word;speaker"]
+    for number in range(24):
+        rate = np.sin(np.arange(800) * (0.1 + 0.01 * number))
+        soundfile.write(tmp_path / f"{number}.wav", 0.5 * rate, 16000)
+        lines.append(f"{number}.wav;{('no', 'yes')[number % 2]};s{number // 4}")
+    (tmp_path / "words.csv").write_text("\n".join(lines))
+    columns = {"file": "words.csv", "file_column": "sound", "label_column": "word"}
+    columns["group_column"] = "speaker"
+    words = [f"dataset.csv.{key}={value}" for key, value in columns.items()]
+    words += ["dataset=audio_folder", f"dataset.root={tmp_path}", "dataset.seconds=0.1"]
+    cfg, data = ready(*words, "dataset.folds=3", "dataset.fold=1", "dataset.val_split=0.2")
+    assert data.class_names == ["no", "yes"]
+    assert data.labelled_set.labels.tolist() == [0, 1] * 12
+    parts = (data.train, data.val, data.labelled_set.test)
+    speakers = [{index // 4 for index in part.tolist()} for part in parts]
+    assert [len(each) for each in speakers] == [3, 1, 2]
+    assert set.union(*speakers) == set(range(6))

@@ -16,6 +16,8 @@ from ghostexp.data.detection_sets import (
 )
 from ghostexp.data.examples import DetectionLoader, Reading
 from ghostexp.data.folder import load_image
+from ghostexp.data.hf_images import hf
+from ghostexp.data.hf_tables import HfColumns, HfSplits
 from ghostexp.data.in_memory import BatchLoader, EpochOrder, InMemory, LabelledSet
 from ghostexp.data.log_mel import LogMel
 from ghostexp.data.transformed import FileTransforms, centre_crop, imagenet
@@ -35,6 +37,8 @@ __all__ = [
     "DetectionSet",
     "EpochOrder",
     "FileTransforms",
+    "HfColumns",
+    "HfSplits",
     "InMemory",
     "LabelledSet",
     "LogMel",
@@ -52,6 +56,7 @@ __all__ = [
     "digits",
     "esc50",
     "fsdd",
+    "hf",
     "image_folder",
     "imagenet",
     "load_image",

@@ -4,6 +4,7 @@ import logging
 import os
 from collections.abc import Callable, Iterable
 from functools import partial
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
@@ -49,7 +50,7 @@ class ImageFiles:
         self.paths = np.array([os.fsencode(path) for path in paths])  # one block: workers share it
         self.read = read
         self.random = random
-        self.num_workers = (os.cpu_count() or 1) if num_workers is None else num_workers
+        self.num_workers = all_cores() if num_workers is None else num_workers
 
     def __len__(self) -> int:
         return len(self.paths)
@@ -61,6 +62,11 @@ class ImageFiles:
 
     def content(self) -> Iterable[str]:
         return file_facts([Path(os.fsdecode(path)) for path in self.paths])
+
+
+def all_cores() -> int:
+    """Processes that read images ahead where no number is given: one a core."""
+    return os.cpu_count() or 1
 
 
 def check_interpolation(interpolation: str | None) -> None:
@@ -75,10 +81,13 @@ def check_folder(root: str | None, in_channels: int, image_size: int) -> None:
     """Refuse what is wrong before any image is looked at; the folder itself is needed later."""
     if root is None:
         raise ValueError("image_folder needs the folder of the images: give dataset.root=FOLDER")
+    check_size("an image folder", in_channels, image_size)
+
+
+def check_size(what: str, in_channels: int, image_size: int) -> None:
+    """Refuse channels and sizes that images cannot be brought to."""
     if in_channels not in (1, 3):
-        raise ValueError(
-            f"in_channels of an image folder is 1 (grey) or 3 (RGB), not {in_channels}"
-        )
+        raise ValueError(f"in_channels of {what} is 1 (grey) or 3 (RGB), not {in_channels}")
     if not isinstance(image_size, int) or image_size < 1:
         raise ValueError(f"image_size is a whole number of pixels, not {image_size}")
 
@@ -144,7 +153,7 @@ class BadFile(ValueError):
 
 
 def load_image(
-    path: str | Path, in_channels: int, image_size: int, interpolation: str | None = None
+    path: str | Path | BytesIO, in_channels: int, image_size: int, interpolation: str | None = None
 ) -> Tensor:
     """Image uint8 [C, H, W] of a file: its centre square, resized; grey for one channel."""
     method = INTERPOLATIONS[interpolation or DEFAULT]
@@ -155,7 +164,7 @@ def load_image(
 
 
 def open_image(
-    path: str | Path, in_channels: int, *, draft: int | None = None, upright: bool = True
+    path: str | Path | BytesIO, in_channels: int, *, draft: int | None = None, upright: bool = True
 ) -> Image.Image:
     """Image of a file, grey or RGB; a JPEG decoded smaller, but not below `draft`.
 

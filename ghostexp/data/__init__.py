@@ -20,7 +20,7 @@ from ghostexp.data.hf_images import hf
 from ghostexp.data.hf_tables import HfColumns, HfSplits
 from ghostexp.data.in_memory import BatchLoader, EpochOrder, InMemory, LabelledSet
 from ghostexp.data.log_mel import LogMel
-from ghostexp.data.transformed import FileTransforms, centre_crop, imagenet
+from ghostexp.data.transformed import FileTransforms, centre_crop, imagenet, random_resized_crop
 from ghostexp.data.vision import cifar10, cifar100, digits, image_folder
 from ghostexp.data.voc_layout import VocSplits
 
@@ -60,6 +60,7 @@ __all__ = [
     "image_folder",
     "imagenet",
     "load_image",
+    "random_resized_crop",
     "rescale",
     "shapes_detection",
     "speech_commands",

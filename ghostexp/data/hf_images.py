@@ -1,6 +1,6 @@
 """Images of the Hugging Face library `datasets`, an extra: pip install ghostexp[datasets]."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from functools import partial
 from io import BytesIO
 from typing import TYPE_CHECKING
@@ -9,9 +9,10 @@ import torch
 from torch import Tensor
 
 from ghostexp.data.augment import Augment
-from ghostexp.data.datamodule import ClassificationData
+from ghostexp.data.datamodule import ClassificationData, Source
 from ghostexp.data.files import in_threads
 from ghostexp.data.folder import (
+    EXTENSIONS,
     IMAGES_WORTH_A_BAR,
     MAX_BYTES_IN_MEMORY,
     BadFile,
@@ -24,7 +25,7 @@ from ghostexp.data.folds import Fold, chosen_fold
 from ghostexp.data.hf_tables import HfColumns, HfSplits, HfTables
 from ghostexp.data.in_memory import InMemory, LabelledSet
 from ghostexp.data.labelled_files import divided
-from ghostexp.data.vision import image_source
+from ghostexp.data.transformed import FileTransforms, evaluation_reader, read_transformed
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -33,30 +34,38 @@ if TYPE_CHECKING:
 class TableImages:
     """Images decoded from the rows of a table whenever they are asked for.
 
-    `form` has the arguments of `load_image`.
+    `read` makes an image uint8 [C, H, W] of a path or of the bytes of a file; `random` says that it
+    draws random numbers.
     """
 
-    random = False
-
-    def __init__(self, table: "Dataset", column: str, form: dict[str, int | str | None]) -> None:
+    def __init__(
+        self,
+        table: "Dataset",
+        column: str,
+        *,
+        read: Callable[[str | BytesIO], Tensor],
+        random: bool = False,
+        num_workers: int | None = None,
+    ) -> None:
         self.table = table
         self.column = column
-        self.form = form
-        self.num_workers = all_cores()
+        self.read = read
+        self.random = random
+        self.num_workers = all_cores() if num_workers is None else num_workers
 
     def __len__(self) -> int:
         return len(self.table)
 
     def __getitem__(self, indices: Tensor) -> Tensor:
-        images = [self.read(index).permute(1, 2, 0) for index in indices.tolist()]
+        images = [self.image(index).permute(1, 2, 0) for index in indices.tolist()]
         return torch.stack(images).permute(0, 3, 1, 2)
 
-    def read(self, row: int) -> Tensor:
+    def image(self, row: int) -> Tensor:
         """Image uint8 [C, H, W] of a row."""
         cell = self.table[row][self.column]
         source = cell["path"] if cell["bytes"] is None else BytesIO(cell["bytes"])
         try:
-            return load_image(source, **self.form)
+            return self.read(source)
         except BadFile as error:
             name = cell["path"] or f"row {row} of the table"
             raise BadFile(f"{name} cannot be read as an image: {error.__cause__}") from error
@@ -68,25 +77,43 @@ class TableImages:
 
     def in_memory(self) -> InMemory:
         """The same images, all of them decoded now."""
-        size, channels = self.form["image_size"], self.form["in_channels"]
-        pixels = torch.empty(len(self), size, size, channels, dtype=torch.uint8)
+        channels, height, width = self.image(0).shape
+        pixels = torch.empty(len(self), height, width, channels, dtype=torch.uint8)
 
         def decode_one(row: int) -> None:
-            pixels[row] = self.read(row).permute(1, 2, 0)
+            pixels[row] = self.image(row).permute(1, 2, 0)
 
         in_threads(decode_one, len(self), bar_from=IMAGES_WORTH_A_BAR, what="images")
         return InMemory(pixels)
 
 
 def load_tables(
-    tables: HfTables, fold: Fold | None, form: dict[str, int | str | None]
+    tables: HfTables,
+    fold: Fold | None,
+    files: FileTransforms | None,
+    *,
+    in_channels: int,
+    image_size: int,
+    interpolation: str | None,
 ) -> LabelledSet:
-    """Images of the tables, in memory if they fit; without a test part one is held out."""
+    """Images of the tables; without a test part one is held out.
+
+    Without `files` an image is its centre square, resized, and they are in memory if they fit.
+    """
     rows, table = tables.list_rows()
     rows = divided(rows, fold, keep_groups=rows.groups is not None)
-    images = TableImages(table, tables.columns.image, form)
-    in_bytes = len(images) * form["image_size"] ** 2 * form["in_channels"]
-    return rows.with_examples(images if in_bytes > MAX_BYTES_IN_MEMORY else images.in_memory())
+    images = partial(TableImages, table, tables.columns.image)
+    form = {"in_channels": in_channels, "image_size": image_size}
+    if files is None:
+        squares = images(read=partial(load_image, **form, interpolation=interpolation))
+        fits = len(squares) * image_size**2 * in_channels <= MAX_BYTES_IN_MEMORY
+        return rows.with_examples(squares.in_memory() if fits else squares)
+    read = partial(read_transformed, **form)
+    workers = files.num_workers
+    return rows.with_examples(
+        images(read=partial(read, transforms=files.evaluate), num_workers=workers),
+        images(read=partial(read, transforms=files.train), random=True, num_workers=workers),
+    )
 
 
 def hf(
@@ -100,6 +127,7 @@ def hf(
     in_channels: int = 3,
     image_size: int = 32,
     interpolation: str | None = None,
+    files: FileTransforms | None = None,
     batch_size: int = 128,
     val_split: float = 0.0,
     folds: int | None = None,
@@ -127,9 +155,11 @@ def hf(
     form = {"in_channels": in_channels, "image_size": image_size, "interpolation": interpolation}
     tables = HfTables(path, splits, columns, name, revision)
     return ClassificationData(
-        image_source(
-            partial(load_tables, tables, held_out, form),
-            **form,
+        Source(
+            partial(load_tables, tables, held_out, files, **form),
+            load_file=evaluation_reader(files, **form),
+            extensions=EXTENSIONS,
+            input_shape=(in_channels, image_size, image_size),
             has_val=has_val,
             fold=held_out,
             list_classes=tables.class_names,

@@ -48,13 +48,16 @@ class LabelledFiles:
             groups=None if self.groups is None else [self.groups[index] for index in kept],
         )
 
-    def with_examples(self, examples: Examples) -> LabelledSet:
+    def with_examples(
+        self, examples: Examples, train_examples: Examples | None = None
+    ) -> LabelledSet:
         """The labelled set whose example number i is file number i."""
         return LabelledSet(
             examples,
             torch.tensor(self.labels),
             self.class_names,
             *(self.members(split) for split in ("train", "val", "test")),
+            train_examples=train_examples,
             groups=self.group_numbers(),
         )
 

@@ -22,6 +22,7 @@ from ghostexp.data.folder import (
 from ghostexp.data.folds import Fold, chosen_fold, folded
 from ghostexp.data.in_memory import LabelledSet
 from ghostexp.data.public_sets import check_facts, load_cifar, load_digits
+from ghostexp.data.transformed import FileTransforms, evaluation_reader, load_transformed
 
 
 def image_source(
@@ -153,6 +154,7 @@ def image_folder(
     label_pattern: str | None = None,
     group_pattern: str | None = None,
     csv: CsvLabels | None = None,
+    files: FileTransforms | None = None,
     batch_size: int = 128,
     val_split: float = 0.0,
     folds: int | None = None,
@@ -164,25 +166,33 @@ def image_folder(
 
     `label_pattern`, `group_pattern` and `csv` are explained in file_set.py. Without a test part the
     fold, or a fifth of each class, is held out as test, the same one for every seed. `num_classes`
-    None is the number of the classes; `interpolation` None is bilinear.
+    None is the number of the classes; `interpolation` None is bilinear. Without `files` an image is
+    its centre square, resized once.
     """
     check_folder(root, in_channels, image_size)
     check_interpolation(interpolation)
-    form = {"in_channels": in_channels, "image_size": image_size, "interpolation": interpolation}
-    files = FileSet(Path(root), EXTENSIONS, label_pattern, group_pattern, csv)
-    held_out = files.fold(folds, fold, val_split)
+    file_set = FileSet(Path(root), EXTENSIONS, label_pattern, group_pattern, csv)
+    held_out = file_set.fold(folds, fold, val_split)
+    form = {"in_channels": in_channels, "image_size": image_size}
+    squares = form | {"interpolation": interpolation}
+    if files is None:
+        load = partial(load_folder, file_set, held_out, **squares)
+    else:
+        load = partial(load_transformed, file_set, held_out, files, **form)
     return ClassificationData(
-        image_source(
-            partial(load_folder, files, held_out, **form),
-            **form,
-            has_val=files.has_val,
+        Source(
+            load,
+            load_file=evaluation_reader(files, **squares),
+            extensions=EXTENSIONS,
+            input_shape=(in_channels, image_size, image_size),
+            has_val=file_set.has_val,
             fold=held_out,
-            list_classes=files.class_names,
+            list_classes=file_set.class_names,
         ),
         num_classes=num_classes,
         batch_size=batch_size,
         val_split=val_split,
         augment=augment,
         seed=seed,
-        keep_groups=files.has_groups,
+        keep_groups=file_set.has_groups,
     )

@@ -33,7 +33,7 @@ from ghostexp.sweeps import sweeper
 from ghostexp.sweeps.job import job_of_hydra, parse
 from ghostexp.training.stopping import Stopped
 
-TRAIN = cli.CONFIG_FOLDER.parent / "train.py"
+TRAIN = cli.PACKAGE / "commands" / "train.py"
 
 
 def train(words: Sequence[str] = ()) -> Run:

@@ -1,39 +1,8 @@
-"""Fetch published weights ahead of a training, which says model.weights=NAME then.
+"""python scripts/download_weights.py: the same as `ghostexp download`."""
 
-python scripts/download_weights.py ghostnet_1.0            into the cache, where trainings look
-python scripts/download_weights.py ghostnet_1.0 --to DIR   for model.weights=DIR/ghostnet_1.0.pth
-
-A download that was cut goes on where it ended. The file's SHA-256 must be the published one where
-there is one, and always that of the first download, which is kept in a JSON file beside it.
-"""
-
-import argparse
 import sys
-from pathlib import Path
 
-from ghostexp.config import cli
-from ghostexp.config.cli import UserError
-from ghostexp.models.weights import PUBLISHED, cache_folder, fetch_published, read_state
-
-
-@cli.script
-def main(arguments: list[str] | None = None) -> int:
-    """Exit code: 1 with one sentence for what went wrong, else 0."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("names", nargs="+", choices=list(PUBLISHED), metavar="NAME")
-    parser.add_argument("--to", type=Path, default=cache_folder(), metavar="DIR")
-    options = parser.parse_args(arguments)
-    try:
-        for name in options.names:
-            path = fetch_published(name, options.to)
-            entries = len(read_state(path))
-            print(f"{path}: {entries} entries, for {PUBLISHED[name].fits}")
-    except ValueError as error:
-        raise UserError(str(error)) from error
-    return 0
-
+from ghostexp.commands.download import main
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -1,6 +1,5 @@
 """The application in this process: importing torch once, not once a test."""
 
-import importlib.util
 import logging
 import os
 import sys
@@ -8,8 +7,6 @@ import sys
 import pytest
 from absl.logging import get_absl_handler
 from helpers import DRAWN, ROOT, SMALL
-
-from ghostexp.config import cli
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # small tensors, and processes side by side
 
@@ -23,15 +20,13 @@ def app(tmp_path, monkeypatch):
     """Call train.py with overrides, in an empty folder; returns the exit code."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("HYDRA_FULL_ERROR", "1")
-    spec = importlib.util.spec_from_file_location("train", ROOT / "train.py")
-    train = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(train)
+    from ghostexp.commands import train
 
     def call(*arguments):
         before = logging.root.handlers[:]
-        monkeypatch.setattr("sys.argv", ["train.py", *arguments])
+        monkeypatch.setattr("sys.argv", [str(ROOT / "train.py"), *arguments])
         try:
-            return cli.call(train.main)
+            return train.main()
         except SystemExit as stop:
             if isinstance(stop.code, str):
                 print(stop.code)
@@ -61,16 +56,15 @@ def march(request, monkeypatch):
 @pytest.fixture(scope="session")
 def trained(tmp_path_factory):
     """Folder of a small Ghost-ResNet-56 run, trained once: copy it before anything changes it."""
+    from ghostexp.commands import train
+
     folder = tmp_path_factory.mktemp("trained")
     before = logging.root.handlers[:]
     arguments = [*SMALL, "model=ghost_resnet56", "trainer.max_epochs=1", "callbacks.lr=null"]
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
-        patch.setattr("sys.argv", ["train.py", *arguments])
-        spec = importlib.util.spec_from_file_location("train", ROOT / "train.py")
-        train = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(train)
-        assert cli.call(train.main) == 0
+        patch.setattr("sys.argv", [str(ROOT / "train.py"), *arguments])
+        assert train.main() == 0
     for handler in set(logging.root.handlers) - set(before):  # Hydra's
         logging.root.removeHandler(handler)
         handler.close()

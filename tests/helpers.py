@@ -1,6 +1,6 @@
 """What several test files need."""
 
-import importlib.util
+import importlib
 import json
 import subprocess
 from collections.abc import Callable, Iterator
@@ -27,12 +27,9 @@ SMALL = (  # seconds a run: a small network on small digits, two batches an epoc
 DRAWN = SMALL[:-1]  # with its pictures, which take as long as the rest of a small run
 
 
-def main_of(script: str) -> Callable[[list[str]], int]:
-    """The main function of a script in scripts/."""
-    spec = importlib.util.spec_from_file_location(script, ROOT / "scripts" / f"{script}.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module.main
+def main_of(command: str) -> Callable[[list[str]], int]:
+    """The main function of a command of `ghostexp`."""
+    return importlib.import_module(f"ghostexp.commands.{command}").main
 
 
 def result(folder: Path) -> dict[str, Any]:

@@ -29,7 +29,7 @@ def test_a_run_is_the_one_that_the_command_makes(elsewhere, app):
     assert run.record["digest"] == other.record["digest"]
     weights = other.net.state_dict()
     assert all(torch.equal(value, weights[key]) for key, value in run.net.state_dict().items())
-    assert "train.py" in run.record["command"]
+    assert run.record["command"].startswith("ghostexp train ")
     assert "trainer.max_epochs=1" in run.record["command"]
 
 

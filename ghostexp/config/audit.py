@@ -42,11 +42,14 @@ COLLECTIONS: dict[str, type] = {"callbacks": pl.Callback, "logger": Logger}  # g
 TOP_LEVEL = {  # key -> what its value is
     "allow_targets": list[str],
     "name": Any,  # see check_name
+    "notes": str | None,
     "on_error": Literal["continue", "stop"],
     "rerun": bool,
     "resume": str | None,
     "run_dir": str,
     "seed": int,
+    "tags": list[str],
+    "title": str | None,
 }
 STAND_IN = 2  # classes of a data set whose classes are counted later
 MAX_SEED = 2**32 - 1  # of Lightning's seed_everything, as numpy's

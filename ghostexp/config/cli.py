@@ -25,7 +25,9 @@ from ghostexp.training.stopping import Stopped
 
 __all__ = ["UserError", "did_you_mean", "explain"]
 
-CONFIG_FOLDER = Path(__file__).resolve().parents[2] / "conf"
+PACKAGE = Path(__file__).resolve().parents[1]
+# installed, the configs lie in the package; in the repository, beside it
+CONFIG_FOLDER = next(filter(Path.is_dir, (PACKAGE / "conf", PACKAGE.parent / "conf")))
 # options of Hydra whose value is the next word
 VALUED = (
     *("--config-dir", "-cd", "--config-path", "-cp", "--config-name", "-cn", "--package", "-p"),
@@ -131,6 +133,8 @@ def prepare_process() -> None:
     """What has to be in place before Hydra composes, here and in the workers of a sweep."""
     register_resolvers()
     grants.grant(grants.named_in(sys.argv[1:]))
+    if os.getcwd() not in sys.path:
+        sys.path.append(os.getcwd())  # a user's module lies there; last, so that it hides nothing
     logging.raiseExceptions = False  # a log that cannot be written prints no stack traces
     warnings.filterwarnings("error", "provider=hydra.searchpath")  # a folder that is not there
     # our presets bear the names of plugins, and Hydra 1.3 holds them against their schemas

@@ -10,7 +10,7 @@ kept in two files of lines, each a JSON object:
 
 Of two lines about the same thing the first one counts, so that processes that measure at the same
 time agree. A busy machine may measure wrong. That makes runs slower and no result wrong, because
-both forms compute the same up to rounding. `scripts/benchmark.py steps` measures everything anew.
+both forms compute the same up to rounding. `ghostexp benchmark steps` measures everything anew.
 """
 
 import hashlib

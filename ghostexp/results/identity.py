@@ -11,7 +11,8 @@ from typing import Any
 Config = dict[str, Any]
 
 NOT_THE_RESULT = {  # keys of the top level
-    *("allow_targets", "logger", "name", "on_error", "rerun", "resume", "run_dir"),
+    *("allow_targets", "logger", "name", "notes", "on_error", "rerun", "resume", "run_dir"),
+    *("tags", "title"),
 }
 PLACES_AND_PACE = {  # group -> its keys that change where and how fast, never what
     "dataset": {"num_workers", "root"},

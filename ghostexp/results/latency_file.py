@@ -1,4 +1,4 @@
-"""What `scripts/benchmark.py infer` measured of a run, written into its folder and read again.
+"""What `ghostexp benchmark infer` measured of a run, written into its folder and read again.
 
 `latency.json` in a run's folder is what a report shows beside MACs: `latency_ms` is one image on
 one thread, in the fastest form that computes in float32; `latency_of` says which form and where.

@@ -1,4 +1,4 @@
-"""Table and figure of what `scripts/benchmark.py infer` measured, and the files of both."""
+"""Table and figure of what `ghostexp benchmark infer` measured, and the files of both."""
 
 import json
 from pathlib import Path

@@ -129,7 +129,14 @@ def _problem(record: Record) -> str | None:
 
 def command_line() -> str:
     """The command that started this process, quoted so that a shell can repeat it."""
-    return shlex.join([Path(sys.executable).name, *sys.argv])
+    return f"{program()} {shlex.join(sys.argv[1:])}".rstrip()
+
+
+def program() -> str:
+    """How a user calls what trains: `python train.py`, or `ghostexp train` without that file."""
+    if Path(sys.argv[0]).parts[-2:] == ("commands", "train.py"):
+        return "ghostexp train"
+    return shlex.join([Path(sys.executable).name, sys.argv[0]])
 
 
 def describe_error(error: BaseException) -> dict[str, str]:

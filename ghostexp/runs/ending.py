@@ -50,8 +50,8 @@ def say_finished(job: Job, record: records.Record) -> None:
     folder = shlex.quote(_shown(job.directory))
     parent = shlex.quote(_shown(job.directory.parent))
     log.info("folder: %s", folder)
-    log.info("next: python scripts/report.py %s", parent)
-    log.info("      python scripts/predict.py %s FILE", folder)
+    log.info("next: ghostexp report %s", parent)
+    log.info("      ghostexp predict %s FILE", folder)
     log.info("      tensorboard --logdir %s", parent)
 
 
@@ -67,7 +67,8 @@ def say_interrupted(job: Job) -> None:
     if job.multirun:
         log.warning("%s: interrupted; the same command goes on with it", job.title)
     elif (job.directory / records.FILE_NAME).exists():
-        log.warning("interrupted: python train.py resume=%s goes on with it", shlex.quote(folder))
+        command = f"{records.program()} resume={shlex.quote(folder)}"
+        log.warning("interrupted: %s goes on with it", command)
 
 
 def one_sentence(directory: Path, error: Exception) -> UserError:

@@ -19,7 +19,7 @@ NEEDED = ("batch", "class_names", "dataset", "input_shape", "logit_scale")
 
 @dataclass(frozen=True)
 class Exported:
-    """A file of scripts/export.py in its engine.
+    """A file of ghostexp export in its engine.
 
     `cfg` is a config with the data set that the network was trained on. A softmax of `logit_scale`
     times the outputs are probabilities.
@@ -46,7 +46,7 @@ def read_exported(path: Path, root: str | None = None) -> Exported:
     missing = [key for key in NEEDED if key not in engine.metadata]
     if missing:
         raise UserError(
-            f"{path} was not written by scripts/export.py: its metadata lack {', '.join(missing)}"
+            f"{path} was not written by ghostexp export: its metadata lack {', '.join(missing)}"
         )
     values = {key: json.loads(engine.metadata[key]) for key in NEEDED[1:]}
     return Exported(

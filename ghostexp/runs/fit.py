@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import pytorch_lightning as pl
 from pytorch_lightning.callbacks import ModelCheckpoint
 
 from ghostexp.config.build import Parts
@@ -16,6 +17,8 @@ from ghostexp.runs.machine import describe_device
 from ghostexp.training.callbacks import KeepRecord
 from ghostexp.training.callbacks.keep_record import logged
 from ghostexp.training.hyperparameters import hyperparameters, log_hyperparameters
+from ghostexp.training.trackers import end_trackers
+from ghostexp.training.watching import going_on, sentence
 
 
 @contextmanager
@@ -34,6 +37,41 @@ def _users_data() -> Iterator[None]:
 @_users_data()
 def fit_and_test(parts: Parts, record: Record, checkpoint: Path | None) -> None:
     """Train, from `checkpoint` if there is one, and test; `record` learns what came out."""
+    trainer = parts.trainer
+    with _trackers_ended(trainer):
+        _begin_loggers(trainer, record)
+        _fit_and_test(parts, record, checkpoint)
+
+
+def _begin_loggers(trainer: pl.Trainer, record: Record) -> None:
+    """Give the config to every logger; `UserError` where one cannot begin.
+
+    An error that comes later is only told, because a training is worth more than its curves.
+    """
+    for logger in trainer.loggers:
+        try:
+            getattr(logger, "experiment", None)  # Lightning begins it there, within the fit
+        except Exception as error:
+            raise UserError(
+                f"{type(logger).__name__} cannot begin: {sentence(error)} Mend this, or choose"
+                " other loggers, such as logger=default"
+            ) from error
+        logger.log_hyperparams(record["config"])
+
+
+@contextmanager
+def _trackers_ended(trainer: pl.Trainer) -> Iterator[None]:
+    """End what loggers hold open, whatever becomes of the block."""
+    exit_code = 1
+    try:
+        yield
+        exit_code = 0
+    finally:
+        with going_on("the end of a logger"):
+            end_trackers(trainer, exit_code)
+
+
+def _fit_and_test(parts: Parts, record: Record, checkpoint: Path | None) -> None:
     trainer = parts.trainer
     trainer.fit(parts.task, datamodule=parts.datamodule, ckpt_path=checkpoint, weights_only=True)
     record["device"] = describe_device(trainer)  # Lightning divided the threads among processes

@@ -1,4 +1,4 @@
-"""What `scripts/benchmark.py infer` times: networks of conf/model or a run's, and dense twins."""
+"""What `ghostexp benchmark infer` times: networks of conf/model or a run's, and dense twins."""
 
 import os
 import platform

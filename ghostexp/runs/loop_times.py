@@ -1,4 +1,4 @@
-"""What the framework adds to a training step, and how fast batches come: `scripts/benchmark.py`."""
+"""What the framework adds to a training step, and how fast batches come: `ghostexp benchmark`."""
 
 from collections.abc import Iterator
 from contextlib import nullcontext

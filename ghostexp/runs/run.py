@@ -24,6 +24,7 @@ from ghostexp.files.lock import Busy, Lock, describe
 from ghostexp.results import record as records
 from ghostexp.runs.load import load_network, saved_config
 from ghostexp.training.stopping import deferred
+from ghostexp.training.trackers import MLFLOW_ID, WANDB_ID
 
 LOG = "train.log"
 RESERVE = ".reserve"
@@ -31,7 +32,14 @@ WRITTEN = (  # what a run writes, relative to its folder: all that starting over
     records.FILE_NAME,
     *(str(CONFIG_FILE), ".hydra/overrides.yaml", "kernels.jsonl", "latency.json", "metrics.csv"),
     *("checkpoints/best.ckpt", "checkpoints/last.ckpt", "checkpoints/partial.ckpt"),
-    *("confusion.csv", "confusion.png", "detections.png", "tensorboard/events.out.tfevents.*"),
+    *(
+        MLFLOW_ID,
+        WANDB_ID,
+        "confusion.csv",
+        "confusion.png",
+        "detections.png",
+        "tensorboard/events.out.tfevents.*",
+    ),
     RESERVE,
 )
 

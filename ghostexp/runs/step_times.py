@@ -1,4 +1,4 @@
-"""What `scripts/benchmark.py steps` prints: training steps with torch's operators and with ours."""
+"""What `ghostexp benchmark steps` prints: training steps with torch's operators and with ours."""
 
 from collections.abc import Iterator, Sequence
 

@@ -2,7 +2,7 @@
 
     RUN [dataset.root=FOLDER]                a run's folder, whose data may have moved
     model=NAME model.weights=FILE ...        overrides of train.py: no run is needed or made
-    FILE.onnx|.xml|.pt2 [dataset.root=...]   a file of scripts/export.py
+    FILE.onnx|.xml|.pt2 [dataset.root=...]   a file of `ghostexp export`
 
 Classifiers can be computed by an engine in place of torch.
 """

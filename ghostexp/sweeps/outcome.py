@@ -23,7 +23,7 @@ def show_outcome(folder: Path, jobs: list[Job]) -> None:
     for sentence in causes(jobs):
         console.print(sentence, style="bold red", markup=False)
     shown = shlex.quote(str(folder))
-    console.print(f"next: python scripts/report.py {shown}", markup=False)
+    console.print(f"next: ghostexp report {shown}", markup=False)
     console.print(f"      tensorboard --logdir {shown}", markup=False)
 
 

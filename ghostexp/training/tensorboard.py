@@ -124,7 +124,15 @@ class TensorBoard(TensorBoardLogger):
 
     @rank_zero_only
     def log_hyperparams(self, params: dict[str, Any] | Namespace, *args: Any) -> None:
-        """Nothing at the start of a fit: `log_hyperparameters` writes them with the results."""
+        """What a person says of the run, on the page TEXT.
+
+        The numbers come with the results, by `log_hyperparameters`.
+        """
+        tags = ", ".join(map(str, params.get("tags") or []))
+        said = [params.get("title"), tags, params.get("notes")]
+        text = "\n\n".join(_utf8(str(part)) for part in said if part)
+        if text:
+            self.experiment.add_text("run", text, 0)
 
     @rank_zero_only
     def add_summary(self, summary: Summary, step: int) -> None:

@@ -21,7 +21,7 @@ def going_on(what: str) -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        log.warning("%s failed, and the run goes on: %s", what, _sentence(error))
+        log.warning("%s failed, and the run goes on: %s", what, sentence(error))
 
 
 def never_failing(logger: Logger) -> Logger:
@@ -43,12 +43,12 @@ def _forgiving(method: Callable[..., Any], of: str, told: set[str]) -> Callable[
             method(*args, **kwargs)
         except Exception as error:
             if type(error).__name__ not in told:
-                log.warning("%s failed, and the run goes on: %s", of, _sentence(error))
+                log.warning("%s failed, and the run goes on: %s", of, sentence(error))
             told.add(type(error).__name__)
 
     return call
 
 
-def _sentence(error: Exception) -> str:
+def sentence(error: Exception) -> str:
     """Kind and message of an error, on one line."""
     return f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"

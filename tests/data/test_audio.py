@@ -1,7 +1,6 @@
 """Audio data sets from their shipped configs, over small trees of the official form."""
 
 import csv
-import importlib.util
 import json
 from pathlib import Path
 
@@ -9,7 +8,7 @@ import numpy as np
 import pytest
 import soundfile
 import torch
-from helpers import ROOT
+from helpers import ROOT, main_of
 from omegaconf import OmegaConf
 
 from ghostexp.config.audit import audit
@@ -255,19 +254,12 @@ def test_chirps_go_up_and_down():
     assert (moves[100:] > 0).all()
 
 
-def call_script(name: str, *arguments: str) -> int:
-    spec = importlib.util.spec_from_file_location(name, ROOT / "scripts" / f"{name}.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module.main(list(arguments))
-
-
 def test_a_run_is_trained_evaluated_and_predicts_other_recordings(app, tmp_path, capsys):
     overrides = ["trainer.max_epochs=1", "trainer.limit_train_batches=2", "model=resnet20"]
     quiet = ["callbacks.progress=null", "callbacks.summary=null", "trainer.log_every_n_steps=1"]
     assert app("dataset=tones", "task.channels_last=false", *overrides, *quiet) == 0
     (run,) = tmp_path.glob("outputs/train/*")
-    assert call_script("evaluate", str(run)) == 0
+    assert main_of("evaluate")([str(run)]) == 0
     folder = tmp_path / "sounds"
     write(folder / "same.wav", seconds=0.5)
     write(folder / "longer.flac", rate=44100, seconds=1.7)
@@ -276,7 +268,7 @@ def test_a_run_is_trained_evaluated_and_predicts_other_recordings(app, tmp_path,
     (folder / "text.wav").write_text("no sound")
     (folder / "notes.txt").write_text("not looked at")
     capsys.readouterr()
-    assert call_script("predict", str(run), str(folder)) == 1
+    assert main_of("predict")([str(run), str(folder)]) == 1
     said = capsys.readouterr()
     lines = [json.loads(line) for line in said.out.splitlines()]
     assert [Path(line["file"]).name for line in lines] == ["longer.flac", "same.wav", "stereo.ogg"]
@@ -290,10 +282,6 @@ def test_any_network_runs_a_batch(app):
     assert app("dataset=tones", "model=ghost_resnet56", "dataset.batch_size=4", "debug=fast") == 0
 
 
-def test_complexity_is_of_the_spectrogram(monkeypatch, capsys):
-    monkeypatch.setattr("sys.argv", ["complexity.py", "model=resnet20", "dataset=fsdd", "--json"])
-    spec = importlib.util.spec_from_file_location("complexity", ROOT / "scripts" / "complexity.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    assert module.main() == 0
+def test_complexity_is_of_the_spectrogram(capsys):
+    assert main_of("complexity")(["model=resnet20", "dataset=fsdd", "--json"]) == 0
     assert '"macs"' in capsys.readouterr().out

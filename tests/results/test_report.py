@@ -1,7 +1,6 @@
 """Files and terminal output of a report, and the script that makes them."""
 
 import csv
-import importlib.util
 import io
 import os
 import re
@@ -13,6 +12,7 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
+from helpers import main_of
 from rich.console import Console
 
 from ghostexp.results.collect import read_run
@@ -27,10 +27,7 @@ HOSTILE = "<script>alert('x')</script> | [red]boom[/nope] `*_ <img src=http://x.
 
 @pytest.fixture
 def main():
-    spec = importlib.util.spec_from_file_location("report_script", SCRIPT)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module.main
+    return main_of("report")
 
 
 @pytest.fixture

@@ -36,7 +36,7 @@ TONES = (  # a run of seconds
 
 
 def export(*arguments: str) -> int:
-    """scripts/export.py with arguments; the exit code."""
+    """ghostexp export with arguments; the exit code."""
     spec = importlib.util.spec_from_file_location("export", ROOT / "scripts" / "export.py")
     script = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(script)

@@ -144,7 +144,7 @@ def test_files_that_are_not_ours_are_one_sentence(tmp_path, capsys):
     assert "an exported file ends in .onnx, .pt2, .xml, not as net.pth" in said
     write_identity(tmp_path / "foreign.onnx", {})
     said = complain(capsys, "evaluate", tmp_path / "foreign.onnx")
-    assert "was not written by scripts/export.py: its metadata lack batch, class_names" in said
+    assert "was not written by ghostexp export: its metadata lack batch, class_names" in said
 
 
 def test_data_that_moved_are_named(app, tmp_path, capsys):

@@ -1,4 +1,4 @@
-"""Which networks are timed beside which, and what `scripts/benchmark.py infer` writes."""
+"""Which networks are timed beside which, and what `ghostexp benchmark infer` writes."""
 
 import importlib.util
 import json
@@ -14,7 +14,7 @@ from ghostexp.runs.inference import default_models, subjects_of_models, subjects
 
 
 def benchmark(monkeypatch, *arguments: str) -> int:
-    """scripts/benchmark.py with arguments; the exit code."""
+    """ghostexp benchmark with arguments; the exit code."""
     spec = importlib.util.spec_from_file_location("benchmark", ROOT / "scripts" / "benchmark.py")
     script = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(script)

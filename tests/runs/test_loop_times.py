@@ -1,4 +1,4 @@
-"""`scripts/benchmark.py train` and `data`: our loop beside a bare loop, and batches from memory."""
+"""`ghostexp benchmark train` and `data`: our loop beside a bare loop, and batches from memory."""
 
 import re
 

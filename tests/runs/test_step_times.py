@@ -1,4 +1,4 @@
-"""`scripts/benchmark.py steps`: both precisions, every network, and the smallest gain in words."""
+"""`ghostexp benchmark steps`: both precisions, every network, and the smallest gain in words."""
 
 import pytest
 from helpers import main_of

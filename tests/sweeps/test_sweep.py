@@ -70,7 +70,7 @@ def test_one_failed_job_does_not_stop_the_others_and_is_retried(app, tmp_path, m
     assert "Traceback" not in said
     assert "job 2 of 3: seed=1 failed: ValueError: job 1 is made to fail" in said
     assert "1 of 3 jobs failed" in said
-    assert "next: python scripts/report.py outputs/train" in said
+    assert "next: ghostexp report outputs/train" in said
     folder = tmp_path / "outputs/train"
     assert [result(folder / f"seed={s}")["status"] for s in (0, 1, 2)] == [
         "finished",

@@ -1,0 +1,1 @@
+"""The commands of `ghostexp`: one file each, whose `main` reads the words and calls the library."""

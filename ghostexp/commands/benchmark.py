@@ -1,0 +1,205 @@
+"""Time what this framework adds, and which Ghost module is faster than its convolution, here.
+
+ghostexp benchmark train [overrides]   our loop with all its logging against a bare loop
+ghostexp benchmark data [overrides]    batches from memory: gather, crop, flip, normalise
+ghostexp benchmark layers [overrides]  each Ghost module against its convolution
+ghostexp benchmark steps [overrides]   what callbacks=fast gains in training, on the CPU
+ghostexp benchmark infer [overrides]   networks beside their dense twins, as deployed
+ghostexp benchmark infer --run RUN     the same of a run, whose report then shows it
+
+Overrides are those of train.py; without any, `train` takes a linear model and batches of four
+digits, so that a step is short and what the loop adds is seen. `layers` takes CIFAR-10's shapes,
+batches of 128 and of 1, and needs no images; --step times forward and backward instead of
+inference. It ends with a list of layers, so that a network has Ghost modules where they are faster:
+train.py model=converted model.net._target_=ghostexp.models.resnet56 'model.only=[...]'
+`infer` times, in turn and on the CPU, eager, fused, bf16, torch.compile, the native backend, ONNX
+Runtime, OpenVINO and int8. --models ghost_vgg16:vgg16,ghost_resnet56,peers is Ghost-VGG-16 beside
+VGG-16, Ghost-ResNet-56 beside itself at ratio 1 (overrides: model.ratio=3), and, beside each other
+at 224x224 pixels, our GhostNet and timm's two peers. `steps` takes --models, --batch and --threads;
+it times float32, and bfloat16 where the CPU computes in it, unless trainer.precision is given. It
+measures anew which layers callbacks=fast lets our kernels compute: run it on a quiet machine.
+"""
+
+import argparse
+import logging
+import os
+import shlex
+import sys
+import tempfile
+from dataclasses import asdict
+from pathlib import Path
+
+from omegaconf import DictConfig, OmegaConf
+
+from ghostexp.analysis.layer_latency import faster_layers, fill_table, time_layers
+from ghostexp.config import cli
+from ghostexp.config.audit import audit
+from ghostexp.config.build import build_parts
+from ghostexp.config.cli import CONFIG_FOLDER, UserError, compose_config
+from ghostexp.config.mistakes import users_mistakes
+from ghostexp.config.printer import Printer
+from ghostexp.deploy.forms import FORMS, Subject
+from ghostexp.deploy.latency import time_inference
+from ghostexp.results.latency_file import document, write_latency
+from ghostexp.results.latency_report import to_markdown, write_measurements
+from ghostexp.runs.inference import (
+    circumstances,
+    default_models,
+    subjects_of_models,
+    subjects_of_run,
+)
+from ghostexp.runs.loop_times import result_table, time_batches, time_loops
+from ghostexp.runs.machine import allowed_cores
+from ghostexp.runs.step_times import time_training
+
+DEFAULTS = {
+    "train": ["model=linear", "dataset=digits", "dataset.batch_size=4", "trainer.max_epochs=2"],
+    "data": ["dataset=digits", "dataset.batch_size=128", "dataset.augment.flip=true"],
+    "layers": ["model=ghost_resnet56", "dataset=cifar10"],
+    "steps": ["dataset=cifar10"],
+    "infer": ["dataset=cifar10"],
+}
+WIDTH_OF_A_PIPE = 170
+BATCH_SIZES = (128, 1)  # training and one image
+
+
+@cli.script
+def main(arguments: list[str] | None = None) -> int:
+    """Exit code: 1 with one sentence for a user's slip, else 0."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("what", choices=list(DEFAULTS))
+    parser.add_argument("overrides", nargs="*", help="as for train.py")
+    parser.add_argument(
+        "--rounds", type=_number, default=7, help="counted rounds, after one warm-up"
+    )
+    parser.add_argument("--step", action="store_true", help="layers: forward and backward")
+    infer = parser.add_argument_group("infer and steps")
+    infer.add_argument("--run", type=Path, help="folder of a run in the place of models")
+    infer.add_argument(
+        "--models",
+        type=_words,
+        default=default_models(),
+        help="of conf/model, a:b is a beside b (default: %(default)s)",
+    )
+    infer.add_argument(
+        "--forms", type=_words, default=list(FORMS), help="infer: " + ",".join(FORMS)
+    )
+    infer.add_argument("--batch", type=_numbers, help="default: 1,128; of steps 128")
+    infer.add_argument("--threads", type=_numbers, help="default: 1 and one for each core")
+    infer.add_argument("--out", type=Path, help="infer: folder for inference.md, .json, .png")
+    cli.add_grant(parser)
+    options = parser.parse_intermixed_args(arguments)
+    logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
+    if options.what == "infer":
+        time_networks(options)
+        return 0
+    if options.what == "steps":
+        time_steps(options)
+        return 0
+    cfg = compose_config([*DEFAULTS[options.what], *options.overrides])
+    audit(cfg, [CONFIG_FOLDER])
+    with tempfile.TemporaryDirectory() as folder:
+        OmegaConf.update(cfg, "run_dir", folder)
+        if options.what == "train":
+            Printer().print(time_loops(cfg, options.rounds))
+        elif options.what == "data":
+            Printer().print(time_batches(cfg, options.rounds))
+        else:
+            time_ghosts(cfg, options.rounds, options.step)
+    return 0
+
+
+def time_ghosts(cfg: DictConfig, rounds: int, step: bool) -> None:
+    """Every Ghost module against its convolution, at its real shape, for each batch size."""
+    parts = build_parts(cfg)
+    net = parts.task.net.to(parts.trainer.strategy.root_device)
+    bf16 = "bf16" in str(parts.trainer.precision)
+    what = "training step" if step else "inference"
+    console = Printer(width=None if sys.stdout.isatty() else WIDTH_OF_A_PIPE)
+    for batch_size in BATCH_SIZES:
+        with users_mistakes("layers"):
+            timings = time_layers(
+                net,
+                parts.datamodule.input_shape,
+                batch_size=batch_size,
+                rounds=rounds,
+                step=step,
+                bf16=bf16,
+            )
+        title = f"{what}, batch {batch_size}, {'bf16' if bf16 else '32 bit'}"
+        table = result_table(title, parts)
+        fill_table(table, timings)
+        console.print(table)
+        names = faster_layers(timings)
+        total = sum(len(timing.names) for timing in timings)
+        console.print(
+            f"{title}: the Ghost module is faster in every round in {len(names)} of {total} layers"
+        )
+        if names:
+            print(f"model.only=[{','.join(names)}]")
+
+
+def time_networks(options: argparse.Namespace) -> None:
+    """Networks, or a run's, and their dense twins in every form of deployment."""
+    if options.out is not None and options.out.exists() and not options.out.is_dir():
+        raise UserError(f"--out {options.out} is a file: a folder is needed")
+    subjects = _subjects(options)
+    with users_mistakes("infer"):
+        measurements = time_inference(
+            subjects,
+            options.forms,
+            batch_sizes=options.batch or sorted(BATCH_SIZES),
+            threads=options.threads or sorted({1, os.cpu_count() or 1}),
+            rounds=options.rounds,
+        )
+    rows = [asdict(measurement) for measurement in measurements]
+    everything = document(rows, circumstances(options.rounds), shlex.join(sys.argv))
+    print(to_markdown(everything))
+    written = write_measurements(everything, options.out) if options.out is not None else []
+    if options.run is not None:
+        with users_mistakes("--run"):
+            written.append(write_latency(options.run, subjects[0].name, everything))
+    for path in written:
+        print(f"wrote {path}")
+
+
+def time_steps(options: argparse.Namespace) -> None:
+    """Training steps of networks with torch's operators and with ours, as callbacks=fast takes."""
+    console = Printer(width=None if sys.stdout.isatty() else WIDTH_OF_A_PIPE)
+    gains = []
+    with users_mistakes("steps"):
+        for table, gain in time_training(
+            _subjects(options),
+            overrides=options.overrides,
+            threads=options.threads or [allowed_cores()],
+            batch_sizes=options.batch or BATCH_SIZES[:1],
+            rounds=options.rounds,
+        ):
+            table.caption = circumstances(options.rounds)
+            console.print(table)
+            gains.append(gain)
+    print(*gains, sep="\n")
+
+
+def _subjects(options: argparse.Namespace) -> list[Subject]:
+    if options.run is not None:
+        return subjects_of_run(options.run)
+    return subjects_of_models(options.models, [*DEFAULTS[options.what], *options.overrides])
+
+
+def _words(text: str) -> list[str]:
+    return text.split(",")
+
+
+def _number(text: str) -> int:
+    (number,) = _numbers(text)
+    return number
+
+
+def _numbers(text: str) -> list[int]:
+    numbers = [int(word) for word in text.split(",")]
+    if min(numbers) < 1:
+        raise argparse.ArgumentTypeError(f"must be at least 1, not {min(numbers)}")
+    return numbers

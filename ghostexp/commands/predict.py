@@ -1,0 +1,113 @@
+"""Classes of image or audio files, or the objects in images, by a run or an exported file.
+
+ghostexp predict outputs/train/RUN cat.jpg photos/     JSON, a line a file
+ghostexp predict outputs/train/RUN *.wav               recordings of any rate and length
+ghostexp predict outputs/train/RUN photos/ --csv       a row a file
+ghostexp predict outputs/train/RUN photos/ --engine onnxruntime    or native, openvino
+ghostexp predict RUN/export/onnx_fp32.onnx photos/     by an exported file
+ghostexp predict outputs/train/DETECTOR photos/ --output DIR
+    boxes as JSON, a line a file; in DIR a picture of each and results.json, COCO's results format
+    with every detection: image_id is a file's place on the command line, from 1
+"""
+
+import argparse
+import csv
+import json
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from ghostexp.config import cli
+from ghostexp.config.cli import UserError
+from ghostexp.deploy.in_engine import ENGINES
+from ghostexp.runs.detect import Detector, coco_results, picture_paths, write_results
+from ghostexp.runs.load import task_class
+from ghostexp.runs.predict import Prediction, Predictor
+from ghostexp.tasks import DetectionTask
+
+
+@cli.script
+def main(arguments: list[str] | None = None) -> int:
+    """Exit code: 1 for what is no run, or when a file could not be read, else 0."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("run", type=Path, help="folder of a run, or an exported file")
+    parser.add_argument(
+        "files", nargs="+", type=Path, help="images or recordings, or folders of them"
+    )
+    parser.add_argument("--csv", action="store_true", help="CSV in place of JSON lines")
+    parser.add_argument("--top", type=_positive, default=5, help="classes a file (%(default)s)")
+    parser.add_argument("--batch-size", type=_positive, default=64, help="default: %(default)s")
+    parser.add_argument("--output", type=Path, help="folder for a detector's pictures and results")
+    parser.add_argument(
+        "--min-score", type=float, default=0.5, help="of boxes told and drawn (%(default)s)"
+    )
+    parser.add_argument("--engine", choices=ENGINES, help="what computes (default: torch)")
+    cli.add_grant(parser)
+    options = parser.parse_args(arguments)
+    failures: list[str] = []
+
+    def complain(sentence: str) -> None:
+        failures.append(sentence)
+        print(f"error: {sentence}", file=sys.stderr)
+
+    if not options.run.is_file() and issubclass(task_class(options.run), DetectionTask):
+        detect(options, complain)
+        return 1 if failures else 0
+    if options.output is not None:
+        raise UserError(f"--output is for detectors: {options.run} gives no boxes to draw")
+    predictor = Predictor(options.run, options.engine)
+    top = min(options.top, len(predictor.class_names))
+    predictions = predictor.predict(
+        predictor.find(options.files), top=top, batch_size=options.batch_size, complain=complain
+    )
+    if options.csv:
+        write_csv(predictions, top)
+    else:
+        write_json_lines(predictions)
+    return 1 if failures else 0
+
+
+def detect(options: argparse.Namespace, complain: Callable[[str], None]) -> None:
+    """Tell the objects of each file; with --output, draw them and write all as COCO results."""
+    if options.csv:
+        raise UserError("--csv is for classes: boxes come as JSON lines")
+    if options.engine is not None:
+        raise UserError("--engine is for classifiers: a detector is computed by torch")
+    detector = Detector(options.run)
+    files = detector.find(options.files)
+    image_ids = {file: image_id for image_id, file in enumerate(files, start=1)}
+    results = []
+    if options.output is not None:
+        options.output.mkdir(parents=True, exist_ok=True)
+        pictures = dict(zip(files, picture_paths(options.output, files), strict=True))
+    for each in detector.detect(files, complain=complain):
+        print(json.dumps(detector.describe(each, options.min_score)))
+        if options.output is not None:
+            detector.draw(each, options.min_score, pictures[each.file])
+            results += coco_results(image_ids[each.file], each.found, detector.category_ids)
+    if options.output is not None:
+        write_results(options.output / "results.json", results)
+
+
+def write_json_lines(predictions: Iterator[Prediction]) -> None:
+    """{"file", "class", "probability", "top": [{"class", "probability"}, ...]} a line."""
+    for prediction in predictions:
+        top = [{"class": name, "probability": share} for name, share in prediction.ranking]
+        print(json.dumps({"file": prediction.file, **top[0], "top": top}))
+
+
+def write_csv(predictions: Iterator[Prediction], top: int) -> None:
+    """file, class, probability, class_2, probability_2, ... a row."""
+    writer = csv.writer(sys.stdout)
+    further = [f"{name}_{k}" for k in range(2, top + 1) for name in ("class", "probability")]
+    writer.writerow(["file", "class", "probability", *further])
+    for prediction in predictions:
+        ranking = [value for pair in prediction.ranking for value in pair]
+        writer.writerow([prediction.file, *ranking])
+
+
+def _positive(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"must be at least 1, not {number}")
+    return number

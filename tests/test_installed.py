@@ -1,0 +1,99 @@
+"""The package as pip installs it: configs and the command `ghostexp`, away from the repository."""
+
+import importlib
+import os
+import subprocess
+import sys
+import sysconfig
+import venv
+from pathlib import Path
+
+import pytest
+from helpers import ROOT, SMALL, main_of, result
+
+from ghostexp import __main__ as command
+
+
+@pytest.fixture(scope="module")
+def installed(tmp_path_factory):
+    """Python of a new environment with our wheel and, by their path, this one's dependencies."""
+    folder = tmp_path_factory.mktemp("installed")
+    pip = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check"]
+    subprocess.run(
+        [*pip, "wheel", "--no-build-isolation", "--no-deps", "-w", folder, ROOT], check=True
+    )
+    (wheel,) = folder.glob("*.whl")
+    venv.create(folder / "env", with_pip=False)
+    python = folder / "env" / "bin" / "python"
+    subprocess.run([*pip, "--python", python, "install", "--no-deps", wheel], check=True)
+    (packages,) = (folder / "env").glob("lib/*/site-packages")
+    # a .pth file in it is not read, so the repository of an editable installation stays away
+    (packages / "dependencies.pth").write_text(sysconfig.get_path("purelib"))
+    return python
+
+
+def run(python: Path, folder: Path, *words: str) -> str:
+    environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
+    program = [python, *words] if words[0] == "-m" else [python.with_name(words[0]), *words[1:]]
+    done = subprocess.run(
+        program, cwd=folder, env=environment, text=True, capture_output=True, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def test_an_installed_package_trains_and_reports(installed, tmp_path):
+    run(installed, tmp_path, "-m", "ghostexp", "train", *SMALL, "trainer.max_epochs=1")
+    (folder,) = (tmp_path / "outputs" / "train").iterdir()
+    assert result(folder)["command"].startswith("ghostexp train model=resnet20 ")
+    assert "1 run: 1 finished" in run(installed, tmp_path, "ghostexp", "report", "outputs/train")
+
+
+def test_a_new_project_trains_without_pythonpath(installed, tmp_path):
+    run(installed, tmp_path, "ghostexp", "new", "my_project")
+    project = tmp_path / "my_project"
+    words = ["experiment=stripes", "trainer.max_epochs=1", "model.ratio=1,2"]
+    searchpath = ["hydra.searchpath=[file://conf]", "allow_targets=[my_project]"]
+    run(installed, project, "ghostexp", "sweep", *words, *searchpath)
+    accuracies = [result(path)["metrics"]["test/acc"] for path in project.glob("outputs/*/*=*")]
+    assert len(accuracies) == 2
+    assert all(accuracy > 0.4 for accuracy in accuracies)
+
+
+def test_each_command_exists(capsys, monkeypatch):
+    files = {path.stem for path in (ROOT / "ghostexp" / "commands").glob("[a-z]*.py")}
+    assert files == set(command.COMMANDS)
+    assert all(
+        callable(importlib.import_module(f"ghostexp.commands.{name}").main)
+        for name in command.COMMANDS
+    )
+    for words, code in ([], 0), (["--version"], 0), (["modles"], 2):
+        monkeypatch.setattr("sys.argv", ["ghostexp", *words])
+        assert command.main() == code
+    said = capsys.readouterr()
+    assert "train one network" in said.out
+    assert "did you mean models?" in said.err
+
+
+def test_the_models_are_listed(capsys):
+    assert main_of("models")(["ghostnet_v2*"]) == 0
+    assert capsys.readouterr().out.split() == ["ghostnet_v2", "ghostnet_v2_130", "ghostnet_v2_160"]
+    assert main_of("models")(["x*"]) == 1
+    assert "no network has such a name" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("name", "sentence"),
+    [
+        ("my-project", "my-project becomes the name of a Python package"),
+        ("torch", "torch is the name of an installed package"),
+        ("full", "full exists already"),
+    ],
+)
+def test_a_project_that_cannot_be_made_is_refused(tmp_path, monkeypatch, capsys, name, sentence):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "mine.txt").touch()
+    assert main_of("new")([name]) == 1
+    assert capsys.readouterr().err.startswith(f"error: {sentence}")
+    assert sorted(path.name for path in tmp_path.rglob("*")) == ["full", "mine.txt"]

@@ -23,6 +23,7 @@ from ghostexp.data.in_memory import (
     EpochOrder,
     LabelledSet,
 )
+from ghostexp.data.read_ahead import Loading
 from ghostexp.data.splits import grouped_split, stratified_split
 
 log = logging.getLogger(__name__)
@@ -49,6 +50,7 @@ class Source:
     has_val: bool = False
     fold: Fold | None = None
     list_classes: Callable[[], list[str]] | None = None
+    loading: Loading = Loading()
 
 
 class BatchAugment(Protocol):
@@ -229,7 +231,13 @@ class ClassificationData(pl.LightningDataModule):
         examples = self.labelled_set.examples
         if shuffle and self.labelled_set.train_examples is not None:
             examples = self.labelled_set.train_examples
-        return BatchLoader(examples, self.labelled_set.labels, order)
+        return BatchLoader(
+            examples,
+            self.labelled_set.labels,
+            order,
+            loading=self.source.loading,
+            to_gpu=self.trainer is not None and self.trainer.strategy.root_device.type == "cuda",
+        )
 
 
 def warn_of_leakage(groups: Tensor, train: Tensor, held_out: dict[str, Tensor]) -> None:

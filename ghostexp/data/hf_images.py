@@ -23,8 +23,9 @@ from ghostexp.data.folder import (
 )
 from ghostexp.data.folds import Fold, chosen_fold
 from ghostexp.data.hf_tables import HfColumns, HfSplits, HfTables
-from ghostexp.data.in_memory import InMemory, LabelledSet
+from ghostexp.data.in_memory import STANDARD, InMemory, LabelledSet
 from ghostexp.data.labelled_files import divided
+from ghostexp.data.read_ahead import Loading
 from ghostexp.data.transformed import FileTransforms, evaluation_reader, read_transformed
 
 if TYPE_CHECKING:
@@ -132,6 +133,7 @@ def hf(
     val_split: float = 0.0,
     folds: int | None = None,
     fold: int | None = None,
+    loading: Loading = STANDARD,
     augment: Augment,
     seed: int,
 ) -> ClassificationData:
@@ -163,6 +165,7 @@ def hf(
             has_val=has_val,
             fold=held_out,
             list_classes=tables.class_names,
+            loading=loading,
         ),
         num_classes=num_classes,
         batch_size=batch_size,

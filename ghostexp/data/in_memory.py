@@ -6,18 +6,20 @@ The order follows from (seed, epoch) alone, whatever the global generators did b
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from math import ceil
 from typing import Protocol, TypeVar
 
 import torch
 from torch import Tensor
-from torch.utils.data import Dataset, Sampler
+from torch.utils.data import DataLoader, Dataset, Sampler
 
 from ghostexp.data.draws import drawing_from, epoch_generator
-from ghostexp.data.read_ahead import read_ahead
+from ghostexp.data.read_ahead import Loading, make_loader, start
 
 Batch = tuple[Tensor, Tensor]
 T = TypeVar("T")
+STANDARD = Loading()
 
 
 class Examples(Protocol):
@@ -151,16 +153,29 @@ class EpochOrder(Sampler[Tensor]):
 class BatchLoader:
     """Batches (raw examples [B, ...], labels [B]) in the order of `sampler`.
 
-    Its state is its sampler's, which Lightning puts into checkpoints.
+    Its state is its sampler's, which Lightning puts into checkpoints. `to_gpu` says that batches go
+    to a GPU. Processes that read for a training are kept from epoch to epoch.
     """
 
-    def __init__(self, examples: Examples, labels: Tensor, sampler: EpochOrder) -> None:
-        self.examples = examples
-        self.labels = labels
+    def __init__(
+        self,
+        examples: Examples,
+        labels: Tensor,
+        sampler: EpochOrder,
+        *,
+        loading: Loading = STANDARD,
+        to_gpu: bool = False,
+    ) -> None:
+        self.batches = _Batches(examples, labels, sampler.seed)
         self.sampler = sampler
+        self.loading = loading
+        self.to_gpu = to_gpu
         self.batch_sampler = None  # Lightning asks
         self.batch_size = sampler.batch_size
-        self.num_workers = ceil(examples.num_workers / sampler.world_size)
+        workers = examples.num_workers  # 0 where there is nothing to read
+        if workers and loading.num_workers is not None:
+            workers = loading.num_workers
+        self.num_workers = ceil(workers / sampler.world_size)
         self.state_dict = sampler.state_dict
         self.load_state_dict = sampler.load_state_dict
 
@@ -168,26 +183,54 @@ class BatchLoader:
         return len(self.sampler)
 
     def __iter__(self) -> Iterator[Batch]:
-        entropy = (self.sampler.seed, self.sampler.epoch)
-        batches = _Batches(self.examples, self.labels, entropy)
-        read = read_ahead(batches, self.sampler, num_workers=self.num_workers, entropy=entropy)
+        if self.num_workers == 0:
+            read = map(self.batches.__getitem__, _Places(self.sampler))
+        else:
+            read = start(self._reader)
         yield from self.sampler.counting(read)
+
+    @cached_property
+    def _reader(self) -> DataLoader:
+        return make_loader(
+            self.batches,
+            _Places(self.sampler),
+            num_workers=self.num_workers,
+            entropy=(self.sampler.seed, self.sampler.epoch),
+            pin_memory=self.loading.pin_memory and self.to_gpu,
+            persistent_workers=self.loading.persistent_workers and self.sampler.shuffle,
+            prefetch=self.loading.prefetch,
+        )
+
+
+class _Places:
+    """The batches of `order`, each with the number of its epoch, which a kept process must hear."""
+
+    def __init__(self, order: EpochOrder) -> None:
+        self.order = order
+
+    def __len__(self) -> int:
+        return len(self.order)
+
+    def __iter__(self) -> Iterator[tuple[int, Tensor]]:
+        for indices in self.order:
+            yield self.order.epoch, indices
 
 
 class _Batches(Dataset[Batch]):
-    """What a worker needs: an index tensor to a batch.
+    """What a worker needs: from an epoch and an index tensor to a batch.
 
-    The draws of random examples follow from `entropy` and the batch's first index: they are the
+    The draws of random examples follow from seed, epoch and the batch's first index: they are the
     same in whichever process, and leave the global generators alone.
     """
 
-    def __init__(self, examples: Examples, labels: Tensor, entropy: tuple[int, int]) -> None:
+    def __init__(self, examples: Examples, labels: Tensor, seed: int) -> None:
         self.examples = examples
         self.labels = labels
-        self.entropy = entropy
+        self.seed = seed
 
-    def __getitem__(self, indices: Tensor) -> Batch:
+    def __getitem__(self, place: tuple[int, Tensor]) -> Batch:
+        epoch, indices = place
         if not self.examples.random:
             return self.examples[indices], self.labels[indices]
-        with drawing_from(*self.entropy, int(indices[0])):
+        with drawing_from(self.seed, epoch, int(indices[0])):
             return self.examples[indices], self.labels[indices]

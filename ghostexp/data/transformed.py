@@ -26,8 +26,9 @@ from ghostexp.data.folder import (
     to_tensor,
 )
 from ghostexp.data.folds import Fold, chosen_fold, folded
-from ghostexp.data.in_memory import LabelledSet
+from ghostexp.data.in_memory import STANDARD, LabelledSet
 from ghostexp.data.labelled_files import LabelledFiles, divided
+from ghostexp.data.read_ahead import Loading
 from ghostexp.data.tree import check_root, list_classes, scan
 
 Transform = Callable[[Image.Image], Image.Image]
@@ -152,6 +153,7 @@ def imagenet(
     folds: int | None = None,
     fold: int | None = None,
     files: FileTransforms,
+    loading: Loading = STANDARD,
     augment: Augment,
     seed: int,
 ) -> ClassificationData:
@@ -170,6 +172,7 @@ def imagenet(
             input_shape=(in_channels, image_size, image_size),
             fold=held_out,
             list_classes=partial(list_classes, Path(root), ("train",)),
+            loading=loading,
         ),
         num_classes=num_classes,
         batch_size=batch_size,

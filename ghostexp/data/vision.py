@@ -20,8 +20,9 @@ from ghostexp.data.folder import (
     load_image,
 )
 from ghostexp.data.folds import Fold, chosen_fold, folded
-from ghostexp.data.in_memory import LabelledSet
+from ghostexp.data.in_memory import STANDARD, LabelledSet
 from ghostexp.data.public_sets import check_facts, load_cifar, load_digits
+from ghostexp.data.read_ahead import Loading
 from ghostexp.data.transformed import FileTransforms, evaluation_reader, load_transformed
 
 
@@ -159,6 +160,7 @@ def image_folder(
     val_split: float = 0.0,
     folds: int | None = None,
     fold: int | None = None,
+    loading: Loading = STANDARD,
     augment: Augment,
     seed: int,
 ) -> ClassificationData:
@@ -188,6 +190,7 @@ def image_folder(
             has_val=file_set.has_val,
             fold=held_out,
             list_classes=file_set.class_names,
+            loading=loading,
         ),
         num_classes=num_classes,
         batch_size=batch_size,

@@ -1,18 +1,33 @@
-"""One row for each network, whatever happens to it; the random tenth of all is the lead's run."""
+"""One row for each network, whatever happens to it; and a random tenth of the published rows.
 
-import importlib.util
+GHOSTEXP_ALL=1 makes all rows of this tenth again, which takes minutes; else only the quickest.
+"""
+
 import os
+import random
 import sys
 
 import pytest
 import torch
 from helpers import ROOT
 
+from ghostexp.commands import any_network as command
 from ghostexp.runs import any_network, any_network_table
 from ghostexp.runs.any_network import Row, examine
 from ghostexp.runs.any_network_table import make_rows, read_rows, write_table
 
 PUBLISHED = ROOT / "outputs" / "published" / "any_network"
+EQUAL = (  # what a row says again, on any machine
+    *("side", "convolutions", "replaced", "kept", "params_before", "params_after"),
+    *("without_gradient", "dense_without_gradient", "dead_taps", "norms", "norms_left"),
+)
+
+
+def random_tenth() -> list[Row]:
+    rows = sorted(read_rows(PUBLISHED / "rows.jsonl"), key=lambda row: row.network)
+    tenth = random.Random(0).sample(rows, len(rows) // 10)
+    tenth.sort(key=lambda row: row.seconds)
+    return tenth if os.environ.get("GHOSTEXP_ALL") else tenth[:8]
 
 
 @pytest.fixture
@@ -72,11 +87,6 @@ def test_a_gradient_that_the_conversion_loses_is_found(monkeypatch):
 
 
 def test_a_second_start_makes_only_what_is_missing(tmp_path, monkeypatch, capsys):
-    spec = importlib.util.spec_from_file_location(
-        "any_network_script", ROOT / "scripts/any_network.py"
-    )
-    script = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(script)
     made = []
 
     def make(networks, path, **_):
@@ -86,12 +96,24 @@ def test_a_second_start_makes_only_what_is_missing(tmp_path, monkeypatch, capsys
             for network in networks:
                 file.write(any_network_table.json.dumps(vars(Row(network, loss=1.0))) + "\n")
 
-    monkeypatch.setattr(script, "make_rows", make)
+    monkeypatch.setattr(command, "make_rows", make)
     for networks in (["a"], ["a", "b"]):
         monkeypatch.setattr(sys, "argv", ["any_network.py", *networks, "--out", str(tmp_path)])
-        assert script.main() == 0
+        assert command.main() == 0
     assert made == [["a"], ["b"]]
     assert "2 networks" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("published", random_tenth(), ids=lambda row: row.network)
+def test_a_published_row_is_made_again(published):
+    pytest.importorskip("timm", reason="timm is an extra")
+    row = examine(published.network)
+    assert {key: getattr(row, key) for key in EQUAL} == {
+        key: getattr(published, key) for key in EQUAL
+    }
+    assert row.loss == pytest.approx(published.loss, rel=0.01)
+    if published.fused_difference is not None:
+        assert row.fused_difference < 1e-3
 
 
 def test_the_published_list_is_of_many_families():

@@ -10,6 +10,7 @@ import yaml
 from omegaconf import DictConfig, OmegaConf
 
 from ghostexp.config.audit import targets
+from ghostexp.config.augmentation import choose_augmentation
 from ghostexp.config.build import build
 from ghostexp.config.cli import UserError
 from ghostexp.config.mistakes import users_mistakes
@@ -21,13 +22,14 @@ log = logging.getLogger(__name__)
 
 
 def complete_facts(cfg: DictConfig) -> None:
-    """Fill `dataset.num_classes`, `dataset.augment.mean` and `.std`, `dataset.interpolation`.
+    """Fill `dataset.num_classes`, `.interpolation`, `.files`, and `dataset.augment`'s null values.
 
     Only what is null is filled. Call this after `audit`, because it builds the data set (without
     reading an example), and before the network is built or the config is compared or saved.
     """
     if cfg.dataset.get("augment") and "image_size" in cfg.dataset:
         _follow_weights(cfg)
+    choose_augmentation(cfg.dataset)
     if "num_classes" in cfg.dataset and cfg.dataset.num_classes is None:
         _count_classes(cfg)
 

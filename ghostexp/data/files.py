@@ -10,6 +10,7 @@ from typing import Any
 
 from rich.progress import track
 
+from ghostexp.files.caches import user_cache
 from ghostexp.files.tensors import read_tensors, write_tensors
 
 log = logging.getLogger(__name__)
@@ -50,8 +51,7 @@ def cache_path(root: Path, paths: list[Path], *, settings: str, name: str) -> Pa
     name = f"{name}-{digest.hexdigest()[:16]}.pt"
     if os.access(root, os.W_OK):
         return root / ".ghostexp" / name
-    users = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    return users / "ghostexp" / name
+    return user_cache() / name
 
 
 def in_threads(decode: Callable[[int], None], count: int, *, bar_from: int, what: str) -> None:

@@ -110,7 +110,9 @@ def _read_safetensors(path: Path) -> State:
         from safetensors import SafetensorError
         from safetensors.torch import load_file
     except ModuleNotFoundError as error:
-        raise ValueError(f"{path} needs safetensors: pip install safetensors") from error
+        raise ValueError(
+            f"{path} needs safetensors: pip install 'ghostexp[safetensors]'"
+        ) from error
     try:
         return load_file(path)
     except (SafetensorError, OSError) as error:

@@ -6,6 +6,7 @@ import re
 
 from ghostexp.results.circumstances import circumstances
 from ghostexp.results.collect import Run
+from ghostexp.results.repeats import FOLD
 from ghostexp.results.rows import Row
 from ghostexp.results.standing import summary, unfinished
 from ghostexp.results.table import Report, no_difference, published
@@ -61,6 +62,7 @@ def _facts(report: Report, row: Row, run: Run) -> dict[str, object]:
         "run": run.label,
         **{key: run.value(key) for key in report.keys},
         "seed": run.value("seed"),
+        **({FOLD: run.value(FOLD)} if _has_folds(report) else {}),
         "status": run.status,
         "params": record["network"].get("params"),
         "macs": record["network"].get("macs"),
@@ -74,6 +76,10 @@ def _facts(report: Report, row: Row, run: Run) -> dict[str, object]:
         "epochs": record.get("epochs"),
         "error": run.last_line_of_error,
     }
+
+
+def _has_folds(report: Report) -> bool:
+    return any(run.value(FOLD) is not None for run in report.tree.runs)
 
 
 def _section(title: str, headers: list[str], rows: list[tuple[str, ...]]) -> list[str]:

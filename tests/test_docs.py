@@ -227,7 +227,7 @@ def test_choices_exist(page):
         group, equals, choices = word.strip("'").partition("=")
         if not equals or group not in GROUPS or word.endswith((*PLACEHOLDERS, "=null", "=mine")):
             continue
-        for choice in re.split("[,|]", choices):
+        for choice in re.split("[,|]", choices.strip("[]")):
             assert (ROOT / "conf" / group / f"{choice}.yaml").is_file(), word
 
 

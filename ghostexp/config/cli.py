@@ -34,6 +34,7 @@ VALUED = (
     *("--config-dir", "-cd", "--config-path", "-cp", "--config-name", "-cn", "--package", "-p"),
     *("--cfg", "-c", "--info", "-i", "--experimental-rerun"),
 )
+NUMBERS = ("nan", "inf")  # words that Hydra's grammar takes for numbers; debug=nan is a choice
 OPTIONAL = {  # groups that a run can do without -> whether one is chosen where nothing is said
     **{"callbacks": True, "logger": True},
     **{"debug": False, "experiment": False, "search": False, "suspect": False},
@@ -173,6 +174,8 @@ def checked_arguments(arguments: list[str]) -> list[str]:
                 raise UserError(f"{argument}: a run needs one, choose {key}=NAME from conf/{key}")
             if OPTIONAL[key]:
                 taken.append(f"~{key}")
+        elif is_group and value in NUMBERS:
+            taken.append(argument.replace(f"={value}", f"='{value}'"))
         else:
             later = resumes and equals and not is_group
             taken.append(of_the_resumed(argument) if later else argument)

@@ -41,6 +41,7 @@ WRITTEN = (  # what a run writes, relative to its folder: all that starting over
         "confusion.csv",
         "confusion.png",
         "detections.png",
+        "*-profile.txt",
         "tensorboard/events.out.tfevents.*",
     ),
     RESERVE,

@@ -47,6 +47,8 @@ def test_every_choice_composes_and_passes_the_audit(group, choice):
     overrides = [f"{group}={choice}"]
     if choice in ("image_folder", "audio_folder"):
         overrides.append("dataset.root=somewhere")
+    if group == "augment":
+        overrides += ["dataset=image_folder", "dataset.root=somewhere"]
     if group == "suspect":  # each changes the form that experiment=audio_suspects looks into
         overrides.append("experiment=audio_ghost_efficientnet_v2_literal")
     if choice in ("arcface", "circle"):

@@ -22,6 +22,7 @@ from omegaconf.resolvers import oc
 from pytorch_lightning.loggers import Logger
 from torchvision.models import get_model, get_model_builder
 
+from ghostexp.config.augmentation import check_files
 from ghostexp.config.cli import UserError, explain
 from ghostexp.config.contradictions import check_contradictions
 from ghostexp.config.directories import check_name, register_resolvers
@@ -81,6 +82,7 @@ def audit(cfg: DictConfig, sources: list[Path]) -> None:
         _check_seed(tree.get("seed"))
         _check_folder(tree.get("name"))
         _check_epochs(tree.get("trainer"))
+        check_files(tree.get("dataset"))
         check_nodes(tree, sources)
         for group, base in COLLECTIONS.items():
             nodes = tree.get(group) or {}

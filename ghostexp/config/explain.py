@@ -27,6 +27,7 @@ EXTRAS = {  # package -> the extra of ours that installs it
     "onnxscript": "export",
     "openvino": "export",
     "optuna": "optuna",
+    "datasets": "datasets",
 }
 
 

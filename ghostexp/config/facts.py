@@ -9,6 +9,7 @@ from pathlib import Path
 import yaml
 from omegaconf import DictConfig, OmegaConf
 
+from ghostexp.config.augmentation import choose_augmentation
 from ghostexp.config.build import build
 from ghostexp.config.cli import UserError
 from ghostexp.config.contradictions import CLASS_WEIGHTS
@@ -25,7 +26,7 @@ MOST_TOLD = 200  # letters of a line
 
 
 def complete_facts(cfg: DictConfig) -> None:
-    """Fill `dataset.num_classes`, `dataset.augment.mean` and `.std`, `dataset.interpolation`.
+    """Fill `dataset.num_classes`, `.interpolation`, `.files`, and `dataset.augment`'s null values.
 
     Only what is null is filled, and `task.loss.class_weights` where it is `balanced`. Call this
     after `audit`, because it builds the data set (without reading an example, but for balanced
@@ -33,6 +34,7 @@ def complete_facts(cfg: DictConfig) -> None:
     """
     if cfg.dataset.get("augment") and "image_size" in cfg.dataset:
         _follow_weights(cfg)
+    choose_augmentation(cfg.dataset)
     if "num_classes" in cfg.dataset and cfg.dataset.num_classes is None:
         _count_classes(cfg)
     if OmegaConf.select(cfg, CLASS_WEIGHTS) == BALANCED:

@@ -9,10 +9,16 @@ from pathlib import Path
 
 from ghostexp.data.audio_augment import AudioAugment
 from ghostexp.data.audio_source import audio_source, recordings_source, waveform_form
+from ghostexp.data.csv_labels import CsvLabels
 from ghostexp.data.datamodule import ClassificationData
-from ghostexp.data.recordings import list_esc50, list_folder, list_fsdd, list_speech_commands
+from ghostexp.data.file_set import FileSet
+from ghostexp.data.folds import Fold, chosen_fold, folded
+from ghostexp.data.formats import audio_endings
+from ghostexp.data.labelled_files import LabelledFiles, divided
+from ghostexp.data.recordings import list_esc50, list_fsdd, list_speech_commands
 from ghostexp.data.tones import CLASS_NAMES, load_tones
-from ghostexp.data.tree import has_val_folder, list_classes
+
+ESC50_FOLDS = 5
 
 
 def audio_folder(
@@ -21,35 +27,42 @@ def audio_folder(
     num_classes: int | None = None,
     in_channels: int = 1,
     seconds: float = 1.0,
+    label_pattern: str | None = None,
     group_pattern: str | None = None,
+    csv: CsvLabels | None = None,
     on_bad_file: str = "error",
     batch_size: int = 32,
     val_split: float = 0.0,
+    folds: int | None = None,
+    fold: int | None = None,
     augment: AudioAugment,
     seed: int,
     sampler: str | None = None,
 ) -> ClassificationData:
-    """Audio files `root/<train|val|test>/<class>/*` or `root/<class>/*`.
+    """Audio files `root/<train|val|test>/<class>/*` or `root/<class>/*`, or named otherwise.
 
-    Without a test folder a fifth of each class is held out as test, the same one for every seed.
-    `group_pattern` is a regular expression whose first bracket finds in a file's name what is to
-    stay on one side of a split: `^([^_]+)_` a speaker before the first underscore. `num_classes`
-    None is the number of the class folders.
+    `label_pattern`, `group_pattern` and `csv` are explained in file_set.py. Without a test part the
+    fold, or a fifth of each class, is held out as test, the same one for every seed. `num_classes`
+    None is the number of the classes.
     """
     if root is None:
         raise ValueError("audio_folder needs the folder of the files: give dataset.root=FOLDER")
-    has_val = has_val_folder(Path(root))
-    if has_val and val_split > 0:
-        raise ValueError(f"{root} has a val folder, so val_split must be 0, not {val_split}")
+    files = FileSet(Path(root), audio_endings(), label_pattern, group_pattern, csv)
+    held_out = files.fold(folds, fold, val_split)
+
+    def list_divided() -> LabelledFiles:
+        return divided(files.list_files(), held_out, keep_groups=files.has_groups)
+
     return ClassificationData(
         recordings_source(
-            partial(list_folder, Path(root), group_pattern),
+            list_divided,
             augment,
             in_channels=in_channels,
             seconds=seconds,
             on_bad_file=on_bad_file,
-            has_val=has_val,
-            list_classes=partial(list_classes, Path(root)),
+            has_val=files.has_val,
+            fold=held_out,
+            list_classes=files.class_names,
         ),
         num_classes=num_classes,
         batch_size=batch_size,
@@ -57,7 +70,7 @@ def audio_folder(
         augment=augment,
         seed=seed,
         sampler=sampler,
-        keep_groups=group_pattern is not None,
+        keep_groups=files.has_groups,
     )
 
 
@@ -72,6 +85,8 @@ def fsdd(
     on_bad_file: str = "error",
     batch_size: int = 32,
     val_split: float = 0.0,
+    folds: int | None = None,
+    fold: int | None = None,
     keep_groups: bool = False,
     augment: AudioAugment,
     seed: int,
@@ -93,13 +108,15 @@ def fsdd(
         raise ValueError(
             "held_out_speaker and keep_groups are for target=digit: a speaker is a class"
         )
+    held_out = chosen_fold(folds, fold, has_test=True, has_val=False, val_split=val_split)
     return ClassificationData(
         recordings_source(
-            partial(list_fsdd, Path(root), target, held_out_speaker),
+            partial(list_fsdd, Path(root), target, held_out_speaker, held_out, keep_groups),
             augment,
             in_channels=in_channels,
             seconds=seconds,
             on_bad_file=on_bad_file,
+            fold=held_out,
         ),
         num_classes=num_classes,
         batch_size=batch_size,
@@ -114,7 +131,8 @@ def fsdd(
 def esc50(
     root: str,
     *,
-    test_fold: int = 1,
+    folds: int = 5,
+    fold: int = 1,
     esc10: bool = False,
     num_classes: int = 50,
     in_channels: int = 1,
@@ -128,10 +146,13 @@ def esc50(
 ) -> ClassificationData:
     """ESC-50 (Piczak 2015): 2,000 environmental sounds in five folds, of which one is the test.
 
-    `esc10` is its part of ten classes. Validation is held out by whole sources, as the folds are.
+    The folds are the published ones, which count from 1. `esc10` is its part of ten classes.
+    Validation is held out by whole sources, as the folds are.
     """
-    if test_fold not in range(1, 6):
-        raise ValueError(f"test_fold is 1 to 5, not {test_fold}")
+    if folds != ESC50_FOLDS:
+        raise ValueError(f"folds of ESC-50 is {ESC50_FOLDS}, its published ones, not {folds}")
+    if fold not in range(1, ESC50_FOLDS + 1):
+        raise ValueError(f"fold of ESC-50 is 1 to {ESC50_FOLDS}, as published, not {fold}")
     classes = 10 if esc10 else 50
     if num_classes != classes:
         raise ValueError(
@@ -139,11 +160,12 @@ def esc50(
         )
     return ClassificationData(
         recordings_source(
-            partial(list_esc50, Path(root), test_fold, esc10),
+            partial(list_esc50, Path(root), fold, esc10),
             augment,
             in_channels=in_channels,
             seconds=seconds,
             on_bad_file=on_bad_file,
+            fold=Fold(fold, folds, "test"),
         ),
         num_classes=num_classes,
         batch_size=batch_size,
@@ -198,6 +220,8 @@ def tones(
     seconds: float = 0.5,
     batch_size: int = 32,
     val_split: float = 0.0,
+    folds: int | None = None,
+    fold: int | None = None,
     augment: AudioAugment,
     seed: int,
     sampler: str | None = None,
@@ -205,13 +229,15 @@ def tones(
     """Six synthetic classes (tones.py), 480 sounds to train on and 120 to test: works offline."""
     if num_classes != len(CLASS_NAMES):
         raise ValueError(f"num_classes of tones is {len(CLASS_NAMES)}, not {num_classes}")
+    held_out = chosen_fold(folds, fold, has_test=True, has_val=False, val_split=val_split)
     form = waveform_form(augment, seconds)
     return ClassificationData(
         audio_source(
-            partial(load_tones, form.sample_rate, form.num_samples),
+            folded(partial(load_tones, form.sample_rate, form.num_samples), held_out),
             augment,
             form,
             in_channels=in_channels,
+            fold=held_out,
         ),
         num_classes=num_classes,
         batch_size=batch_size,

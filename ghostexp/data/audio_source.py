@@ -5,14 +5,11 @@ from functools import partial
 
 from ghostexp.data.audio_augment import AudioAugment
 from ghostexp.data.datamodule import Source
+from ghostexp.data.folds import Fold
 from ghostexp.data.formats import audio_endings
 from ghostexp.data.in_memory import LabelledSet
-from ghostexp.data.waveforms import (
-    Recordings,
-    WaveformForm,
-    load_recordings,
-    load_waveform,
-)
+from ghostexp.data.labelled_files import LabelledFiles
+from ghostexp.data.waveforms import WaveformForm, load_recordings, load_waveform
 
 
 def waveform_form(augment: AudioAugment, seconds: float) -> WaveformForm:
@@ -34,6 +31,7 @@ def audio_source(
     *,
     in_channels: int,
     has_val: bool = False,
+    fold: Fold | None = None,
     list_classes: Callable[[], list[str]] | None = None,
 ) -> Source:
     """Source of waveforms of one form."""
@@ -45,18 +43,20 @@ def audio_source(
         extensions=audio_endings(),
         input_shape=(1, augment.log_mel.n_mels, augment.log_mel.frames(form.num_samples)),
         has_val=has_val,
+        fold=fold,
         list_classes=list_classes,
     )
 
 
 def recordings_source(
-    list_files: Callable[[], Recordings],
+    list_files: Callable[[], LabelledFiles],
     augment: AudioAugment,
     *,
     in_channels: int,
     seconds: float,
     on_bad_file: str,
     has_val: bool = False,
+    fold: Fold | None = None,
     list_classes: Callable[[], list[str]] | None = None,
 ) -> Source:
     """Source of audio files, listed when they are loaded."""
@@ -73,5 +73,6 @@ def recordings_source(
         form,
         in_channels=in_channels,
         has_val=has_val,
+        fold=fold,
         list_classes=list_classes,
     )

@@ -22,7 +22,8 @@ Mix = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
 class Augment:
     """uint8 images to normalised float images, on their device; for training also augmented.
 
-    `crop_padding` pixels of black around the image, of which a random window of its size stays;
+    `crop_padding` pixels of black around the image, of which a random window of its size stays, and
+    None, in configs alone, is the number that follows from the size;
     `flip` mirrors half of the images; `cutout` is the side of a square of the mean colour, its
     centre anywhere (DeVries and Taylor 2017), 0 for none; `mean` and `std` are per channel, of
     pixels in [0, 1], None for those of CIFAR-10; `mix` is called with (images, labels), as
@@ -34,7 +35,7 @@ class Augment:
     def __init__(
         self,
         *,
-        crop_padding: int = 4,
+        crop_padding: int | None = 4,
         flip: bool = True,
         cutout: int = 0,
         mean: list[float] | None = None,

@@ -10,7 +10,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ghostexp.data.in_memory import SPLIT_SEED, TEST_SHARE, epoch_generator
+from ghostexp.data.draws import epoch_generator
+from ghostexp.data.splits import SPLIT_SEED, TEST_SHARE
 
 log = logging.getLogger(__name__)
 

@@ -17,14 +17,15 @@ from torch import Tensor
 from ghostexp.data.balanced import check_sampler, class_counts
 from ghostexp.data.draws import epoch_generator
 from ghostexp.data.fingerprint import fingerprint
+from ghostexp.data.folds import Fold
 from ghostexp.data.in_memory import (
     Batch,
     BatchLoader,
     EpochOrder,
     LabelledSet,
-    grouped_split,
-    stratified_split,
 )
+from ghostexp.data.read_ahead import Loading
+from ghostexp.data.splits import grouped_split, stratified_split
 
 log = logging.getLogger(__name__)
 
@@ -38,8 +39,9 @@ class Source:
     `load` reads the set; its first call may download or decode. `load_file` reads one file whose
     name ends in one of `extensions`, and gives a raw example of the form that the loaders hold;
     ValueError for a file that it cannot read. `input_shape` is the shape (C, H, W) of an example as
-    the network sees it. `has_val` says that the set has a validation split of its own. If the
-    classes of a set are not fixed, `list_classes` gives their names without reading an example.
+    the network sees it. `has_val` says that the set has a validation split of its own. `fold` is
+    the part that `load` holds out of it. `list_classes` gives the names of the classes, where they
+    are not fixed, without reading an example.
     """
 
     load: Callable[[], LabelledSet]
@@ -47,7 +49,9 @@ class Source:
     extensions: frozenset[str]
     input_shape: tuple[int, int, int]
     has_val: bool = False
+    fold: Fold | None = None
     list_classes: Callable[[], list[str]] | None = None
+    loading: Loading = Loading()
 
 
 class BatchAugment(Protocol):
@@ -108,7 +112,8 @@ class ClassificationData(pl.LightningDataModule):
         self.seed = seed
         self.keep_groups = keep_groups
         self.sampler = sampler
-        self.has_validation = val_split > 0 or source.has_val
+        validates_fold = source.fold is not None and source.fold.part == "val"
+        self.has_validation = val_split > 0 or source.has_val or validates_fold
         self.labelled_set: LabelledSet | None = None
         self.train_order: EpochOrder | None = None
 
@@ -148,6 +153,12 @@ class ClassificationData(pl.LightningDataModule):
     @property
     def has_val(self) -> bool:
         return len(self.val) > 0
+
+    @property
+    def fold_facts(self) -> dict[str, int | str]:
+        """Of a cross-validation: the fold, the number of folds, and the part that the fold is."""
+        fold = self.source.fold
+        return {"fold": fold.index, "folds": fold.count, "fold_part": fold.part} if fold else {}
 
     @property
     def fingerprint(self) -> str:
@@ -232,7 +243,13 @@ class ClassificationData(pl.LightningDataModule):
         examples = self.labelled_set.examples
         if shuffle and self.labelled_set.train_examples is not None:
             examples = self.labelled_set.train_examples
-        return BatchLoader(examples, labels, order)
+        return BatchLoader(
+            examples,
+            labels,
+            order,
+            loading=self.source.loading,
+            to_gpu=self.trainer is not None and self.trainer.strategy.root_device.type == "cuda",
+        )
 
 
 def warn_of_leakage(groups: Tensor, train: Tensor, held_out: dict[str, Tensor]) -> None:

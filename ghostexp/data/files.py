@@ -8,8 +8,10 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+from rich.console import Console
 from rich.progress import track
 
+from ghostexp.files.caches import user_cache
 from ghostexp.files.tensors import read_tensors, write_tensors
 
 log = logging.getLogger(__name__)
@@ -50,8 +52,7 @@ def cache_path(root: Path, paths: list[Path], *, settings: str, name: str) -> Pa
     name = f"{name}-{digest.hexdigest()[:16]}.pt"
     if os.access(root, os.W_OK):
         return root / ".ghostexp" / name
-    users = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    return users / "ghostexp" / name
+    return user_cache() / name
 
 
 def in_threads(decode: Callable[[int], None], count: int, *, bar_from: int, what: str) -> None:
@@ -67,6 +68,7 @@ def in_threads(decode: Callable[[int], None], count: int, *, bar_from: int, what
             pool.map(decode_chunk, starts),
             f"decoding {count} {what}, once",
             total=len(starts),
+            console=Console(force_jupyter=False),
             transient=True,
             disable=count < bar_from,
         ):

@@ -4,6 +4,7 @@ import logging
 import os
 from collections.abc import Callable, Iterable
 from functools import partial
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
@@ -11,17 +12,16 @@ import torch
 from PIL import Image, ImageOps
 from torch import Tensor
 
+from ghostexp.data.file_set import FileSet
 from ghostexp.data.files import cache_path, cached, in_threads
 from ghostexp.data.fingerprint import file_facts
+from ghostexp.data.folds import Fold
 from ghostexp.data.formats import image_endings
 from ghostexp.data.in_memory import (
-    SPLIT_SEED,
-    TEST_SHARE,
     InMemory,
     LabelledSet,
-    stratified_split,
 )
-from ghostexp.data.tree import Tree, scan
+from ghostexp.data.labelled_files import LabelledFiles, divided
 
 log = logging.getLogger(__name__)
 
@@ -50,7 +50,7 @@ class ImageFiles:
         self.paths = np.array([os.fsencode(path) for path in paths])  # one block: workers share it
         self.read = read
         self.random = random
-        self.num_workers = (os.cpu_count() or 1) if num_workers is None else num_workers
+        self.num_workers = all_cores() if num_workers is None else num_workers
 
     def __len__(self) -> int:
         return len(self.paths)
@@ -62,6 +62,11 @@ class ImageFiles:
 
     def content(self) -> Iterable[str]:
         return file_facts([Path(os.fsdecode(path)) for path in self.paths])
+
+
+def all_cores() -> int:
+    """Processes that read images ahead where no number is given: one a core."""
+    return os.cpu_count() or 1
 
 
 def check_interpolation(interpolation: str | None) -> None:
@@ -76,60 +81,55 @@ def check_folder(root: str | None, in_channels: int, image_size: int) -> None:
     """Refuse what is wrong before any image is looked at; the folder itself is needed later."""
     if root is None:
         raise ValueError("image_folder needs the folder of the images: give dataset.root=FOLDER")
+    check_size("an image folder", in_channels, image_size)
+
+
+def check_size(what: str, in_channels: int, image_size: int) -> None:
+    """Refuse channels and sizes that images cannot be brought to."""
     if in_channels not in (1, 3):
-        raise ValueError(
-            f"in_channels of an image folder is 1 (grey) or 3 (RGB), not {in_channels}"
-        )
+        raise ValueError(f"in_channels of {what} is 1 (grey) or 3 (RGB), not {in_channels}")
     if not isinstance(image_size, int) or image_size < 1:
         raise ValueError(f"image_size is a whole number of pixels, not {image_size}")
 
 
 def load_folder(
-    root: Path, *, in_channels: int, image_size: int, interpolation: str | None = None
+    file_set: FileSet,
+    fold: Fold | None = None,
+    *,
+    in_channels: int,
+    image_size: int,
+    interpolation: str | None = None,
 ) -> LabelledSet:
-    """Images below `root`, in memory if they fit; without a test folder a fifth is held out."""
-    tree = scan(root, EXTENSIONS)
-    labels = torch.tensor(tree.labels)
-    ranges = torch.arange(len(labels)).split(list(tree.counts.values()))
-    splits = dict(zip(tree.counts, ranges, strict=True))
-    if "test" not in splits:
-        splits["train"], splits["test"] = stratified_split(
-            splits["train"], labels, tree.class_names, share=TEST_SHARE, seed=SPLIT_SEED
-        )
-        log.info(
-            f"{root} has no test folder: {len(splits['test'])} of {len(labels)} images,"
-            f" {TEST_SHARE:.0%} of each class, are held out as test"
-        )
-    if len(labels) * image_size**2 * in_channels > MAX_BYTES_IN_MEMORY:
+    """Images of a set of files, in memory if they fit; without a test part one is held out."""
+    files = file_set.list_files()
+    files = divided(files, fold, keep_groups=files.groups is not None)
+    if len(files.paths) * image_size**2 * in_channels > MAX_BYTES_IN_MEMORY:
         read = partial(
             load_image,
             in_channels=in_channels,
             image_size=image_size,
             interpolation=interpolation,
         )
-        images = ImageFiles(tree.paths, read=read)
+        images = ImageFiles(files.paths, read=read)
     else:
-        images = InMemory(decode_cached(tree, in_channels, image_size, interpolation))
-    none = torch.arange(0)
-    return LabelledSet(
-        images, labels, tree.class_names, splits["train"], splits.get("val", none), splits["test"]
-    )
+        images = InMemory(decode_cached(files, in_channels, image_size, interpolation))
+    return files.with_examples(images)
 
 
 def decode_cached(
-    tree: Tree, in_channels: int, image_size: int, interpolation: str | None
+    files: LabelledFiles, in_channels: int, image_size: int, interpolation: str | None
 ) -> Tensor:
-    """Pixels uint8 [N, H, W, C] of a tree, from the cache file of its present content."""
-    shape = (len(tree.paths), image_size, image_size, in_channels)
+    """Pixels uint8 [N, H, W, C] of files, from the cache file of their present content."""
+    shape = (len(files.paths), image_size, image_size, in_channels)
     path = cache_path(
-        tree.root,
-        tree.paths,
+        files.root,
+        files.paths,
         settings=f"{CACHE_FORMAT} {in_channels} {image_size} {interpolation or DEFAULT}",
         name=f"{in_channels}x{image_size}x{image_size}",
     )
     return cached(
         path,
-        lambda: decode(tree.paths, in_channels, image_size, interpolation),
+        lambda: decode(files.paths, in_channels, image_size, interpolation),
         lambda pixels: pixels.shape == shape and pixels.dtype == torch.uint8,
     )
 
@@ -153,7 +153,7 @@ class BadFile(ValueError):
 
 
 def load_image(
-    path: str | Path, in_channels: int, image_size: int, interpolation: str | None = None
+    path: str | Path | BytesIO, in_channels: int, image_size: int, interpolation: str | None = None
 ) -> Tensor:
     """Image uint8 [C, H, W] of a file: its centre square, resized; grey for one channel."""
     method = INTERPOLATIONS[interpolation or DEFAULT]
@@ -164,7 +164,7 @@ def load_image(
 
 
 def open_image(
-    path: str | Path, in_channels: int, *, draft: int | None = None, upright: bool = True
+    path: str | Path | BytesIO, in_channels: int, *, draft: int | None = None, upright: bool = True
 ) -> Image.Image:
     """Image of a file, grey or RGB; a JPEG decoded smaller, but not below `draft`.
 

@@ -4,27 +4,23 @@ The order follows from (seed, epoch) alone, whatever the global generators did b
 [N, C, H, W] in channels_last memory: pixels lie as [N, H, W, C], as decoders write them.
 """
 
-import logging
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from math import ceil
 from typing import Protocol, TypeVar
 
 import torch
 from torch import Tensor
-from torch.utils.data import Dataset, Sampler
+from torch.utils.data import DataLoader, Dataset, Sampler
 
 from ghostexp.data.balanced import balanced_draw
 from ghostexp.data.draws import drawing_from, epoch_generator
-from ghostexp.data.read_ahead import read_ahead
-
-log = logging.getLogger(__name__)
-
-TEST_SHARE = 0.2  # of each class, where a data set brings no test split
-SPLIT_SEED = 0  # of that split; not the run's: every run is tested on the same images
+from ghostexp.data.read_ahead import Loading, make_loader, start
 
 Batch = tuple[Tensor, Tensor]
 T = TypeVar("T")
+STANDARD = Loading()
 
 
 class Examples(Protocol):
@@ -77,72 +73,6 @@ class LabelledSet:
     test: Tensor
     train_examples: Examples | None = None
     groups: Tensor | None = None
-
-
-def stratified_split(
-    indices: Tensor, labels: Tensor, class_names: list[str], *, share: float, seed: int
-) -> tuple[Tensor, Tensor]:
-    """Split `indices` into (the rest, a share of each class), both sorted; at least one each.
-
-    Of a class with a single example nothing is held out, which is warned of.
-    """
-    generator = epoch_generator(seed)
-    held_out, whole = [], []
-    for label in labels[indices].unique():
-        members = indices[labels[indices] == label]
-        count = min(max(1, round(share * len(members))), len(members) - 1)
-        whole += [] if count else [class_names[label]]
-        held_out.append(members[torch.randperm(len(members), generator=generator)[:count]])
-    held = torch.cat(held_out).sort().values
-    _warn_of_whole_classes(whole, share, "one example", held)
-    return indices[~torch.isin(indices, held)], held
-
-
-def grouped_split(
-    indices: Tensor,
-    labels: Tensor,
-    groups: Tensor,
-    class_names: list[str],
-    *,
-    share: float,
-    seed: int,
-) -> tuple[Tensor, Tensor]:
-    """`stratified_split` that holds out whole `groups` [N]: at least the share of each class.
-
-    A class keeps at least one group to train on: with a single group nothing is held out of it.
-    """
-    generator = epoch_generator(seed)
-    labels, groups = labels[indices], groups[indices]
-    held = torch.zeros(len(indices), dtype=torch.bool)
-    for label in labels.unique():
-        members = labels == label
-        names = groups[members].unique()
-        for group in names[torch.randperm(len(names), generator=generator)]:
-            if held[members].sum() >= max(1, round(share * int(members.sum()))):
-                break
-            held |= groups == group
-    whole = []
-    for label in labels.unique():
-        members = labels == label
-        if held[members].all():
-            held &= groups != groups[members][0]
-        if not held[members].any():
-            whole.append(class_names[label])
-    _warn_of_whole_classes(whole, share, "one group", held.nonzero())
-    return indices[~held], indices[held]
-
-
-def _warn_of_whole_classes(names: list[str], share: float, what: str, held: Tensor) -> None:
-    """Name the classes out of which nothing could be held; raise if that is all of them."""
-    if len(held) == 0:
-        raise ValueError(
-            f"a share of {share} cannot be held out: no class has more than {what}, and each"
-            " class needs something to train on"
-        )
-    if names:
-        log.warning(
-            "nothing is held out of %s, which has no more than %s to spare", ", ".join(names), what
-        )
 
 
 class EpochOrder(Sampler[Tensor]):
@@ -232,16 +162,29 @@ class EpochOrder(Sampler[Tensor]):
 class BatchLoader:
     """Batches (raw examples [B, ...], labels [B]) in the order of `sampler`.
 
-    Its state is its sampler's, which Lightning puts into checkpoints.
+    Its state is its sampler's, which Lightning puts into checkpoints. `to_gpu` says that batches go
+    to a GPU. Processes that read for a training are kept from epoch to epoch.
     """
 
-    def __init__(self, examples: Examples, labels: Tensor, sampler: EpochOrder) -> None:
-        self.examples = examples
-        self.labels = labels
+    def __init__(
+        self,
+        examples: Examples,
+        labels: Tensor,
+        sampler: EpochOrder,
+        *,
+        loading: Loading = STANDARD,
+        to_gpu: bool = False,
+    ) -> None:
+        self.batches = _Batches(examples, labels, sampler.seed)
         self.sampler = sampler
+        self.loading = loading
+        self.to_gpu = to_gpu
         self.batch_sampler = None  # Lightning asks
         self.batch_size = sampler.batch_size
-        self.num_workers = ceil(examples.num_workers / sampler.world_size)
+        workers = examples.num_workers  # 0 where there is nothing to read
+        if workers and loading.num_workers is not None:
+            workers = loading.num_workers
+        self.num_workers = ceil(workers / sampler.world_size)
         self.state_dict = sampler.state_dict
         self.load_state_dict = sampler.load_state_dict
 
@@ -249,26 +192,54 @@ class BatchLoader:
         return len(self.sampler)
 
     def __iter__(self) -> Iterator[Batch]:
-        entropy = (self.sampler.seed, self.sampler.epoch)
-        batches = _Batches(self.examples, self.labels, entropy)
-        read = read_ahead(batches, self.sampler, num_workers=self.num_workers, entropy=entropy)
+        if self.num_workers == 0:
+            read = map(self.batches.__getitem__, _Places(self.sampler))
+        else:
+            read = start(self._reader)
         yield from self.sampler.counting(read)
+
+    @cached_property
+    def _reader(self) -> DataLoader:
+        return make_loader(
+            self.batches,
+            _Places(self.sampler),
+            num_workers=self.num_workers,
+            entropy=(self.sampler.seed, self.sampler.epoch),
+            pin_memory=self.loading.pin_memory and self.to_gpu,
+            persistent_workers=self.loading.persistent_workers and self.sampler.shuffle,
+            prefetch=self.loading.prefetch,
+        )
+
+
+class _Places:
+    """The batches of `order`, each with the number of its epoch, which a kept process must hear."""
+
+    def __init__(self, order: EpochOrder) -> None:
+        self.order = order
+
+    def __len__(self) -> int:
+        return len(self.order)
+
+    def __iter__(self) -> Iterator[tuple[int, Tensor]]:
+        for indices in self.order:
+            yield self.order.epoch, indices
 
 
 class _Batches(Dataset[Batch]):
-    """What a worker needs: an index tensor to a batch.
+    """What a worker needs: from an epoch and an index tensor to a batch.
 
-    The draws of random examples follow from `entropy` and the batch's first index: they are the
+    The draws of random examples follow from seed, epoch and the batch's first index: they are the
     same in whichever process, and leave the global generators alone.
     """
 
-    def __init__(self, examples: Examples, labels: Tensor, entropy: tuple[int, int]) -> None:
+    def __init__(self, examples: Examples, labels: Tensor, seed: int) -> None:
         self.examples = examples
         self.labels = labels
-        self.entropy = entropy
+        self.seed = seed
 
-    def __getitem__(self, indices: Tensor) -> Batch:
+    def __getitem__(self, place: tuple[int, Tensor]) -> Batch:
+        epoch, indices = place
         if not self.examples.random:
             return self.examples[indices], self.labels[indices]
-        with drawing_from(*self.entropy, int(indices[0])):
+        with drawing_from(self.seed, epoch, int(indices[0])):
             return self.examples[indices], self.labels[indices]

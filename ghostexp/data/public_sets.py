@@ -6,7 +6,8 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
-from ghostexp.data.in_memory import SPLIT_SEED, TEST_SHARE, InMemory, LabelledSet, stratified_split
+from ghostexp.data.in_memory import InMemory, LabelledSet
+from ghostexp.data.splits import SPLIT_SEED, TEST_SHARE, stratified_split
 from ghostexp.download import is_offline
 
 log = logging.getLogger(__name__)

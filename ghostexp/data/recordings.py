@@ -1,16 +1,12 @@
 """Which audio files belong to a data set: label, split and group of each, before any is decoded."""
 
 import csv
-import re
 from pathlib import Path
 
-import torch
-
 from ghostexp.data.archives import Archive, provide
-from ghostexp.data.formats import audio_endings
-from ghostexp.data.in_memory import SPLIT_SEED, TEST_SHARE, grouped_split, stratified_split
-from ghostexp.data.tree import check_root, files_below, is_system, scan
-from ghostexp.data.waveforms import Recordings
+from ghostexp.data.folds import Fold
+from ghostexp.data.labelled_files import LabelledFiles, divided
+from ghostexp.data.tree import check_root, files_below, is_system
 
 FSDD = Archive(
     "FSDD",
@@ -39,44 +35,17 @@ SPEECH_COMMANDS = Archive(
 FSDD_TEST_RECORDINGS = 5  # of each speaker and digit: those numbered 0 to 4
 
 
-def list_folder(root: Path, group_pattern: str | None) -> Recordings:
-    """Files `root/<train|val|test>/<class>/*` or `root/<class>/*`.
-
-    Without a test folder a fifth of each class is the test split, the same for every seed; by whole
-    groups where `group_pattern` names them.
-    """
-    tree = scan(root, audio_endings())
-    splits = [split for split, count in tree.counts.items() for _ in range(count)]
-    groups = None
-    if group_pattern is not None:
-        groups = [group_of(path, group_pattern) for path in tree.paths]
-    if "test" not in tree.counts:
-        train = torch.tensor([i for i, split in enumerate(splits) if split == "train"])
-        labels = torch.tensor(tree.labels)
-        share = {"share": TEST_SHARE, "seed": SPLIT_SEED}
-        if groups is None:
-            _, test = stratified_split(train, labels, tree.class_names, **share)
-        else:
-            names = sorted(set(groups))
-            numbers = torch.tensor([names.index(group) for group in groups])
-            _, test = grouped_split(train, labels, numbers, tree.class_names, **share)
-        for index in test.tolist():
-            splits[index] = "test"
-    return Recordings(root, tree.paths, tree.labels, tree.class_names, splits, groups)
-
-
-def group_of(path: Path, pattern: str) -> str:
-    """What the first bracket of `pattern` finds in a file's name."""
-    found = re.search(pattern, path.name)
-    if found is None or not found.groups():
-        raise ValueError(f"group_pattern={pattern} finds no (group) in the name of {path}")
-    return found[1]
-
-
-def list_fsdd(root: Path, target: str, held_out_speaker: str | None) -> Recordings:
+def list_fsdd(
+    root: Path,
+    target: str,
+    held_out_speaker: str | None,
+    fold: Fold | None,
+    keep_groups: bool,
+) -> LabelledFiles:
     """`root/recordings/<digit>_<speaker>_<index>.wav`; the test split is the index's below 5.
 
-    With `held_out_speaker` it is all of that speaker's, and none of the others'.
+    With `held_out_speaker` it is all of that speaker's, and none of the others'. A fold is of the
+    training recordings, by whole speakers with `keep_groups`.
     """
     provide(FSDD, root)
     paths = files_below(root / FSDD.holds, {".wav"})
@@ -94,7 +63,7 @@ def list_fsdd(root: Path, target: str, held_out_speaker: str | None) -> Recordin
         raise ValueError(f"held_out_speaker={held_out_speaker} is none of the speakers ({known})")
     names = digits if target == "digit" else speakers
     class_names = sorted(set(names))
-    return Recordings(
+    files = LabelledFiles(
         root,
         paths,
         [class_names.index(name) for name in names],
@@ -102,26 +71,27 @@ def list_fsdd(root: Path, target: str, held_out_speaker: str | None) -> Recordin
         ["test" if test else "train" for test in is_test],
         speakers if target == "digit" else None,
     )
+    return divided(files, fold, keep_groups=keep_groups)
 
 
-def list_esc50(root: Path, test_fold: int, esc10: bool) -> Recordings:
+def list_esc50(root: Path, fold: int, esc10: bool) -> LabelledFiles:
     """`root/meta/esc50.csv` and `root/audio`; clips of one source are in one of the five folds."""
     provide(ESC50, root)
     with (root / "meta" / "esc50.csv").open(newline="") as file:
         rows = [row for row in csv.DictReader(file) if not esc10 or row["esc10"] == "True"]
     names = {int(row["target"]): row["category"] for row in rows}
     class_names = [names[target] for target in sorted(names)]
-    return Recordings(
+    return LabelledFiles(
         root,
         [root / "audio" / row["filename"] for row in rows],
         [class_names.index(row["category"]) for row in rows],
         class_names,
-        ["test" if int(row["fold"]) == test_fold else "train" for row in rows],
+        ["test" if int(row["fold"]) == fold else "train" for row in rows],
         [row["src_file"] for row in rows],
     )
 
 
-def list_speech_commands(root: Path) -> Recordings:
+def list_speech_commands(root: Path) -> LabelledFiles:
     """`root/<word>/<speaker>_nohash_<n>.wav`, split by the lists that the set brings."""
     provide(SPEECH_COMMANDS, root)
     check_root(root)
@@ -139,7 +109,7 @@ def list_speech_commands(root: Path) -> Recordings:
     names = [f"{path.parent.name}/{path.name}" for path in paths]
     if missing := sorted(set(listed) - set(names)):
         raise ValueError(f"{root} lacks {len(missing)} of the listed files, such as {missing[0]}")
-    return Recordings(
+    return LabelledFiles(
         root,
         paths,
         [words.index(path.parent.name) for path in paths],

@@ -7,22 +7,28 @@ what mixes images are `Augment`'s, a batch at a time on the training device.
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from io import BytesIO
 from pathlib import Path
 
-import torch
 from PIL import Image
 from torch import Tensor
 
 from ghostexp.data.augment import Augment
 from ghostexp.data.datamodule import ClassificationData, Source
+from ghostexp.data.file_set import FileSet
 from ghostexp.data.folder import (
+    DEFAULT,
     EXTENSIONS,
     ImageFiles,
     check_folder,
+    load_image,
     open_image,
     to_tensor,
 )
-from ghostexp.data.in_memory import LabelledSet
+from ghostexp.data.folds import Fold, chosen_fold, folded
+from ghostexp.data.in_memory import STANDARD, LabelledSet
+from ghostexp.data.labelled_files import LabelledFiles, divided
+from ghostexp.data.read_ahead import Loading
 from ghostexp.data.tree import check_root, list_classes, scan
 
 Transform = Callable[[Image.Image], Image.Image]
@@ -46,15 +52,30 @@ class FileTransforms:
             raise ValueError(f"num_workers is a whole number of at least 0, or null, not {workers}")
 
 
-def centre_crop(size: int, *, share: float = 0.875) -> Transform:
+def centre_crop(size: int, *, share: float = 0.875, interpolation: str | None = None) -> Transform:
     """The centre, `size` pixels wide, of an image whose shorter side is resized to size / share."""
-    from torchvision.transforms import v2  # a second of imports that only this data set needs
+    from torchvision.transforms import v2  # a second of imports that only these data sets need
 
-    return v2.Compose([v2.Resize(round(size / share)), v2.CenterCrop(size)])
+    method = v2.InterpolationMode(interpolation or DEFAULT)
+    return v2.Compose([v2.Resize(round(size / share), method), v2.CenterCrop(size)])
+
+
+def random_resized_crop(
+    size: int, *, scale: Sequence[float] = (0.08, 1.0), interpolation: str | None = None
+) -> Transform:
+    """A random part of an image, a share in `scale` of its area, resized to `size` pixels."""
+    from torchvision.transforms import v2
+
+    method = v2.InterpolationMode(interpolation or DEFAULT)
+    return v2.RandomResizedCrop(size, scale=tuple(scale), interpolation=method)
 
 
 def read_transformed(
-    path: str | Path, transforms: Sequence[Transform], *, in_channels: int, image_size: int
+    path: str | Path | BytesIO,
+    transforms: Sequence[Transform],
+    *,
+    in_channels: int,
+    image_size: int,
 ) -> Tensor:
     """Image uint8 [C, image_size, image_size] of a file after `transforms`."""
     image = open_image(path, in_channels)
@@ -68,6 +89,16 @@ def read_transformed(
     return to_tensor(image)
 
 
+def evaluation_reader(
+    files: FileTransforms | None, *, in_channels: int, image_size: int, interpolation: str | None
+) -> Callable[[str | Path | BytesIO], Tensor]:
+    """What reads an image for evaluation: without `files` its centre square, resized."""
+    form = {"in_channels": in_channels, "image_size": image_size}
+    if files is None:
+        return partial(load_image, **form, interpolation=interpolation)
+    return partial(read_transformed, transforms=files.evaluate, **form)
+
+
 def load_imagenet(
     root: Path, files: FileTransforms, *, in_channels: int, image_size: int
 ) -> LabelledSet:
@@ -77,27 +108,38 @@ def load_imagenet(
         if not (root / split).is_dir():
             raise ValueError(f"{root} has no folder {split}: ImageNet is expected as train and val")
     tree = scan(root, EXTENSIONS, ("train", "val"))
-    labels = torch.tensor(tree.labels)
-    train, test = torch.arange(len(labels)).split(list(tree.counts.values()))
-    form = {"in_channels": in_channels, "image_size": image_size}
-    return LabelledSet(
-        ImageFiles(
-            tree.paths,
-            read=partial(read_transformed, transforms=files.evaluate, **form),
-            num_workers=files.num_workers,
-        ),
-        labels,
-        tree.class_names,
-        train,
-        torch.arange(0),
-        test,
-        ImageFiles(
-            tree.paths,
-            read=partial(read_transformed, transforms=files.train, **form),
-            random=True,
-            num_workers=files.num_workers,
-        ),
-    )
+    counts = tree.counts
+    splits = ["train"] * counts["train"] + ["test"] * counts["val"]
+    listed = LabelledFiles(root, tree.paths, tree.labels, tree.class_names, splits)
+    return read_through(listed, files, in_channels=in_channels, image_size=image_size)
+
+
+def load_transformed(
+    file_set: FileSet,
+    fold: Fold | None,
+    files: FileTransforms,
+    *,
+    in_channels: int,
+    image_size: int,
+) -> LabelledSet:
+    """Images of a set of files, read through transforms; without a test part one is held out."""
+    listed = file_set.list_files()
+    listed = divided(listed, fold, keep_groups=listed.groups is not None)
+    return read_through(listed, files, in_channels=in_channels, image_size=image_size)
+
+
+def read_through(
+    listed: LabelledFiles, files: FileTransforms, *, in_channels: int, image_size: int
+) -> LabelledSet:
+    """The set of these files, for training read through other transforms than for evaluation."""
+
+    def images(transforms: Sequence[Transform], random: bool) -> ImageFiles:
+        read = partial(
+            read_transformed, transforms=transforms, in_channels=in_channels, image_size=image_size
+        )
+        return ImageFiles(listed.paths, read=read, random=random, num_workers=files.num_workers)
+
+    return listed.with_examples(images(files.evaluate, False), images(files.train, True))
 
 
 def imagenet(
@@ -108,7 +150,10 @@ def imagenet(
     image_size: int = 224,
     batch_size: int = 256,
     val_split: float = 0.0,
+    folds: int | None = None,
+    fold: int | None = None,
     files: FileTransforms,
+    loading: Loading = STANDARD,
     augment: Augment,
     seed: int,
     sampler: str | None = None,
@@ -118,14 +163,17 @@ def imagenet(
     The classes of ImageNet's test images are secret: as in the papers, val is what is tested.
     """
     check_folder(root, in_channels, image_size)
+    held_out = chosen_fold(folds, fold, has_test=True, has_val=False, val_split=val_split)
     form = {"in_channels": in_channels, "image_size": image_size}
     return ClassificationData(
         Source(
-            partial(load_imagenet, Path(root), files, **form),
+            folded(partial(load_imagenet, Path(root), files, **form), held_out),
             load_file=partial(read_transformed, transforms=files.evaluate, **form),
             extensions=EXTENSIONS,
             input_shape=(in_channels, image_size, image_size),
+            fold=held_out,
             list_classes=partial(list_classes, Path(root), ("train",)),
+            loading=loading,
         ),
         num_classes=num_classes,
         batch_size=batch_size,

@@ -107,9 +107,10 @@ def split_folders(root: Path, splits: tuple[str, ...] = SPLITS) -> dict[str, Pat
     return folders
 
 
-def has_val_folder(root: Path) -> bool:
-    """Whether a root brings a folder of validation files; the root need not be there yet."""
-    return any((root / name).is_dir() for name in ("val", *ALSO_VAL))
+def present_splits(root: Path) -> set[str]:
+    """The splits for which a root has a folder; the root need not be there yet."""
+    found = {name for name in (*SPLITS, *ALSO_VAL) if (root / name).is_dir()}
+    return {"val" if name in ALSO_VAL else name for name in found}
 
 
 def list_classes(root: Path, splits: tuple[str, ...] = SPLITS) -> list[str]:

@@ -15,6 +15,7 @@ from torch.nn import functional as F
 
 from ghostexp.data.files import cache_path, cached, in_threads
 from ghostexp.data.in_memory import LabelledSet
+from ghostexp.data.labelled_files import LabelledFiles, check_classes
 
 log = logging.getLogger(__name__)
 
@@ -37,18 +38,6 @@ class WaveformForm:
     f_max: float
 
 
-@dataclass(frozen=True)
-class Recordings:
-    """The audio files of a set, below `root`: label, split (train, val or test), group of each."""
-
-    root: Path
-    paths: list[Path]
-    labels: list[int]
-    class_names: list[str]
-    splits: list[str]
-    groups: list[str] | None = None
-
-
 class Waveforms:
     """Examples int16 [B, T] from `waveforms` int16 [N, T]."""
 
@@ -68,7 +57,7 @@ class Waveforms:
         return [self.waveforms]
 
 
-def load_recordings(files: Recordings, form: WaveformForm, *, on_bad_file: str) -> LabelledSet:
+def load_recordings(files: LabelledFiles, form: WaveformForm, *, on_bad_file: str) -> LabelledSet:
     """Set of all files, or with `on_bad_file` skip of those that can be used, the others logged."""
     decoded = decode_cached(files, form, on_bad_file)
     for sentence in decoded["bad"]:
@@ -76,27 +65,13 @@ def load_recordings(files: Recordings, form: WaveformForm, *, on_bad_file: str) 
     kept: Tensor = decoded["kept"]
     if len(kept) < len(files.paths):
         log.warning("%d of %d files are skipped", len(files.paths) - len(kept), len(files.paths))
-    labels = torch.tensor(files.labels)[kept]
-    splits = np.array(files.splits)[kept.numpy()]
-    train, val, test = (
-        torch.from_numpy(np.flatnonzero(splits == name)) for name in ("train", "val", "test")
-    )
-    for label, name in enumerate(files.class_names):
-        if not (labels[train] == label).any():
-            raise ValueError(f"class {name} of {files.root} has no file to train on")
-    if len(test) == 0:
-        raise ValueError(f"{files.root} has no file to test on")
-    groups = None
-    if files.groups is not None:
-        numbers = np.unique(files.groups, return_inverse=True)[1]
-        groups = torch.from_numpy(numbers)[kept]
-    return LabelledSet(
-        Waveforms(decoded["waveforms"]), labels, files.class_names, train, val, test, groups=groups
-    )
+    files = files.only(kept.tolist())
+    check_classes(files)
+    return files.with_examples(Waveforms(decoded["waveforms"]))
 
 
 def decode_cached(
-    files: Recordings, form: WaveformForm, on_bad_file: str
+    files: LabelledFiles, form: WaveformForm, on_bad_file: str
 ) -> dict[str, Tensor | list[str]]:
     """`decode`, from the cache file of the files' present content."""
     path = cache_path(

@@ -15,6 +15,8 @@ from pathlib import Path
 
 import torch
 
+from ghostexp.files.caches import user_cache
+
 FLAGS = ["-std=c++17", "-O3", "-fno-math-errno", "-fopenmp", "-shared", "-fPIC"]
 NATIVE = "native"
 INSTRUCTIONS = re.compile(r"__(AVX\w*|AMX\w*|FMA|BMI2|F16C)__")  # macros of instruction sets
@@ -77,8 +79,7 @@ def machine_macros() -> str:
 
 def cache_folder() -> Path:
     """Where libraries, and what is known of them, are kept; made if it is missing."""
-    cache_home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    folder = cache_home / "ghostexp"
+    folder = user_cache()
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:

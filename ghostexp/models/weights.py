@@ -9,7 +9,6 @@ timm gives the same layers other names. weight_files.py says which forms of file
 """
 
 import logging
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -18,6 +17,7 @@ from torch import nn
 from torchvision import models
 
 from ghostexp.download import fetch
+from ghostexp.files.caches import user_cache
 from ghostexp.models.preprocessing import IMAGENET, Preprocessing, of_torchvision
 from ghostexp.models.weight_files import SAFETENSORS, State, read_state
 
@@ -166,8 +166,7 @@ def fetch_published(name: str, folder: Path) -> Path:
 
 def cache_folder() -> Path:
     """Folder below the user's cache where published weights are kept."""
-    users = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    return users / "ghostexp" / "weights"
+    return user_cache() / "weights"
 
 
 def _renamed(net: nn.Module, own: State, given: State, source: str) -> tuple[State, int]:

@@ -4,6 +4,7 @@ from pathlib import PurePath
 from typing import Any
 
 from ghostexp.results.collect import Run
+from ghostexp.results.repeats import over
 from ghostexp.results.rows import Row
 from ghostexp.results.text import one_line, quoted, show
 
@@ -26,11 +27,18 @@ def caption(rows: list[Row]) -> str:
     runs = [run for row in rows for run in row.runs]
     data = [_data_name(run) for run in runs]
     epochs = [show(run.record.get("max_epochs")) for run in runs]
-    counts = sorted({len(row.runs) for row in rows})
     parts = [_listed(data, "data sets"), _listed(epochs, "budgets of epochs", " epochs")]
+    return "; ".join(filter(None, [*parts, _repetitions(rows)]))
+
+
+def _repetitions(rows: list[Row]) -> str:
+    """`n = 3 runs each`, or `5 folds each` where that is what all rows are averaged over."""
+    different = list({over(row.runs) for row in rows})
+    if len(different) == 1 and "fold" in different[0]:
+        return f"{different[0]} each"
+    counts = sorted({len(row.runs) for row in rows})
     number = " to ".join(str(count) for count in dict.fromkeys((counts[0], counts[-1])))
-    parts.append(f"n = {number} run{'' if counts[-1] == 1 else 's'} each")
-    return "; ".join(filter(None, parts))
+    return f"n = {number} run{'' if counts[-1] == 1 else 's'} each"
 
 
 def _data_name(run: Run) -> str:
@@ -61,6 +69,7 @@ def _facts(run: Run) -> dict[str, str]:
         "device": one_line(show(record.get("device"))),
         "precision": show(record.get("precision")),
         "data": _data(run),
+        "cross-validation": _folds(run),
         "epochs": show(record.get("max_epochs")),
         "launches": _launches(run),
         "versions": ", ".join(f"{name} {number}" for name, number in record["versions"].items()),
@@ -86,6 +95,15 @@ def _data(run: Run) -> str:
     if dataset.get("fingerprint"):
         parts.append(f"fingerprint {show(dataset['fingerprint'])[:12]}")
     return ", ".join(filter(None, parts))
+
+
+def _folds(run: Run) -> str:
+    """What a run holds out of its data; empty without folds."""
+    dataset = run.record["dataset"]
+    if not dataset.get("folds"):
+        return ""
+    part = {"val": "validated", "test": "tested"}.get(dataset.get("fold_part"), "held out")
+    return f"one of {show(dataset['folds'])} folds is {part} by each run"
 
 
 def _launches(run: Run) -> str:

@@ -15,7 +15,7 @@ NOT_THE_RESULT = {  # keys of the top level
     *("tags", "title"),
 }
 PLACES_AND_PACE = {  # group -> its keys that change where and how fast, never what
-    "dataset": {"num_workers", "root"},
+    "dataset": {"loading", "num_workers", "root"},
     "trainer": {
         *("default_root_dir", "enable_checkpointing", "enable_model_summary"),
         *("enable_progress_bar", "log_every_n_steps", "profiler"),

@@ -9,6 +9,7 @@ from typing import Any
 
 from ghostexp.results.collect import Run
 from ghostexp.results.identity import NOT_THE_RESULT
+from ghostexp.results.repeats import FOLD
 from ghostexp.results.text import short
 
 NO_DIFFERENCE = (  # an experiment is a name for differences
@@ -30,7 +31,7 @@ def telling_keys(runs: list[Run]) -> list[str]:
 
 
 def swept_keys(runs: Iterable[Run]) -> list[str]:
-    """Keys that the records call swept, seeds left out, in the order of their first appearance."""
+    """Keys that the records call swept, without seeds and folds, in order of first appearance."""
     keys = dict.fromkeys(key for run in runs for key in run.record["swept"])
     return [key for key in keys if not is_incidental(key)]
 
@@ -46,8 +47,9 @@ def differing_choices(runs: list[Run]) -> list[str]:
 
 
 def is_incidental(key: str) -> bool:
-    """Whether a key is a seed, over which a row is averaged, or no part of the training."""
-    return key in NOT_THE_RESULT or short(key) == "seed" or key.startswith(METRICS)
+    """Whether a key is a seed or a fold, over which a row is averaged, or no part of a training."""
+    is_repeat = key == FOLD or short(key) == "seed"
+    return key in NOT_THE_RESULT or is_repeat or key.startswith(METRICS)
 
 
 def _differing_besides(runs: list[Run], keys: list[str]) -> list[str]:

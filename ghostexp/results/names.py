@@ -23,7 +23,7 @@ KEYS = {  # last part of a key -> its name
 def primary_metric(names: Iterable[str]) -> str:
     """`test/acc` if it is among the names, else `test/map`, else the first test metric there is."""
     tests = {name for name in names if name.startswith("test/")}
-    preferred = [name for name in ("test/acc", "test/map") if name in tests]
+    preferred: list[str] = [name for name in ("test/acc", "test/map") if name in tests]
     return (preferred or sorted(tests) or ["test/acc"])[0]
 
 

@@ -69,8 +69,10 @@ def draw_sweep(rows: list[Row], metric: str, not_started: int) -> Figure | None:
     _add_legend(figure, axes, costs)
     shown = {run.directory for row in done for run in row.runs if run.finished}
     remarks = [missing(rows, lambda run: run.directory in shown, not_started)]
-    if any(row.metric(metric).std is not None for row in done):
-        remarks.append("bars: standard deviation over seeds")
+    estimates = [row.metric(metric) for row in done]
+    if any(estimate.std is not None for estimate in estimates):
+        words = [word for word in ("fold", "seed") if any(word in each.over for each in estimates)]
+        remarks.append(f"bars: standard deviation over {' and '.join(f'{w}s' for w in words)}")
     remark(figure, [caption(done), *remarks])
     return figure
 

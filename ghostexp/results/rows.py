@@ -1,4 +1,4 @@
-"""Runs -> rows of a table: which runs differ in nothing but the seed, their mean and spread."""
+"""Runs -> rows of a table: the runs that differ in seed and fold alone, their mean and spread."""
 
 import json
 from collections.abc import Callable
@@ -9,6 +9,7 @@ from typing import Any
 from ghostexp.results.collect import Run
 from ghostexp.results.keys import is_incidental, telling_keys
 from ghostexp.results.names import is_share
+from ghostexp.results.repeats import FOLD, over, repetition
 from ghostexp.results.text import as_number, describe, natural
 
 MOST_KEYS = 3  # keys that get a column each; of more, as few as possible make a label
@@ -17,16 +18,20 @@ MOST_IN_LABEL = 4
 
 @dataclass(frozen=True)
 class Estimate:
-    """Mean of `n` values; sample standard deviation where there are two or more."""
+    """Mean of `n` values; sample standard deviation where there are two or more.
+
+    `over` says what the values differ in, such as `5 folds` (repeats.py).
+    """
 
     mean: float
     std: float | None
     n: int
+    over: str = ""
 
 
 @dataclass(frozen=True)
 class Row:
-    """Runs that differ in nothing but the seed."""
+    """Runs that differ in nothing but the seed and the fold of a cross-validation."""
 
     values: dict[str, Any]  # of the keys that tell the rows apart
     runs: list[Run]
@@ -54,10 +59,13 @@ class Row:
 
     def estimate(self, fact: Callable[[Run], float | None]) -> Estimate | None:
         """Mean and spread of `fact` over the finished runs; None if none of them has it."""
-        values = [float(v) for run in self.runs if run.finished and (v := fact(run)) is not None]
-        if not values:
+        finished = [(run, fact(run)) for run in self.runs if run.finished]
+        known = [(run, float(value)) for run, value in finished if value is not None]
+        if not known:
             return None
-        return Estimate(fmean(values), stdev(values) if len(values) > 1 else None, len(values))
+        values = [value for _, value in known]
+        std = stdev(values) if len(values) > 1 else None
+        return Estimate(fmean(values), std, len(values), over([run for run, _ in known]))
 
     def metric(self, name: str) -> Estimate | None:
         return self.estimate(lambda run: run.record["metrics"].get(name))
@@ -68,7 +76,7 @@ class Row:
         if estimate is None or not is_share(name):
             return estimate
         std = None if estimate.std is None else 100 * estimate.std
-        return Estimate(100 * estimate.mean, std, estimate.n)
+        return replace(estimate, mean=100 * estimate.mean, std=std)
 
 
 def make_rows(runs: list[Run]) -> tuple[list[str], list[Row]]:
@@ -77,25 +85,24 @@ def make_rows(runs: list[Run]) -> tuple[list[str], list[Row]]:
     groups: dict[str, list[Run]] = {}
     for run in runs:
         groups.setdefault(_recipe(run), []).append(run)
-    parts = [part for group in groups.values() for part in _by_seed(group)]
+    parts = [part for group in groups.values() for part in _repetitions(group)]
     rows = [Row({key: part[0].value(key) for key in keys}, part) for part in parts]
     rows.sort(key=lambda row: (*map(_order, row.values.values()), natural(row.runs[0].label)))
     return keys, _named(rows, keys)
 
 
 def _recipe(run: Run) -> str:
-    """Name and config without seeds; choices and swept values where a record has no config."""
+    """Name and config but seed and fold; choices and swept values where a record has no config."""
     known = run.config or run.record["choices"] | run.record["swept"]
     telling = {key: value for key, value in known.items() if not is_incidental(key)}
     return json.dumps([run.record.get("name"), telling], sort_keys=True)
 
 
-def _by_seed(runs: list[Run]) -> list[list[Run]]:
-    """One group, or one per run if two of them share a seed: those are repetitions, not seeds."""
-    seeds = [run.value("seed") for run in runs]
-    if len({str(seed) for seed in seeds}) < len(seeds):
+def _repetitions(runs: list[Run]) -> list[list[Run]]:
+    """One group, or one per run where two share seed and fold: those are the same run twice."""
+    if len(set(map(repetition, runs))) < len(runs):
         return [[run] for run in runs]
-    return [sorted(runs, key=lambda run: _order(run.value("seed")))]
+    return [sorted(runs, key=lambda run: (_order(run.value(FOLD)), _order(run.value("seed"))))]
 
 
 def _named(rows: list[Row], keys: list[str]) -> list[Row]:

@@ -102,13 +102,19 @@ def no_difference(row: Row, paper: Published) -> str | None:
 
 
 def spread(value: Estimate | None) -> str:
-    """`92.10 ± 0.21 (3)`: mean, standard deviation and number; the mean alone where n = 1."""
+    """`92.10 ± 0.21 (3)`: mean, standard deviation and number; the mean alone where n = 1.
+
+    A number of folds is named as such, `(5 folds)`, also where one fold is known: `(1 of 5 folds)`.
+    """
     if value is None:
         return ""
     digits = 2 if abs(value.mean) >= 1 else 4
-    if value.std is None:
-        return f"{value.mean:.{digits}f}"
-    return f"{value.mean:.{digits}f} ± {value.std:.{digits}f} ({value.n})"
+    text = f"{value.mean:.{digits}f}"
+    if value.std is not None:
+        text += f" ± {value.std:.{digits}f}"
+    if "fold" in value.over:
+        return f"{text} ({value.over})"
+    return text if value.std is None else f"{text} ({value.n})"
 
 
 def _key_columns(keys: list[str], rows: list[Row]) -> list[Column]:
@@ -136,8 +142,11 @@ def _accuracy_columns(rows: list[Row], metric: str, notes: Notes) -> list[Column
     distinct = {str(rule) for rule in rules if rule}
     header = ", ".join([metric_name(metric), *(distinct if len(distinct) == 1 else ())])
     if any(estimate and estimate.std is not None for estimate in ours):
-        header += notes.mark("mean ± sample standard deviation (number of seeds)")
-    columns = [Column(header, [spread(estimate) for estimate in ours], rank=1)]
+        header += notes.mark(_what_spread_is(ours))
+    columns = [
+        Column(header, [spread(estimate) for estimate in ours], rank=1),
+        *_fold_columns(rows, metric),
+    ]
     if metric == "test/map":  # data sets other than COCO are usually reported by mAP 50
         cells = [spread(row.share("test/map_50")) for row in rows]
         columns.append(Column(metric_name("test/map_50"), cells, rank=4))
@@ -161,6 +170,24 @@ def chosen_metrics(runs: list[Run]) -> list[str]:
         names.insert(0, "acc_top5")
     logged = {name for run in runs for name in run.record["metrics"]}
     return [name for name in dict.fromkeys(f"test/{each}" for each in names) if name in logged]
+
+
+def _what_spread_is(estimates: list[Estimate | None]) -> str:
+    if any(estimate and "fold" in estimate.over for estimate in estimates):
+        return "mean ± sample standard deviation over the folds or seeds in brackets"
+    return "mean ± sample standard deviation (number of seeds)"
+
+
+def _fold_columns(rows: list[Row], metric: str) -> list[Column]:
+    """What was measured on the folds themselves, where they are validation parts."""
+    validated = metric.replace("test/", "val/")
+    cells = [spread(row.share(validated)) if row.known(_fold_part) == "val" else "" for row in rows]
+    name, comma, unit = metric_name(validated).partition(",")
+    return [Column(f"{name} of the folds{comma}{unit}", cells, rank=3)] if any(cells) else []
+
+
+def _fold_part(run: Run) -> Any:
+    return run.record["dataset"].get("fold_part")
 
 
 def _paper_columns(rows: list[Row], metric: str, notes: Notes) -> list[Column]:

@@ -230,8 +230,9 @@ def _prepare(cfg: DictConfig, record: records.Record, keep: KeepRecord) -> Parts
         "class_names": datamodule.class_names,
         "category_ids": getattr(datamodule, "category_ids", None),  # of detection
         "num_train": datamodule.num_train,
-        "root": cfg.dataset.get("root"),
+        "root": cfg.dataset.get("root", cfg.dataset.get("path")),
         "fingerprint": datamodule.fingerprint,
+        **getattr(datamodule, "fold_facts", {}),  # of a cross-validation
     }
     record["device"] = describe_device(parts.trainer)
     record["precision"] = str(parts.trainer.precision)

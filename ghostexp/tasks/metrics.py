@@ -69,7 +69,7 @@ class SplitMetrics(torch.nn.Module):
             found = self.metrics.compute()
         self.metrics.reset()
         self._tell({str(warning.message) for warning in caught})
-        values = {}
+        values: dict[str, Tensor] = {}
         for name, value in found.items():
             if name in self.per_class:
                 values |= dict(zip(self._keys(name, class_names), value, strict=True))

@@ -149,7 +149,9 @@ def test_audio_folder_keeps_groups_on_one_side(tmp_path):
     assert parts[0] | parts[1] | parts[2] == set(range(10))
     assert sum(map(len, parts)) == 10
     assert len(parts[2]) == 2
-    with pytest.raises(ValueError, match=r"group_pattern=\^x finds no \(group\) in the name of"):
+    with pytest.raises(
+        UserError, match=r"group_pattern=\^x has no bracket \(\?P<group>...\) around the group"
+    ):
         ready("audio_folder", *overrides, "dataset.group_pattern='^x'")
 
 
@@ -161,7 +163,7 @@ def test_audio_folder_with_split_folders(tmp_path):
     overrides = [f"dataset.root={tmp_path}", "dataset.num_classes=2"]
     data = ready("audio_folder", *overrides)
     assert (data.num_train, len(data.val), len(data.labelled_set.test)) == (6, 4, 2)
-    with pytest.raises(UserError, match="has a val folder, so val_split must be 0, not 0.1"):
+    with pytest.raises(UserError, match="has a validation part, so val_split must be 0, not 0.1"):
         make("audio_folder", *overrides, "dataset.val_split=0.1")
     with pytest.raises(UserError, match="give dataset.root=FOLDER"):
         make("audio_folder")
@@ -190,7 +192,7 @@ def test_esc50_folds_and_esc10(tmp_path, caplog):
     shorter = ["dataset.seconds=0.1", "dataset.augment.log_mel.sample_rate=8000"]
     shorter += ["dataset.augment.log_mel.n_fft=256", "dataset.augment.log_mel.n_mels=32"]
     root = f"dataset.root={tmp_path}"
-    data = ready("esc50", root, "dataset.test_fold=3", *shorter)
+    data = ready("esc50", root, "dataset.fold=3", *shorter)
     assert (data.num_train, len(data.labelled_set.test)) == (200, 50)
     assert data.class_names == [f"sound {target}" for target in range(50)]
     assert data.labelled_set.test.tolist() == list(range(100, 150))
@@ -200,8 +202,8 @@ def test_esc50_folds_and_esc10(tmp_path, caplog):
     assert (ten.num_train, len(ten.labelled_set.test)) == (40, 10)
     with pytest.raises(UserError, match="num_classes of ESC-10 is 10, not 50"):
         make("esc50", "dataset.esc10=true")
-    with pytest.raises(UserError, match="test_fold is 1 to 5, not 6"):
-        make("esc50", "dataset.test_fold=6")
+    with pytest.raises(UserError, match="fold of ESC-50 is 1 to 5, as published, not 6"):
+        make("esc50", "dataset.fold=6")
 
 
 def test_speech_commands_follow_their_lists(tmp_path):

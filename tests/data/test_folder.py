@@ -8,6 +8,7 @@ import torch
 from PIL import Image
 
 from ghostexp.data import folder
+from ghostexp.data.file_set import FileSet
 from ghostexp.data.folder import ImageFiles, load_folder, load_image
 from ghostexp.data.in_memory import InMemory
 from ghostexp.data.tree import scan
@@ -28,13 +29,13 @@ def write_tree(root: Path, splits: dict[str, int]) -> Path:
 
 
 def shades(root: Path) -> torch.Tensor:
-    images = load_folder(root, in_channels=3, image_size=4).examples
+    images = load_folder(FileSet(root, folder.EXTENSIONS), in_channels=3, image_size=4).examples
     return images[torch.arange(len(images))][:, 0, 0, 0].long()
 
 
 def test_split_folders_become_index_sets(tmp_path):
     root = write_tree(tmp_path, {"train": 5, "val": 3, "test": 2})
-    images = load_folder(root, in_channels=3, image_size=4)
+    images = load_folder(FileSet(root, folder.EXTENSIONS), in_channels=3, image_size=4)
     assert images.class_names == ["cat", "dog"]
     assert [len(part) for part in (images.train, images.val, images.test)] == [10, 6, 4]
     everything = images.examples[torch.arange(20)]
@@ -48,7 +49,7 @@ def test_split_folders_become_index_sets(tmp_path):
 @pytest.mark.parametrize("split", ["train", "."])
 def test_without_test_folder_a_fifth_of_each_class_is_held_out(tmp_path, split):
     root = write_tree(tmp_path, {split: 10})
-    images = load_folder(root, in_channels=3, image_size=4)
+    images = load_folder(FileSet(root, folder.EXTENSIONS), in_channels=3, image_size=4)
     assert images.labels[images.test].bincount().tolist() == [2, 2]
     assert sorted(images.train.tolist() + images.test.tolist()) == list(range(20))
     assert len(images.val) == 0
@@ -58,7 +59,7 @@ def test_grey_images_and_other_files_and_hidden_folders(tmp_path):
     root = write_tree(tmp_path, {"train": 3, "test": 1})
     (root / "train" / "cat" / "notes.txt").write_text("no image")
     (root / "train" / ".hidden").mkdir()
-    images = load_folder(root, in_channels=1, image_size=4)
+    images = load_folder(FileSet(root, folder.EXTENSIONS), in_channels=1, image_size=4)
     assert len(images.examples) == 8
     assert images.examples[torch.tensor([1])].shape == (1, 1, 4, 4)
 
@@ -129,7 +130,7 @@ def test_a_class_may_lack_test_images_which_is_named(tmp_path, caplog):
     write_images(root / "train" / "gnu", 3)
     (root / "test" / "gnu").mkdir()
     write_images(root / "train" / "yak", 3)
-    images = load_folder(root, in_channels=3, image_size=4)
+    images = load_folder(FileSet(root, folder.EXTENSIONS), in_channels=3, image_size=4)
     assert images.class_names == ["cat", "dog", "gnu", "yak"]
     assert images.labels[images.test].bincount(minlength=4).tolist() == [2, 2, 0, 0]
     assert "test has no file of the classes gnu, yak: its accuracy says nothing" in caplog.text
@@ -141,7 +142,7 @@ def test_a_class_may_lack_test_images_which_is_named(tmp_path, caplog):
 def test_a_class_of_one_image_is_trained_on_and_named(tmp_path, caplog):
     root = write_tree(tmp_path, {".": 5})
     write_images(root / "gnu", 1)
-    images = load_folder(root, in_channels=3, image_size=4)
+    images = load_folder(FileSet(root, folder.EXTENSIONS), in_channels=3, image_size=4)
     assert images.labels[images.test].bincount(minlength=3).tolist() == [1, 1, 0]
     assert "nothing is held out of gnu" in caplog.text
 
@@ -181,7 +182,7 @@ def test_corrupt_image_is_named(tmp_path):
     whole = (root / "train" / "dog" / "01.png").read_bytes()
     (root / "train" / "dog" / "01.png").write_bytes(whole[: len(whole) // 2])
     with pytest.raises(ValueError, match=r"dog.01\.png cannot be read as an image"):
-        load_folder(root, in_channels=3, image_size=4)
+        load_folder(FileSet(root, folder.EXTENSIONS), in_channels=3, image_size=4)
     assert not (root / ".ghostexp").exists()
 
 
@@ -262,9 +263,9 @@ def test_full_disk_costs_the_cache_only(tmp_path, monkeypatch, caplog):
 
 def test_set_too_large_for_memory_stays_in_its_files(tmp_path, monkeypatch):
     root = write_tree(tmp_path, {"train": 5})
-    in_memory = load_folder(root, in_channels=3, image_size=4)
+    in_memory = load_folder(FileSet(root, folder.EXTENSIONS), in_channels=3, image_size=4)
     monkeypatch.setattr(folder, "MAX_BYTES_IN_MEMORY", 10 * 3 * 4 * 4 - 1)
-    on_disk = load_folder(root, in_channels=3, image_size=4)
+    on_disk = load_folder(FileSet(root, folder.EXTENSIONS), in_channels=3, image_size=4)
     assert isinstance(in_memory.examples, InMemory)
     assert isinstance(on_disk.examples, ImageFiles)
     indices = torch.tensor([7, 0, 3])

@@ -1,5 +1,6 @@
 """Processes that read ahead: what they draw is the training's, and they end with it."""
 
+import os
 import random
 import signal
 import subprocess
@@ -13,6 +14,7 @@ import torch
 from helpers import killed_at_the_end
 
 from ghostexp.data.in_memory import BatchLoader, EpochOrder
+from ghostexp.data.read_ahead import Loading
 
 LABELS = torch.arange(10)
 
@@ -96,3 +98,69 @@ def is_alive(process: psutil.Process) -> bool:
         return process.status() != psutil.STATUS_ZOMBIE  # which nobody has asked for its exit code
     except psutil.NoSuchProcess:
         return False
+
+
+def loaded(loading: Loading, *, shuffle: bool = True) -> tuple[BatchLoader, list[torch.Tensor]]:
+    """A loader, and the examples of its first three epochs; of the first, one batch is taken."""
+    order = EpochOrder(LABELS, 4, shuffle=shuffle)
+    loader = BatchLoader(Drawing(1), LABELS, order, loading=loading)
+    epochs = []
+    for number in range(3):
+        order.set_epoch(number)
+        batches = iter(loader)
+        kept = [next(batches)] if number == 0 else list(batches)
+        batches.close()
+        epochs.append(torch.cat([batch for batch, _ in kept]))
+    return loader, epochs
+
+
+def test_kept_processes_read_what_one_process_reads():
+    _, alone = loaded(Loading(num_workers=0))
+    loader, kept = loaded(Loading(num_workers=2, prefetch=3))
+    for ours, expected in zip(kept, alone, strict=True):
+        assert torch.equal(ours, expected)
+    assert loader._reader.persistent_workers
+    assert loader._reader.prefetch_factor == 3
+    assert not loader._reader.pin_memory  # no GPU is meant
+
+
+def test_processes_are_kept_for_the_training_alone():
+    started = []
+    for loading in (Loading(), Loading(persistent_workers=False)):
+        order = EpochOrder(LABELS, 4, shuffle=True)
+        loader = BatchLoader(Pids(), LABELS, order, loading=loading)
+        started.append(len(torch.cat([batch for _ in range(3) for batch, _ in loader]).unique()))
+    assert started == [1, 3]
+    evaluated, _ = loaded(Loading(), shuffle=False)
+    assert not evaluated._reader.persistent_workers
+
+
+class Pids(Drawing):
+    """Examples that are the number of the process that read them."""
+
+    def __init__(self) -> None:
+        super().__init__(1)
+
+    def __getitem__(self, indices: torch.Tensor) -> torch.Tensor:
+        return torch.full_like(indices, os.getpid())
+
+
+def test_memory_is_pinned_for_a_gpu_alone():
+    order = EpochOrder(LABELS, 4, shuffle=True)
+    pinned = BatchLoader(Drawing(1), LABELS, order, to_gpu=True)
+    assert pinned._reader.pin_memory
+    off = BatchLoader(Drawing(1), LABELS, order, loading=Loading(pin_memory=False), to_gpu=True)
+    assert not off._reader.pin_memory
+
+
+def test_what_is_in_memory_needs_no_process():
+    order = EpochOrder(LABELS, 4, shuffle=True)
+    assert BatchLoader(Drawing(0), LABELS, order, loading=Loading(num_workers=3)).num_workers == 0
+    assert BatchLoader(Drawing(2), LABELS, order, loading=Loading(num_workers=3)).num_workers == 3
+
+
+def test_impossible_paces_are_named():
+    with pytest.raises(ValueError, match="num_workers is a whole number of at least 0, or null"):
+        Loading(num_workers=-1)
+    with pytest.raises(ValueError, match="prefetch is a whole number of at least 1, not 0"):
+        Loading(prefetch=0)

@@ -231,7 +231,7 @@ def test_folder_with_val_brings_its_validation(tmp_path):
     assert data.has_validation
     assert ready(data).has_val
     assert (data.num_train, len(data.val)) == (12, 12)
-    with pytest.raises(ValueError, match="has a val folder, so val_split must be 0, not 0.1"):
+    with pytest.raises(ValueError, match="has a validation part, so val_split must be 0, not 0.1"):
         make_folder(tmp_path, val_split=0.1)
 
 

@@ -10,8 +10,8 @@ import torch
 
 from ghostexp.data import waveforms
 from ghostexp.data.formats import AUDIO_ENDINGS, audio_endings
+from ghostexp.data.labelled_files import LabelledFiles
 from ghostexp.data.waveforms import (
-    Recordings,
     WaveformForm,
     load_recordings,
     load_waveform,
@@ -118,13 +118,13 @@ def test_broken_files_are_named(tmp_path, kind):
     assert "\n" not in str(caught.value)
 
 
-def recordings(root: Path, bad: bool) -> Recordings:
+def recordings(root: Path, bad: bool) -> LabelledFiles:
     paths = [write(root / f"{number}.wav", tone(pitch=200 + 50 * number)) for number in range(6)]
     if bad:
         paths[2] = break_file(root, "silent")
     groups = ["x", "x", "y", "y", "z", "z"]
     splits = ["train", "test", "train", "train", "val", "train"]
-    return Recordings(root, paths, [0, 0, 0, 1, 1, 1], ["a", "b"], splits, groups)
+    return LabelledFiles(root, paths, [0, 0, 0, 1, 1, 1], ["a", "b"], splits, groups)
 
 
 def test_recordings_become_a_labelled_set_and_are_decoded_once(tmp_path, monkeypatch):
@@ -166,7 +166,7 @@ def test_a_bad_file_is_an_error_or_skipped_and_said_each_time(tmp_path, caplog):
 def test_a_class_that_is_left_without_files_is_named(tmp_path):
     files = recordings(tmp_path, bad=True)
     splits = ["val", "test", *files.splits[2:]]
-    only_bad = Recordings(files.root, files.paths, files.labels, files.class_names, splits)
+    only_bad = LabelledFiles(files.root, files.paths, files.labels, files.class_names, splits)
     with pytest.raises(ValueError, match="class a of .* has no file to train on"):
         load_recordings(only_bad, FORM, on_bad_file="skip")
 

@@ -3,6 +3,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 TORCH ?=
+INSTALL = $(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python
 BACKEND := $(if $(TORCH),--torch-backend $(TORCH))
 
 .DEFAULT_GOAL := help
@@ -11,17 +12,23 @@ BACKEND := $(if $(TORCH),--torch-backend $(TORCH))
 help: ## list the targets
 	@grep -E '^[a-z]+:.*##' Makefile | sed 's/:.*##/\t/'
 
-install: .venv/installed ## make .venv with the pinned versions
+install: .venv/installed ## make .venv with the pinned versions of everything
 
-.venv/installed: requirements.lock pyproject.toml
+.venv/bin/uv:
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
-	$(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python $(BACKEND) \
-		-r requirements.lock
-	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps -e .
+
+# what a training needs; the extras and the tools take as long again
+.venv/trains: requirements.lock pyproject.toml | .venv/bin/uv
+	$(INSTALL) $(BACKEND) --constraint requirements.lock -e .
 	touch $@
 
-train: install ## train Ghost-ResNet-56 on handwritten digits
+.venv/installed: requirements.lock pyproject.toml | .venv/bin/uv
+	$(INSTALL) $(BACKEND) -r requirements.lock
+	$(INSTALL) --no-deps -e .
+	touch .venv/trains $@
+
+train: .venv/trains ## train Ghost-ResNet-56 on handwritten digits, in about two minutes
 	$(BIN)/python train.py model=ghost_resnet56 sched=cosine
 
 test: install ## run the tests

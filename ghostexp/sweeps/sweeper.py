@@ -18,6 +18,7 @@ from hydra.plugins.sweeper import Sweeper
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
+from ghostexp.config import grants
 from ghostexp.config.cli import UserError
 from ghostexp.sweeps import notices
 from ghostexp.sweeps.claim import claimed
@@ -36,6 +37,18 @@ from ghostexp.training import stopping
 log = logging.getLogger(__name__)
 
 PACKAGE = "hydra_plugins"
+
+
+class OfTheCommandLine:
+    """What does a job, also in another process: there it learns what the command line granted."""
+
+    def __init__(self, task_function: TaskFunction) -> None:
+        self.task_function = task_function
+        self.granted = grants.granted()
+
+    def __call__(self, cfg: DictConfig) -> Any:
+        grants.grant(self.granted)
+        return self.task_function(cfg)
 
 
 class GridSweeper(Sweeper):
@@ -69,7 +82,7 @@ class GridSweeper(Sweeper):
         self.config = config
         self.launcher = Plugins.instance().instantiate_launcher(
             hydra_context=HydraContext(FrozenConfigs(self.points), hydra_context.callbacks),
-            task_function=task_function,
+            task_function=OfTheCommandLine(task_function),
             config=config,
         )
 

@@ -10,12 +10,16 @@ import importlib
 from typing import Any
 
 __version__ = "0.1.0"
-__all__ = ["Run", "collect", "convert_to_ghost", "create_model", "list_models", "sweep", "train"]
+__all__ = [
+    *("Run", "collect", "convert_to_ghost", "create_model", "from_pretrained", "list_models"),
+    *("sweep", "train"),
+]
 
 _HOMES = {
     "Run": "ghostexp.runs.run",
     "collect": "ghostexp.results.collect",
     "convert_to_ghost": "ghostexp.models.convert",
+    "from_pretrained": "ghostexp.runs.hub",
 }
 
 

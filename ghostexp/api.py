@@ -26,6 +26,7 @@ from torch import nn
 from ghostexp.config import cli
 from ghostexp.config.build import build_network
 from ghostexp.config.explain import UserError, did_you_mean
+from ghostexp.models.feature_maps import FeatureMaps
 from ghostexp.results.collect import collect
 from ghostexp.runs import experiment
 from ghostexp.runs.run import Run
@@ -74,11 +75,13 @@ def sweep(words: Sequence[str]) -> list[Run]:
     return [Run(run.directory) for run in collect(folder).runs]
 
 
-def create_model(name: str, **settings: Any) -> nn.Module:
+def create_model(name: str, *, features_only: bool = False, **settings: Any) -> nn.Module:
     """A network of conf/model with random weights, or with those of `weights=FILE`.
 
     `settings` are the keys of the network's config: `num_classes` (1,000 where it is left out),
-    `in_channels` (3), `ratio`, `width_mult` and so on. ValueError for an unknown name or key.
+    `in_channels` (3), `ratio`, `width_mult` and so on. With `features_only` the network gives its
+    last map of each resolution in the place of logits: see `FeatureMaps`. ValueError for an unknown
+    name or key.
     """
     if name not in list_models():
         raise UserError(f"{name}: no such network{did_you_mean(name, list_models())}")
@@ -88,7 +91,13 @@ def create_model(name: str, **settings: Any) -> nn.Module:
             keys = [str(each) for each in cfg.model]
             raise UserError(f"{name} has no {key}{did_you_mean(key, keys)}")
         cfg.model[key] = value
-    return build_network(cfg)
+    net = build_network(cfg)
+    return FeatureMaps(net, _usual_input(cfg)) if features_only else net
+
+
+def _usual_input(cfg: DictConfig) -> tuple[int, int, int]:
+    """Shape of an image that is large enough for every network to have its maps."""
+    return cfg.model.get("in_channels", 3), 224, 224
 
 
 def list_models(pattern: str = "*") -> list[str]:

@@ -92,8 +92,7 @@ def detect(options: argparse.Namespace, complain: Callable[[str], None]) -> None
 def write_json_lines(predictions: Iterator[Prediction]) -> None:
     """{"file", "class", "probability", "top": [{"class", "probability"}, ...]} a line."""
     for prediction in predictions:
-        top = [{"class": name, "probability": share} for name, share in prediction.ranking]
-        print(json.dumps({"file": prediction.file, **top[0], "top": top}))
+        print(json.dumps(prediction.described()))
 
 
 def write_csv(predictions: Iterator[Prediction], top: int) -> None:

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import pytorch_lightning as pl
-from omegaconf import DictConfig, ListConfig, OmegaConf, open_dict
+from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 from omegaconf.resolvers import oc
 from pytorch_lightning.loggers import Logger
@@ -35,7 +35,7 @@ from ghostexp.config.nodes import (
     check_value,
     check_values,
 )
-from ghostexp.config.targets import find_callable
+from ghostexp.config.targets import find_callable, targets
 from ghostexp.config.values import fits, is_open, parameters, shown
 
 COLLECTIONS: dict[str, type] = {"callbacks": pl.Callback, "logger": Logger}  # group -> of its nodes
@@ -115,19 +115,6 @@ def audit_saved(cfg: DictConfig, directory: Path, source: Path) -> None:
         raise UserError(f"{source}: {explain(error)}") from error
     except ValueError as error:  # a mistake that is told, or a model that torchvision does not know
         raise UserError(f"{source}: {error}") from error
-
-
-def targets(node: Any, path: str = "") -> Iterator[tuple[str, DictConfig]]:
-    """Every node of a config that names a callable, with its dotted path."""
-    if isinstance(node, DictConfig) and not node._is_none():
-        if "_target_" in node:
-            yield path, node
-        for key in node:
-            if not OmegaConf.is_missing(node, key) and not OmegaConf.is_interpolation(node, key):
-                yield from targets(node._get_node(key), f"{path}.{key}" if path else str(key))
-    elif isinstance(node, ListConfig) and not node._is_none():
-        for index in range(len(node)):
-            yield from targets(node._get_node(index), f"{path}.{index}")
 
 
 def _plain(cfg: DictConfig, *, resolve: bool) -> Tree:

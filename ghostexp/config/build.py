@@ -1,5 +1,6 @@
 """From a composed config to the objects of a training: datamodule, task, trainer."""
 
+import copy
 import inspect
 import logging
 import warnings
@@ -21,7 +22,7 @@ from pytorch_lightning.callbacks import (
 from ghostexp.config.cli import UserError, did_you_mean
 from ghostexp.config.mistakes import users_mistakes
 from ghostexp.config.precision import AUTO, resolve_precision
-from ghostexp.config.targets import product_check
+from ghostexp.config.targets import locate, product_check, targets
 from ghostexp.training.callbacks import Checks, StopAfterBatch
 from ghostexp.training.checkpoint_io import AtomicCheckpointIO
 from ghostexp.training.watching import never_failing
@@ -122,7 +123,21 @@ def input_shape(cfg: DictConfig) -> tuple[int, int, int]:
 def build(node: DictConfig, path: str, **arguments: Any) -> Any:
     """Instantiate a config node with plain containers; `arguments` are objects the code adds."""
     with users_mistakes(path):
-        return hydra.utils.instantiate(node, _convert_="all", **arguments)
+        return hydra.utils.instantiate(_located(node, path), _convert_="all", **arguments)
+
+
+def _located(node: DictConfig, path: str) -> DictConfig:
+    """A copy that holds functions in the place of their names.
+
+    Hydra takes the function `ghostexp.models.ghostnet` for the module in which it is defined.
+    """
+    located = copy.deepcopy(node)  # with the parent that its interpolations need
+    located._set_flag(["allow_objects", "struct", "readonly"], [True, False, False])
+    for place, each in list(targets(located)):
+        found = locate(each._target_, f"{path}.{place}".rstrip("."))
+        if inspect.isfunction(found):
+            each._target_ = found
+    return located
 
 
 def _check_optimisation(task: pl.LightningModule) -> None:

@@ -9,12 +9,12 @@ from pathlib import Path
 import yaml
 from omegaconf import DictConfig, OmegaConf
 
-from ghostexp.config.audit import targets
 from ghostexp.config.augmentation import choose_augmentation
 from ghostexp.config.build import build
 from ghostexp.config.cli import UserError
 from ghostexp.config.mistakes import users_mistakes
 from ghostexp.config.saved import CONFIG_FILE
+from ghostexp.config.targets import targets
 from ghostexp.models.preprocessing import Preprocessing, of_timm, of_torchvision
 from ghostexp.models.weights import PUBLISHED
 

@@ -12,13 +12,14 @@ classes are held against the place's base class.
 
 import inspect
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from importlib import import_module
 from types import UnionType
 from typing import Any, Union, get_args, get_origin
 
 import pytorch_lightning as pl
 import torch
+from omegaconf import DictConfig, ListConfig, OmegaConf
 from pytorch_lightning.loggers import Logger
 from pytorch_lightning.profilers import Profiler
 from pytorch_lightning.strategies import Strategy
@@ -67,7 +68,7 @@ def find_callable(target: Any, path: str) -> Any:
     if not isinstance(target, str) or not DOTTED.fullmatch(target):
         raise UserError(f"{path}._target_={target} is no dotted name of a public class or function")
     _check_package(target, path)
-    found = _locate(target, path)
+    found = locate(target, path)
     home = getattr(found, "__module__", None) or ""
     if _below(home, granted()) and callable(found):
         return found
@@ -159,7 +160,21 @@ def _check_package(target: str, path: str) -> None:
     )
 
 
-def _locate(target: str, path: str) -> Any:
+def targets(node: Any, path: str = "") -> Iterator[tuple[str, DictConfig]]:
+    """Every node of a config that names a callable, with its dotted path."""
+    if isinstance(node, DictConfig) and not node._is_none():
+        if "_target_" in node:
+            yield path, node
+        for key in node:
+            if not OmegaConf.is_missing(node, key) and not OmegaConf.is_interpolation(node, key):
+                yield from targets(node._get_node(key), f"{path}.{key}" if path else str(key))
+    elif isinstance(node, ListConfig) and not node._is_none():
+        for index in range(len(node)):
+            yield from targets(node._get_node(index), f"{path}.{index}")
+
+
+def locate(target: str, path: str) -> Any:
+    """The object with a dotted name; `UserError` where there is none."""
     parts = target.split(".")
     for split in range(len(parts) - 1, 0, -1):
         module = ".".join(parts[:split])

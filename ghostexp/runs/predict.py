@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from omegaconf import DictConfig
@@ -26,6 +27,11 @@ class Prediction:
 
     file: str
     ranking: list[tuple[str, float]]
+
+    def described(self) -> dict[str, Any]:
+        """{"file", "class", "probability", "top": [{"class", "probability"}, ...]}."""
+        top = [{"class": name, "probability": share} for name, share in self.ranking]
+        return {"file": self.file, **top[0], "top": top}
 
 
 @dataclass(frozen=True)
@@ -77,6 +83,12 @@ class Predictor:
         self.net = known.net.eval().to(self.device, memory_format=torch.channels_last)
         self.datamodule: ClassificationData = build(known.cfg.dataset, "dataset")  # loads nothing
         self.class_names = known.class_names
+
+    @property
+    def sample_rate(self) -> int | None:
+        """Of the sounds that the network hears; None for a network that sees images."""
+        log_mel = getattr(self.datamodule.augment, "log_mel", None)
+        return None if log_mel is None else log_mel.sample_rate
 
     def predict(
         self, paths: list[Path], *, top: int, batch_size: int, complain: Callable[[str], None]

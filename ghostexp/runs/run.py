@@ -8,7 +8,7 @@ Only this process writes the record.
 """
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,9 @@ from ghostexp.files.atomic import write_text
 from ghostexp.files.folders import remove_if_empty
 from ghostexp.files.lock import Busy, Lock, describe
 from ghostexp.results import record as records
+from ghostexp.runs.answers import Answers, answering
+from ghostexp.runs.given import Given
+from ghostexp.runs.hub import save_pretrained
 from ghostexp.runs.load import load_network, saved_config
 from ghostexp.training.stopping import deferred
 from ghostexp.training.trackers import MLFLOW_ID, WANDB_ID
@@ -50,6 +53,7 @@ class Run:
     def __init__(self, directory: Path | str) -> None:
         self.directory = Path(directory)
         self.lock = Lock(self.directory / records.LOCK)
+        self._answers: Answers | None = None  # the network is loaded once
         self._kept: records.Record | None = None  # the record, while this process runs the run
 
     @property
@@ -82,6 +86,22 @@ class Run:
     def net(self) -> nn.Module:
         """The network with the weights that the reported accuracy belongs to."""
         return load_network(self.directory)[1]
+
+    def predict(self, given: Given | Sequence[Given]) -> Any:
+        """What the network says of a path, a PIL image, an array or a tensor; a list for several.
+
+        Each answer is a line of `ghostexp predict`: {"file", "class", "probability", "top"}, or of
+        a detector {"file", "detections"}. `ghostexp/runs/given.py` says which arrays are taken.
+        """
+        several = isinstance(given, list | tuple)
+        if self._answers is None:
+            self._answers = answering(self.directory)
+        found = self._answers(list(given) if several else [given])
+        return found if several else found[0]
+
+    def save_pretrained(self, folder: Path | str) -> None:
+        """Write the network into a new folder, in the layout of the Hugging Face hub."""
+        save_pretrained(self.directory, Path(folder))
 
     @contextmanager
     def owned(self) -> Iterator["Run"]:

@@ -6,7 +6,7 @@ TORCH ?=
 BACKEND := $(if $(TORCH),--torch-backend $(TORCH))
 
 .DEFAULT_GOAL := help
-.PHONY: help install train test lint lock
+.PHONY: help install train test lint docs results notebook lock
 
 help: ## list the targets
 	@grep -E '^[a-z]+:.*##' Makefile | sed 's/:.*##/\t/'
@@ -27,11 +27,28 @@ train: install ## train Ghost-ResNet-56 on handwritten digits
 test: install ## run the tests
 	$(BIN)/python -m pytest -n 2 --dist loadfile
 
-lint: install ## check format and style
+lint: install ## check format, style and the types of the public functions
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+.venv/docs: .venv/installed docs/requirements.lock
+	$(BIN)/uv pip install --quiet --python $(BIN)/python $(BACKEND) -r docs/requirements.lock
+	touch $@
+
+docs: .venv/docs ## build the site in docs/_build; warnings are errors
+	$(BIN)/python -m sphinx -W --keep-going -n -q -d docs/_build/doctrees docs docs/_build/html
+
+results: install ## write the pages in docs/ that are made of records and configs anew
+	$(BIN)/python docs/write_pages.py
+
+notebook: .venv/docs ## run docs/tutorial/notebook.ipynb and keep what it printed
+	$(BIN)/jupyter execute --inplace docs/tutorial/notebook.ipynb
 
 lock: install ## write requirements.lock anew (what torch itself pins for each GPU stays out)
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --extra test \
 		--no-emit-index-url --no-annotate --no-header pyproject.toml \
 		| grep -Ev '^(nvidia-|cuda-|triton)' > requirements.lock
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --extra docs \
+		--constraints requirements.lock --no-emit-index-url --no-annotate --no-header pyproject.toml \
+		| grep -Ev '^(nvidia-|cuda-|triton)' | grep -vxFf requirements.lock > docs/requirements.lock

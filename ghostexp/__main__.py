@@ -15,6 +15,7 @@ COMMANDS = {
     "complexity": "parameters, multiply-adds, memory and time of networks",
     "features": "pictures and numbers of feature maps and their ghosts",
     "embeddings": "what lies before the last layer, as vectors and as a picture",
+    "lr_range": "find a learning rate: a few steps with a rate that rises, and their curve",
     "benchmark": "time training, data, layers and inference on this machine",
     "download": "fetch published weights ahead of a training",
     "models": "names of the networks",

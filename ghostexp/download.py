@@ -135,7 +135,7 @@ def _append(response: HTTPResponse, part: Path, offset: int) -> None:
     """Write the body of `response` into `part` from `offset` on."""
     length = response.headers.get("Content-Length")
     total = offset + int(length) if length else None
-    console = Console(stderr=True)
+    console = Console(stderr=True, force_jupyter=False)
     progress = Progress(
         TextColumn(part.stem),
         BarColumn(),

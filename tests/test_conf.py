@@ -10,8 +10,8 @@ from ghostexp.config.cli import compose_config
 CONF = ROOT / "conf"
 NOT_GROUPS = {"hydra", "search"}  # a search is Hydra's: tests/test_launchers.py
 CHOICES = [
-    (path.parent.name, path.stem)
-    for path in sorted(CONF.glob("*/*.yaml"))
+    (str(path.parent.relative_to(CONF)), path.stem)
+    for path in sorted([*CONF.glob("*/*.yaml"), *CONF.glob("task/*/*.yaml")])
     if path.parent.name not in NOT_GROUPS
 ]
 SMALL_GHOST = ["model.width_mult=0.25", "model.depth_mult=0.2"]

@@ -1,26 +1,40 @@
-"""What README and docs/ say exists: links, pictures, commands, choices; and README stays short."""
+"""What README and docs/ say exists: links, pictures, commands, choices; and README stays short.
 
+Every command of a block or a code span is checked in a short form. Its words must compose, and the
+program's own parser must accept its options. These are run: README's Python (below), the notebook
+(test_notebook.py), the help and the completion (test_choices.py), and a report of published runs.
+"""
+
+import argparse
+import ast
 import json
 import re
 import shlex
 import statistics
 from functools import cache
-from itertools import product
+from importlib import import_module
 from pathlib import Path
+from xml.etree import ElementTree
 
 import pytest
+import torch
 import yaml
 from helpers import ROOT, SMALL, main_of, result
 from PIL import Image
 from test_imports import MAY_IMPORT
 
 import ghostexp
+from ghostexp.__main__ import COMMANDS
 from ghostexp.config import grants
 from ghostexp.config.cli import compose_config
 
 README = ROOT / "README.md"
 PAGES = [README, *(ROOT / f"{name}.md" for name in ("CHANGELOG", "CONTRIBUTING"))]
-PAGES += sorted((ROOT / "docs").glob("*.md"))
+PAGES += sorted(
+    path
+    for path in (ROOT / "docs").rglob("*.md")
+    if not {"templates", "_build"} & set(path.relative_to(ROOT / "docs").parts)
+)
 LINK = re.compile(r"(!?)\[[^\]]*\]\(([^)\s]+)\)")
 BLOCK = re.compile(r"(?:^ {4}.*\n)+", re.MULTILINE)
 SPAN = re.compile(r"`([^`\n]+)`")
@@ -29,6 +43,8 @@ GROUPS = {
     for path in (ROOT / "conf").glob("**/")
     if path != ROOT / "conf"
 }
+FENCE = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+PROGRAMS = ("python", "ghostexp", "make", "pip", "tensorboard", "source", "eval")
 PLACEHOLDERS = ("=NAME", "=...", "...")  # a word that ends so stands for many
 
 
@@ -42,16 +58,47 @@ def anchors(page: Path) -> set[str]:
     return {re.sub(r"[^\w\- ]", "", each.lower()).replace(" ", "-") for each in headings}
 
 
+def block_lines(page: Path) -> list[str]:
+    """The lines of a page's blocks of commands; a block of anything else starts otherwise."""
+    blocks = [block.replace("\\\n", " ").splitlines() for block in BLOCK.findall(page.read_text())]
+    stripped = [[line.strip() for line in block] for block in blocks]
+    return [line for block in stripped if block[0].startswith(PROGRAMS) for line in block]
+
+
 def commands(page: Path) -> list[list[str]]:
-    """The words of each `python ...` command in a page's blocks and code spans."""
-    text = page.read_text()
-    lines = "".join(BLOCK.findall(text)).replace("\\\n", " ").splitlines() + SPAN.findall(text)
-    found = [line.strip() for line in lines if line.strip().startswith("python ")]
-    return [shlex.split(line, comments=True)[1:] for line in found]
+    """The words of each `python ...` or `ghostexp ...` in a page's blocks and code spans."""
+    lines = block_lines(page) + SPAN.findall(page.read_text())
+    found = [line.strip() for line in lines if line.strip().startswith(("python ", "ghostexp "))]
+    split = [shlex.split(line, comments=True) for line in found]
+    return [words[1:] if words[0] == "python" else words for words in split]
+
+
+class Parsed(BaseException):
+    """A parser has taken the words of a command, which is not run."""
+
+
+@pytest.fixture
+def _parse_only(monkeypatch):
+    take = argparse.ArgumentParser.parse_known_args
+
+    def take_some(parser, *words):  # the others are overrides, which compose
+        _, others = take(parser, *words)
+        assert not [word for word in others if word.startswith("-")], others
+        raise Parsed
+
+    def take_all(parser, *words):
+        _, others = take(parser, *words)
+        assert not others
+        raise Parsed
+
+    for name in ("parse_known_args", "parse_known_intermixed_args"):
+        monkeypatch.setattr(argparse.ArgumentParser, name, take_some)
+    for name in ("parse_args", "parse_intermixed_args"):
+        monkeypatch.setattr(argparse.ArgumentParser, name, take_all)
 
 
 def overrides(words: list[str]) -> list[tuple[str, ...]]:
-    """The config words of a command: one list for each point of a sweep."""
+    """The config words of a command; of a sweep so many points that each value is in one."""
     values = []
     for word in words:
         key, equals, value = word.partition("=")
@@ -59,7 +106,8 @@ def overrides(words: list[str]) -> list[tuple[str, ...]]:
             continue
         one = value[:1] in ("[", "{", "'")
         values.append([word] if one else [f"{key}={each}" for each in value.split(",")])
-    return list(product(*values))
+    count = max(map(len, values), default=0)
+    return [tuple(each[min(point, len(each) - 1)] for each in values) for point in range(count)]
 
 
 @cache
@@ -94,28 +142,81 @@ def test_links_lead_somewhere(page):
         assert path.is_relative_to(ROOT), target
         if anchor:
             assert anchor in anchors(path), target
-        if picture:
+        if picture and path.suffix == ".svg":
+            ElementTree.parse(path)
+        elif picture:
             with Image.open(path) as image:
                 image.verify()
 
 
 @pytest.mark.parametrize("page", PAGES, ids=name_of)
-@pytest.mark.usefixtures("_own_config")
-def test_commands_name_what_exists(page, capsys, monkeypatch):
+@pytest.mark.usefixtures("_own_config", "_parse_only")
+def test_commands_are_taken(page, monkeypatch):
     for program, *words in commands(page):
-        if program == "-m":  # a module of Python
+        if program == "-m" or {"COMMAND", "--shell-completion"} & {*words}:  # test_choices.py
             continue
-        assert (ROOT / program).is_file(), program
-        options = [word for word in words if word.startswith("--")]
-        if options and program.startswith("scripts/"):
-            monkeypatch.setattr("sys.argv", [program, "--help"])
-            with pytest.raises(SystemExit):
-                main_of(Path(program).stem)()
-            said = capsys.readouterr().out
-            for option in options:
-                assert re.search(rf"{option}\b", said), (program, option)
+        assert program == "ghostexp" or (ROOT / program).is_file(), program
+        is_named = program == "ghostexp" and len(words) < 2  # in a table of commands
+        name = words.pop(0) if program == "ghostexp" else Path(program).stem
+        name = {"download_weights": "download"}.get(name, name)
+        assert name in COMMANDS
+        if name not in ("train", "sweep") and "..." not in words and not is_named:
+            monkeypatch.setattr("sys.argv", [program, *words])
+            with pytest.raises(Parsed):
+                main_of(name)()
+        of_a_run = ("dataset=image_folder",) if "RUN" in words else ()  # which has its own config
         for point in overrides(words):
-            composes(point)
+            composes((*of_a_run, *point))
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_lines_beside_commands_name_what_exists(page):
+    extras = re.findall(r"^(\w+) = \[", (ROOT / "pyproject.toml").read_text(), re.MULTILINE)
+    makefile = (ROOT / "Makefile").read_text()
+    for line in block_lines(page):
+        program, *words = shlex.split(line, comments=True)
+        assert program in PROGRAMS, line
+        if program == "make":
+            (target,) = [word for word in words if "=" not in word]
+            assert f"\n{target}: " in makefile, line
+        for named in re.findall(r"\.\[([\w,]+)\]", line if program == "pip" else ""):
+            assert set(named.split(",")) <= set(extras), line
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_code_of_the_pages_is_sound(page):
+    for language, text in FENCE.findall(page.read_text()):
+        if language == "yaml":
+            assert yaml.safe_load(text)
+        if language != "python":
+            continue
+        for node in ast.walk(ast.parse(text)):
+            if isinstance(node, ast.ImportFrom):
+                home = import_module(node.module)
+                assert all(hasattr(home, alias.name) for alias in node.names), node.module
+            if isinstance(node, ast.Attribute) and getattr(node.value, "id", "") == "ghostexp":
+                assert node.attr in ghostexp.__all__
+
+
+def test_the_network_of_the_pages_takes_images():
+    page = ROOT / "docs" / "howto" / "own_network.md"
+    config, code = (text for _, text in FENCE.findall(page.read_text()))
+    names = {}
+    exec(code, names)
+    keys = yaml.safe_load(config).keys() - {"_target_"}
+    net = names["MyNet"](**dict.fromkeys(keys, 3))
+    assert net(torch.zeros(2, 3, 8, 8)).shape == (2, 3)
+
+
+def test_a_report_of_published_runs_has_the_table_of_the_tutorial(tmp_path, capsys):
+    page = (ROOT / "docs" / "tutorial" / "first_run.md").read_text()
+    (words,) = re.findall(r"report.py (outputs/published/\w+) --out DIR", page)
+    assert main_of("report")([str(ROOT / words), "--out", str(tmp_path)]) == 0
+    capsys.readouterr()
+    written = (tmp_path / "report.md").read_text()
+    for network in ("ghost_resnet56", "resnet32", "resnet56"):
+        (row,) = re.findall(rf"^\| {network} \| (\S+ ± \S+ \(3\))", page, re.MULTILINE)
+        assert row in written
 
 
 @pytest.mark.parametrize("page", PAGES, ids=name_of)
@@ -126,7 +227,7 @@ def test_choices_exist(page):
         group, equals, choices = word.strip("'").partition("=")
         if not equals or group not in GROUPS or word.endswith((*PLACEHOLDERS, "=null", "=mine")):
             continue
-        for choice in re.split("[,|]", choices):
+        for choice in re.split("[,|]", choices.strip("[]")):
             assert (ROOT / "conf" / group / f"{choice}.yaml").is_file(), word
 
 
@@ -165,7 +266,7 @@ def test_figures_of_the_readme_are_those_of_the_records(figure):
     assert figure in README.read_text()
 
 
-CIFAR = {  # a row of docs/results.md's first table -> its accuracy, in README's order
+CIFAR = {  # a row of docs/results/cifar10.md's first table -> its accuracy, in README's order
     "ghost_resnet56": "87.26 ± 0.10",
     "resnet56": "88.77 ± 0.29",
     "resnet32": "88.33 ± 0.21",
@@ -178,7 +279,6 @@ def test_accuracies_over_three_seeds_are_those_of_the_records():
         records = [result(folder / f"{network}-{seed}") for seed in range(3)]
         values = [100 * record["metrics"]["test/acc"] for record in records]
         assert f"{statistics.mean(values):.2f} ± {statistics.stdev(values):.2f}" == written
-        assert written in (ROOT / "docs" / "results.md").read_text()
     assert "; ".join(CIFAR.values()) in README.read_text()
 
 
@@ -215,13 +315,6 @@ def test_python_of_the_readme_runs(tmp_path, monkeypatch, capsys):
     assert any("GhostModule" in type(part).__name__ for part in names["net"].modules())
 
 
-def test_every_experiment_data_set_and_network_has_its_row():
-    pages = {"experiments": "experiment", "data": "dataset", "networks": "model"}
-    for page, group in pages.items():
-        told = set(SPAN.findall((ROOT / "docs" / f"{page}.md").read_text()))
-        assert {path.stem for path in (ROOT / "conf" / group).glob("*.yaml")} <= told
-
-
 def test_every_published_folder_is_named():
     texts = "".join(page.read_text() for page in PAGES)
     for folder in (ROOT / "outputs" / "published").iterdir():
@@ -229,7 +322,7 @@ def test_every_published_folder_is_named():
 
 
 def test_the_table_of_imports_is_the_tests():
-    text = (ROOT / "docs" / "architecture.md").read_text()
+    text = (ROOT / "docs" / "explanation" / "architecture.md").read_text()
     rows = re.findall(r"^\| `(\w+)` \| (.*) \|$", text, re.MULTILINE)
     assert {name: set(SPAN.findall(may)) for name, may in rows} == MAY_IMPORT
 
@@ -238,3 +331,17 @@ def test_the_version_is_the_same_everywhere():
     citation = yaml.safe_load((ROOT / "CITATION.cff").read_text())
     assert citation["version"] == ghostexp.__version__
     assert f"\n## {ghostexp.__version__}" in (ROOT / "CHANGELOG.md").read_text()
+
+
+def test_the_hooks_have_the_locked_ruff():
+    hooks = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text())["repos"]
+    (ruff,) = (repo["rev"] for repo in hooks if "ruff" in repo["repo"])
+    assert f"\nruff=={ruff[1:]}\n" in (ROOT / "requirements.lock").read_text()
+
+
+def test_the_workflow_runs_what_the_project_runs():
+    jobs = yaml.safe_load((ROOT / ".github" / "workflows" / "ci.yml").read_text())["jobs"]
+    lines = [step["run"] for job in jobs.values() for step in job["steps"] if "run" in step]
+    assert any(line.endswith(".ci/run") for line in lines)
+    for target in (line.split()[-1] for line in lines if line.startswith("make")):
+        assert f"\n{target}: " in (ROOT / "Makefile").read_text()

@@ -1,4 +1,4 @@
-"""Imports point one way (the table in docs/architecture.md)."""
+"""Imports point one way (the table in docs/explanation/architecture.md)."""
 
 import ast
 import re

@@ -19,8 +19,9 @@ from pytorch_lightning.callbacks import (
     ProgressBar,
 )
 
-from ghostexp.config.cli import UserError, did_you_mean
+from ghostexp.config.cli import UserError
 from ghostexp.config.mistakes import users_mistakes
+from ghostexp.config.monitors import check_monitor, check_validated, lacks_validation
 from ghostexp.config.precision import AUTO, resolve_precision
 from ghostexp.config.targets import locate, product_check, targets
 from ghostexp.training.callbacks import Checks, StopAfterBatch
@@ -169,18 +170,20 @@ def _build_callbacks(
     cfg: DictConfig, datamodule: pl.LightningDataModule, task: pl.LightningModule
 ) -> list[pl.Callback]:
     validates = datamodule.has_validation and _validates(cfg.trainer)
-    _check_monitor("sched", cfg.sched, validates, task)
+    check_monitor("sched", cfg.sched, task)
+    check_validated("sched", cfg.sched, validates)
     callbacks = []
     for name, node in _nodes(cfg.get("callbacks")):
         callback = build(node, f"callbacks.{name}")
         if isinstance(callback, ModelCheckpoint) and cfg.trainer.get("fast_dev_run"):
             continue  # Lightning keeps no checkpoint of such a run
-        if isinstance(callback, ModelCheckpoint) and _lacks_validation(node, validates):
+        check_monitor(f"callbacks.{name}", node, task)
+        if isinstance(callback, ModelCheckpoint) and lacks_validation(node, validates):
             log.info("nothing is validated: no %s.ckpt, the last epoch is reported", name)
             continue
         if isinstance(callback, LearningRateMonitor) and not _nodes(cfg.get("logger")):
             continue  # it has nowhere to write to, and Lightning refuses it
-        _check_monitor(f"callbacks.{name}", node, validates, task)
+        check_validated(f"callbacks.{name}", node, validates)
         callbacks.append(callback)
     return callbacks
 
@@ -198,24 +201,6 @@ def _without_lightnings_own(cfg: DictConfig, callbacks: list[pl.Callback]) -> di
 def _validates(trainer: DictConfig) -> bool:
     limit = trainer.get("limit_val_batches")
     return limit is None or limit > 0
-
-
-def _check_monitor(path: str, node: DictConfig, validates: bool, task: pl.LightningModule) -> None:
-    monitor = node.get("monitor")
-    if monitor is None:
-        return
-    if monitor not in task.logged_metrics:
-        near = did_you_mean(monitor, task.logged_metrics)
-        raise UserError(f"{path}.monitor={monitor}: the task logs no such metric{near}")
-    if _lacks_validation(node, validates):
-        raise UserError(
-            f"{path}.monitor={monitor} needs a validation split: set dataset.val_split above 0, and"
-            " trainer.limit_val_batches not to 0"
-        )
-
-
-def _lacks_validation(node: DictConfig, validates: bool) -> bool:
-    return str(node.get("monitor")).startswith("val/") and not validates
 
 
 def _nodes(group: DictConfig | None) -> list[tuple[str, DictConfig]]:

@@ -14,9 +14,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from hydra import compose, initialize_config_dir
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from ghostexp.config import grants
+from ghostexp.config.choices import for_help, search_folders
 from ghostexp.config.directories import register_resolvers
 from ghostexp.config.explain import COMPOSING, UserError, did_you_mean, explain
 from ghostexp.config.output import drop, readable_output, settle, steady_output
@@ -33,6 +34,7 @@ VALUED = (
     *("--config-dir", "-cd", "--config-path", "-cp", "--config-name", "-cn", "--package", "-p"),
     *("--cfg", "-c", "--info", "-i", "--experimental-rerun"),
 )
+NUMBERS = ("nan", "inf")  # words that Hydra's grammar takes for numbers; debug=nan is a choice
 OPTIONAL = {  # groups that a run can do without -> whether one is chosen where nothing is said
     **{"callbacks": True, "logger": True},
     **{"debug": False, "experiment": False, "search": False, "suspect": False},
@@ -132,6 +134,7 @@ def take_command_line() -> None:
 def prepare_process() -> None:
     """What has to be in place before Hydra composes, here and in the workers of a sweep."""
     register_resolvers()
+    OmegaConf.register_new_resolver("described_choices", _described_choices, replace=True)
     grants.grant(grants.named_in(sys.argv[1:]))
     if os.getcwd() not in sys.path:
         sys.path.append(os.getcwd())  # a user's module lies there; last, so that it hides nothing
@@ -141,6 +144,11 @@ def prepare_process() -> None:
     warnings.filterwarnings(
         "ignore", r"\s*'hydra/(launcher|sweeper)/\w+' is validated against ConfigStore"
     )
+
+
+def _described_choices(places: list[str]) -> str:
+    """What --help says of the config groups, with those of the user's folders."""
+    return for_help([CONFIG_FOLDER, *search_folders(places)])
 
 
 def checked_arguments(arguments: list[str]) -> list[str]:
@@ -166,6 +174,8 @@ def checked_arguments(arguments: list[str]) -> list[str]:
                 raise UserError(f"{argument}: a run needs one, choose {key}=NAME from conf/{key}")
             if OPTIONAL[key]:
                 taken.append(f"~{key}")
+        elif is_group and value in NUMBERS:
+            taken.append(argument.replace(f"={value}", f"='{value}'"))
         else:
             later = resumes and equals and not is_group
             taken.append(of_the_resumed(argument) if later else argument)

@@ -9,7 +9,7 @@ from ghostexp.config.cli import UserError
 
 log = logging.getLogger(__name__)
 
-
+CLASS_WEIGHTS = "task.loss.class_weights"
 COUNTS = (  # keys whose values are whole numbers of at least 1, or lists of such
     *("dataset.batch_size", "dataset.image_size", "dataset.in_channels", "dataset.num_classes"),
     *("trainer.accumulate_grad_batches", "trainer.check_val_every_n_epoch", "trainer.max_epochs"),
@@ -44,6 +44,11 @@ def _check_training(cfg: DictConfig) -> None:
     smoothing = OmegaConf.select(cfg, "task.loss.label_smoothing")
     if isinstance(smoothing, int | float) and not 0 <= smoothing <= 1:  # torch ignores one below 0
         raise UserError(f"task.loss.label_smoothing is a share in [0, 1], not {smoothing}")
+    weights, classes = OmegaConf.select(cfg, CLASS_WEIGHTS), cfg.dataset.get("num_classes")
+    if isinstance(weights, ListConfig) and classes is not None and len(weights) != classes:
+        raise UserError(
+            f"{CLASS_WEIGHTS} has {len(weights)} numbers, but the data set has {classes} classes"
+        )
     max_epochs = cfg.trainer.max_epochs
     every = cfg.trainer.get("check_val_every_n_epoch")
     if every is not None and every > max_epochs:

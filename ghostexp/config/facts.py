@@ -12,26 +12,33 @@ from omegaconf import DictConfig, OmegaConf
 from ghostexp.config.augmentation import choose_augmentation
 from ghostexp.config.build import build
 from ghostexp.config.cli import UserError
+from ghostexp.config.contradictions import CLASS_WEIGHTS
 from ghostexp.config.mistakes import users_mistakes
 from ghostexp.config.saved import CONFIG_FILE
 from ghostexp.config.targets import targets
 from ghostexp.models.preprocessing import Preprocessing, of_timm, of_torchvision
 from ghostexp.models.weights import PUBLISHED
+from ghostexp.training.logit_losses import BALANCED, balanced_weights
 
 log = logging.getLogger(__name__)
+
+MOST_TOLD = 200  # letters of a line
 
 
 def complete_facts(cfg: DictConfig) -> None:
     """Fill `dataset.num_classes`, `.interpolation`, `.files`, and `dataset.augment`'s null values.
 
-    Only what is null is filled. Call this after `audit`, because it builds the data set (without
-    reading an example), and before the network is built or the config is compared or saved.
+    Only what is null is filled, and `task.loss.class_weights` where it is `balanced`. Call this
+    after `audit`, because it builds the data set (without reading an example, but for balanced
+    weights), and before the network is built or the config is compared or saved.
     """
     if cfg.dataset.get("augment") and "image_size" in cfg.dataset:
         _follow_weights(cfg)
     choose_augmentation(cfg.dataset)
     if "num_classes" in cfg.dataset and cfg.dataset.num_classes is None:
         _count_classes(cfg)
+    if OmegaConf.select(cfg, CLASS_WEIGHTS) == BALANCED:
+        _weigh_classes(cfg)
 
 
 def weights_preprocessing(model: DictConfig) -> tuple[str, Preprocessing] | None:
@@ -59,6 +66,25 @@ def _count_classes(cfg: DictConfig) -> None:
         names = datamodule.list_classes()
     cfg.dataset.num_classes = len(names)
     log.info("dataset.num_classes=%d, as many classes as the data have", len(names))
+
+
+def _weigh_classes(cfg: DictConfig) -> None:
+    """The weights of the classes that the training split gives."""
+    datamodule = build(cfg.dataset, "dataset")
+    if not hasattr(type(datamodule), "train_counts"):
+        raise UserError(
+            f"{CLASS_WEIGHTS}={BALANCED}: this data set does not count its classes"
+            f" ({type(datamodule).__name__} has no train_counts); give the weights as a list"
+        )
+    with users_mistakes("dataset"):
+        datamodule.prepare_data()
+        datamodule.setup("fit")
+    with users_mistakes("task.loss"):
+        weights = balanced_weights(datamodule.train_counts)
+    OmegaConf.update(cfg, CLASS_WEIGHTS, weights)
+    pairs = zip(datamodule.class_names, weights, strict=True)
+    told = ", ".join(f"{name} {each:.3g}" for name, each in pairs)
+    log.info("%s=%s of the training split: %s", CLASS_WEIGHTS, BALANCED, told[:MOST_TOLD])
 
 
 def _follow_weights(cfg: DictConfig) -> None:

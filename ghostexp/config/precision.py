@@ -1,7 +1,7 @@
 """What `trainer.precision=auto` is: bfloat16 where the device computes in it and gains by it.
 
 The rule is a table, not a measurement: a busy machine that measures wrong would change the numbers
-of a run. A training step in bfloat16 is so many times as fast as in float32 (docs/speed.md):
+of a run. A training step in bfloat16 is so many times as fast as in float32 (docs/howto/faster.md):
 
 | device                         | auto       | measured                                    |
 |--------------------------------|------------|---------------------------------------------|

@@ -37,6 +37,7 @@ def audio_folder(
     fold: int | None = None,
     augment: AudioAugment,
     seed: int,
+    sampler: str | None = None,
 ) -> ClassificationData:
     """Audio files `root/<train|val|test>/<class>/*` or `root/<class>/*`, or named otherwise.
 
@@ -68,6 +69,7 @@ def audio_folder(
         val_split=val_split,
         augment=augment,
         seed=seed,
+        sampler=sampler,
         keep_groups=files.has_groups,
     )
 
@@ -88,6 +90,7 @@ def fsdd(
     keep_groups: bool = False,
     augment: AudioAugment,
     seed: int,
+    sampler: str | None = None,
 ) -> ClassificationData:
     """Free Spoken Digit Dataset (Jackson 2016), 3,000 recordings of ten digits by six speakers.
 
@@ -120,6 +123,7 @@ def fsdd(
         val_split=val_split,
         augment=augment,
         seed=seed,
+        sampler=sampler,
         keep_groups=keep_groups,
     )
 
@@ -138,6 +142,7 @@ def esc50(
     val_split: float = 0.0,
     augment: AudioAugment,
     seed: int,
+    sampler: str | None = None,
 ) -> ClassificationData:
     """ESC-50 (Piczak 2015): 2,000 environmental sounds in five folds, of which one is the test.
 
@@ -167,6 +172,7 @@ def esc50(
         val_split=val_split,
         augment=augment,
         seed=seed,
+        sampler=sampler,
         keep_groups=True,
     )
 
@@ -182,6 +188,7 @@ def speech_commands(
     val_split: float = 0.0,
     augment: AudioAugment,
     seed: int,
+    sampler: str | None = None,
 ) -> ClassificationData:
     """Speech Commands v0.02 (Warden 2018): 105,829 recordings of 35 words, with official lists."""
     if val_split > 0:
@@ -202,6 +209,7 @@ def speech_commands(
         val_split=val_split,
         augment=augment,
         seed=seed,
+        sampler=sampler,
     )
 
 
@@ -216,6 +224,7 @@ def tones(
     fold: int | None = None,
     augment: AudioAugment,
     seed: int,
+    sampler: str | None = None,
 ) -> ClassificationData:
     """Six synthetic classes (tones.py), 480 sounds to train on and 120 to test: works offline."""
     if num_classes != len(CLASS_NAMES):
@@ -235,4 +244,5 @@ def tones(
         val_split=val_split,
         augment=augment,
         seed=seed,
+        sampler=sampler,
     )

@@ -14,6 +14,7 @@ import pytorch_lightning as pl
 import torch
 from torch import Tensor
 
+from ghostexp.data.balanced import check_sampler, class_counts
 from ghostexp.data.draws import epoch_generator
 from ghostexp.data.fingerprint import fingerprint
 from ghostexp.data.folds import Fold
@@ -75,7 +76,8 @@ class ClassificationData(pl.LightningDataModule):
     `num_classes` None stands for as many as the data have. `batch_size` is per process. `val_split`
     is the share of each class's training examples that is held out for validation, drawn from
     `seed`. With 0, no validation runs unless the set has a validation split of its own. With
-    `keep_groups` whole groups are held out, such as speakers.
+    `keep_groups` whole groups are held out, such as speakers. `sampler="balanced"` draws the
+    training examples of all classes equally often.
     """
 
     def __init__(
@@ -88,8 +90,10 @@ class ClassificationData(pl.LightningDataModule):
         augment: BatchAugment,
         seed: int,
         keep_groups: bool = False,
+        sampler: str | None = None,
     ) -> None:
         super().__init__()
+        check_sampler(sampler)
         if not isinstance(batch_size, int) or batch_size < 1:
             raise ValueError(f"batch_size must be a whole number of at least 1, not {batch_size}")
         if not 0 <= val_split < 1:
@@ -107,6 +111,7 @@ class ClassificationData(pl.LightningDataModule):
         self.augment = augment
         self.seed = seed
         self.keep_groups = keep_groups
+        self.sampler = sampler
         validates_fold = source.fold is not None and source.fold.part == "val"
         self.has_validation = val_split > 0 or source.has_val or validates_fold
         self.labelled_set: LabelledSet | None = None
@@ -135,6 +140,11 @@ class ClassificationData(pl.LightningDataModule):
     @property
     def num_train(self) -> int:
         return len(self.train)
+
+    @property
+    def train_counts(self) -> dict[str, int]:
+        """Training examples of each class, by its name."""
+        return class_counts(self.labelled_set.labels[self.train], self.class_names)
 
     @property
     def num_test(self) -> int:
@@ -220,6 +230,7 @@ class ClassificationData(pl.LightningDataModule):
         return grouped_split(data.train, data.labels, data.groups, data.class_names, **share)
 
     def _loader(self, indices: Tensor, *, shuffle: bool) -> BatchLoader:
+        labels = self.labelled_set.labels
         order = EpochOrder(
             indices,
             self.batch_size,
@@ -227,13 +238,14 @@ class ClassificationData(pl.LightningDataModule):
             seed=self.seed,
             rank=self.trainer.global_rank if self.trainer else 0,
             world_size=self.trainer.world_size if self.trainer else 1,
+            balance=labels[indices] if shuffle and self.sampler else None,
         )
         examples = self.labelled_set.examples
         if shuffle and self.labelled_set.train_examples is not None:
             examples = self.labelled_set.train_examples
         return BatchLoader(
             examples,
-            self.labelled_set.labels,
+            labels,
             order,
             loading=self.source.loading,
             to_gpu=self.trainer is not None and self.trainer.strategy.root_device.type == "cuda",

@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+from rich.console import Console
 from rich.progress import track
 
 from ghostexp.files.caches import user_cache
@@ -67,6 +68,7 @@ def in_threads(decode: Callable[[int], None], count: int, *, bar_from: int, what
             pool.map(decode_chunk, starts),
             f"decoding {count} {what}, once",
             total=len(starts),
+            console=Console(force_jupyter=False),
             transient=True,
             disable=count < bar_from,
         ):

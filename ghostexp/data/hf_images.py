@@ -136,6 +136,7 @@ def hf(
     loading: Loading = STANDARD,
     augment: Augment,
     seed: int,
+    sampler: str | None = None,
 ) -> ClassificationData:
     """Images with labels: a parquet file, a folder, or a data set of the Hugging Face hub.
 
@@ -172,5 +173,6 @@ def hf(
         val_split=val_split,
         augment=augment,
         seed=seed,
+        sampler=sampler,
         keep_groups=columns.group is not None,
     )

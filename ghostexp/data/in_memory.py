@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
+from ghostexp.data.balanced import balanced_draw
 from ghostexp.data.draws import drawing_from, epoch_generator
 from ghostexp.data.read_ahead import Loading, make_loader, start
 
@@ -81,6 +82,7 @@ class EpochOrder(Sampler[Tensor]):
     `batch_size * world_size` indices, is dealt out as [rank::world_size]: the processes together
     see what one process with the global batch sees. At most world_size - 1 indices an epoch are
     left over. A last batch of one example joins the batch before: batch norm needs two.
+    With `balance`, the labels of `indices`, the classes are drawn equally often instead.
     Not shuffled (evaluation): every index once over all processes, in order, in as many batches in
     each, because they wait for each other; the last may hold one more than `batch_size`.
     A run that is resumed within an epoch gets the batches that the epoch still lacks.
@@ -95,6 +97,7 @@ class EpochOrder(Sampler[Tensor]):
         seed: int = 0,
         rank: int = 0,
         world_size: int = 1,
+        balance: Tensor | None = None,
     ) -> None:
         super().__init__()
         if len(indices) < world_size:
@@ -105,6 +108,7 @@ class EpochOrder(Sampler[Tensor]):
         self.seed = seed
         self.rank = rank
         self.world_size = world_size
+        self.balance = balance
         self.epoch = 0
         self.done = 0  # batches of this epoch that a loader has handed out
         self.resumed: dict[str, int] = {}
@@ -129,8 +133,7 @@ class EpochOrder(Sampler[Tensor]):
     def __iter__(self) -> Iterator[Tensor]:
         indices = self.indices
         if self.shuffle:
-            generator = epoch_generator(self.seed, self.epoch)
-            indices = indices[torch.randperm(len(indices), generator=generator)]
+            indices = indices[self._drawn(epoch_generator(self.seed, self.epoch))]
         mine = indices[: self._used()][self.rank :: self.world_size]
         last = len(self) - 1
         self.done = self.resumed["done"] if self.resumed.get("epoch") == self.epoch else 0
@@ -144,6 +147,12 @@ class EpochOrder(Sampler[Tensor]):
         for batch in batches:
             self.done += 1
             yield batch
+
+    def _drawn(self, generator: torch.Generator) -> Tensor:
+        """Positions of the shuffled indices."""
+        if self.balance is not None:
+            return balanced_draw(self.balance, generator)
+        return torch.randperm(len(self.indices), generator=generator)
 
     def _used(self) -> int:
         count = len(self.indices)

@@ -156,6 +156,7 @@ def imagenet(
     loading: Loading = STANDARD,
     augment: Augment,
     seed: int,
+    sampler: str | None = None,
 ) -> ClassificationData:
     """ImageNet (ILSVRC 2012), or any folders of its form: `root/<train|val>/<class>/*`.
 
@@ -179,4 +180,5 @@ def imagenet(
         val_split=val_split,
         augment=augment,
         seed=seed,
+        sampler=sampler,
     )

@@ -64,6 +64,7 @@ def digits(
     fold: int | None = None,
     augment: Augment,
     seed: int,
+    sampler: str | None = None,
 ) -> ClassificationData:
     """scikit-learn's 1,797 handwritten digits, in the package: works offline."""
     check_facts("digits", (num_classes, in_channels, image_size), (10, 1, image_size))
@@ -80,6 +81,7 @@ def digits(
         val_split=val_split,
         augment=augment,
         seed=seed,
+        sampler=sampler,
     )
 
 
@@ -95,6 +97,7 @@ def cifar10(
     fold: int | None = None,
     augment: Augment,
     seed: int,
+    sampler: str | None = None,
 ) -> ClassificationData:
     """CIFAR-10 (Krizhevsky 2009): 50,000 and 10,000 images, downloaded into `root`."""
     check_facts("CIFAR-10", (num_classes, in_channels, image_size), (10, 3, 32))
@@ -111,6 +114,7 @@ def cifar10(
         val_split=val_split,
         augment=augment,
         seed=seed,
+        sampler=sampler,
     )
 
 
@@ -126,6 +130,7 @@ def cifar100(
     fold: int | None = None,
     augment: Augment,
     seed: int,
+    sampler: str | None = None,
 ) -> ClassificationData:
     """CIFAR-100 (Krizhevsky 2009): as CIFAR-10, with 100 fine classes."""
     check_facts("CIFAR-100", (num_classes, in_channels, image_size), (100, 3, 32))
@@ -142,6 +147,7 @@ def cifar100(
         val_split=val_split,
         augment=augment,
         seed=seed,
+        sampler=sampler,
     )
 
 
@@ -163,6 +169,7 @@ def image_folder(
     loading: Loading = STANDARD,
     augment: Augment,
     seed: int,
+    sampler: str | None = None,
 ) -> ClassificationData:
     """Image files `root/<train|val|test>/<class>/*` or `root/<class>/*`, or named otherwise.
 
@@ -197,5 +204,6 @@ def image_folder(
         val_split=val_split,
         augment=augment,
         seed=seed,
+        sampler=sampler,
         keep_groups=file_set.has_groups,
     )

@@ -61,6 +61,7 @@ class Lock:
     def write(self, facts: dict[str, Any]) -> None:
         """Leave `facts` about the holder in the file, beside its process and host."""
         owner = {"pid": os.getpid(), "host": socket.gethostname(), **facts}
+        assert self.descriptor is not None  # only its holder writes
         os.ftruncate(self.descriptor, 0)
         os.pwrite(self.descriptor, json.dumps(owner).encode(), 0)
 

@@ -220,7 +220,7 @@ def _replaced(net: nn.Module, found: Found, trial: Trial, wishes: Wishes) -> Ste
         after += _params(moved) // conv.out_channels * halves
     row = ConversionRow(found.names[0], True, "; ".join(notes), before, after)
     flow = trial.flows.get(conv)
-    return Step(found, row, bias, moved, flow and flow.largest)
+    return Step(found, row, bias, moved, None if flow is None else flow.largest)
 
 
 def _norm_behind(found: Found, trial: Trial) -> nn.Module | None:

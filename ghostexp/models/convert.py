@@ -116,7 +116,7 @@ def _build(step: Step, wishes: Wishes) -> GhostModule:
     norm_layer = None
     if step.norm is not None:
         norm_layer = partial(
-            type(step.norm),
+            step.norm.__class__,
             eps=step.norm.eps,
             momentum=step.norm.momentum,
             affine=step.norm.affine,

@@ -163,7 +163,7 @@ class _Watched(nn.Conv2d):
 
     def __getattribute__(self, name: str) -> object:
         if name not in _OF_A_GHOST_MODULE:
-            vars(self).setdefault(_READ, []).append(name)
+            self.__dict__.setdefault(_READ, []).append(name)
         return super().__getattribute__(name)
 
     def __call__(self, *args: object, **kwargs: object) -> object:

@@ -17,8 +17,10 @@ from ghostexp.files.tensors import read_tensors
 log = logging.getLogger(__name__)
 
 # where checkpoints keep weights; averaged ones come first, as in timm: those are reported
-PLACES = ("state_dict_ema", "model_ema", "ema_state_dict", "state_dict", "model_state_dict")
-PLACES += ("model", "net", "network")
+PLACES = (
+    *("state_dict_ema", "model_ema", "ema_state_dict", "state_dict", "model_state_dict"),
+    *("model", "net", "network"),
+)
 WRAPPERS = ("module.", "model.", "net.", "network.")  # a network inside of another object
 COMPILED = "_orig_mod."  # torch.compile's, around any part of a network
 # thop leaves counters in a network that it has counted, and torch's averaging leaves one as well

@@ -49,7 +49,7 @@ def _metrics(left: Run, right: Run) -> Table:
     ours, theirs = left.record["metrics"], right.record["metrics"]
     for name in sorted(ours.keys() | theirs.keys()):
         first, second = as_number(ours.get(name)), as_number(theirs.get(name))
-        change = "" if None in (first, second) else f"{second - first:+.4f}"
+        change = "" if first is None or second is None else f"{second - first:+.4f}"
         table.add_row(*map(Text, (name, _number(first), _number(second), change)))
     return table
 

@@ -3,6 +3,7 @@
 import csv
 import io
 import re
+from collections.abc import Iterable, Sequence
 
 from ghostexp.results.circumstances import circumstances
 from ghostexp.results.collect import Run
@@ -57,7 +58,9 @@ def _facts(report: Report, row: Row, run: Run) -> dict[str, object]:
     record = run.record
     paper = published(row, report.metric)
     ours = Row({}, [run]).share(report.metric)
-    is_compared = ours and paper and not no_difference(row, paper)
+    difference = None
+    if ours and paper and not no_difference(row, paper):
+        difference = ours.mean - paper.percent
     return {
         "run": run.label,
         **{key: run.value(key) for key in report.keys},
@@ -69,7 +72,7 @@ def _facts(report: Report, row: Row, run: Run) -> dict[str, object]:
         "selected_by": record["selected"].get("rule"),
         "paper_percent": paper.percent if paper else None,
         "paper_epochs": paper.epochs if paper else None,
-        "difference_points": ours.mean - paper.percent if is_compared else None,
+        "difference_points": difference,
         "images_per_s": run.images_per_s,
         "latency_ms": record.get("latency_ms"),
         "wall_s": record.get("wall_s"),
@@ -82,7 +85,7 @@ def _has_folds(report: Report) -> bool:
     return any(run.value(FOLD) is not None for run in report.tree.runs)
 
 
-def _section(title: str, headers: list[str], rows: list[tuple[str, ...]]) -> list[str]:
+def _section(title: str, headers: list[str], rows: Sequence[tuple[str, ...]]) -> list[str]:
     """A table below a heading; nothing without rows."""
     if not rows:
         return []
@@ -90,7 +93,7 @@ def _section(title: str, headers: list[str], rows: list[tuple[str, ...]]) -> lis
     return lines + [_line(map(_cell, row)) for row in rows]
 
 
-def _line(cells: object) -> str:
+def _line(cells: Iterable[str]) -> str:
     return f"| {' | '.join(cells)} |"
 
 

@@ -12,7 +12,10 @@ from ghostexp.results.identity import NOT_THE_RESULT
 from ghostexp.results.repeats import FOLD
 from ghostexp.results.text import short
 
-NO_DIFFERENCE = ("experiment", "logger")  # an experiment is a name for differences
+NO_DIFFERENCE = (  # an experiment is a name for differences
+    *("experiment", "logger", "task/metrics"),
+)
+METRICS = "task.metrics."  # what is measured changes nothing about what was trained
 
 
 def telling_keys(runs: list[Run]) -> list[str]:
@@ -44,8 +47,9 @@ def differing_choices(runs: list[Run]) -> list[str]:
 
 
 def is_incidental(key: str) -> bool:
-    """Whether a key is a seed or a fold, over which a row is averaged, or no part of the result."""
-    return key in NOT_THE_RESULT or key == FOLD or short(key) == "seed"
+    """Whether a key is a seed or a fold, over which a row is averaged, or no part of a training."""
+    is_repeat = key == FOLD or short(key) == "seed"
+    return key in NOT_THE_RESULT or is_repeat or key.startswith(METRICS)
 
 
 def _differing_besides(runs: list[Run], keys: list[str]) -> list[str]:

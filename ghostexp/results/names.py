@@ -5,7 +5,11 @@ from collections.abc import Iterable
 
 from ghostexp.results.text import short
 
-WORDS = {"acc": "accuracy", "map": "mAP", "train": "training", "val": "validation"}
+WORDS = {
+    **{"acc": "accuracy", "auroc": "AUROC", "calibration": "calibration error"},
+    **{"f1": "F1", "map": "mAP", "train": "training", "val": "validation"},
+}
+SHARES = ("acc", "f1", "map", "precision", "recall")  # how the names of such metrics begin
 KEYS = {  # last part of a key -> its name
     "batch_size": "images per batch",
     "cheap_kernel_size": "kernel size d of the cheap operation",
@@ -19,13 +23,13 @@ KEYS = {  # last part of a key -> its name
 def primary_metric(names: Iterable[str]) -> str:
     """`test/acc` if it is among the names, else `test/map`, else the first test metric there is."""
     tests = {name for name in names if name.startswith("test/")}
-    preferred = [name for name in ("test/acc", "test/map") if name in tests]
+    preferred: list[str] = [name for name in ("test/acc", "test/map") if name in tests]
     return (preferred or sorted(tests) or ["test/acc"])[0]
 
 
 def is_share(metric: str) -> bool:
     """Whether a metric is a share from 0 to 1, which a table gives in percent."""
-    return metric.rpartition("/")[2].startswith(("acc", "map"))
+    return metric.partition("/")[2].startswith(SHARES)
 
 
 def metric_name(metric: str) -> str:

@@ -59,12 +59,13 @@ class Row:
 
     def estimate(self, fact: Callable[[Run], float | None]) -> Estimate | None:
         """Mean and spread of `fact` over the finished runs; None if none of them has it."""
-        known = [run for run in self.runs if run.finished and fact(run) is not None]
+        finished = [(run, fact(run)) for run in self.runs if run.finished]
+        known = [(run, float(value)) for run, value in finished if value is not None]
         if not known:
             return None
-        values = [float(fact(run)) for run in known]
+        values = [value for _, value in known]
         std = stdev(values) if len(values) > 1 else None
-        return Estimate(fmean(values), std, len(values), over(known))
+        return Estimate(fmean(values), std, len(values), over([run for run, _ in known]))
 
     def metric(self, name: str) -> Estimate | None:
         return self.estimate(lambda run: run.record["metrics"].get(name))

@@ -5,12 +5,15 @@ from dataclasses import dataclass
 from typing import Any
 
 from ghostexp.results.collect import Run, Tree
+from ghostexp.results.keys import METRICS
 from ghostexp.results.names import metric_name, primary_metric
 from ghostexp.results.paper import Published, caveats, find_published, other_budget
 from ghostexp.results.rows import MOST_KEYS, Estimate, Row, make_rows
 from ghostexp.results.standing import status
 from ghostexp.results.text import as_number, show
 from ghostexp.results.wording import clock
+
+MANY_CLASSES = 20  # of which five are a small share: top-5 accuracy says something
 
 
 @dataclass(frozen=True)
@@ -133,7 +136,7 @@ def _recipe(row: Row) -> str:
 
 
 def _accuracy_columns(rows: list[Row], metric: str, notes: Notes) -> list[Column]:
-    """The result, how its epoch was selected if rows differ in that, and mAP 50 of detectors."""
+    """The result, mAP 50 of detectors, further metrics, how epochs were selected if rows differ."""
     ours = [row.share(metric) for row in rows]
     rules = [row.known(_rule) if row.metric(metric) else None for row in rows]
     distinct = {str(rule) for rule in rules if rule}
@@ -147,9 +150,26 @@ def _accuracy_columns(rows: list[Row], metric: str, notes: Notes) -> list[Column
     if metric == "test/map":  # data sets other than COCO are usually reported by mAP 50
         cells = [spread(row.share("test/map_50")) for row in rows]
         columns.append(Column(metric_name("test/map_50"), cells, rank=4))
+    for name in chosen_metrics([run for row in rows for run in row.runs]):
+        columns.append(Column(metric_name(name), [spread(row.share(name)) for row in rows], rank=4))
     if len(distinct) > 1:
         columns.append(Column("selected by", [show(rule) for rule in rules], 9, is_number=False))
     return columns
+
+
+def chosen_metrics(runs: list[Run]) -> list[str]:
+    """Test metrics besides the first: those of the configs, and top-5 of many classes."""
+    names = [
+        key.removeprefix(METRICS).split(".")[0]
+        for run in runs
+        for key in run.config
+        if key.startswith(METRICS)
+    ]
+    classes = max(len(run.record["dataset"].get("class_names") or []) for run in runs)
+    if classes >= MANY_CLASSES:
+        names.insert(0, "acc_top5")
+    logged = {name for run in runs for name in run.record["metrics"]}
+    return [name for name in dict.fromkeys(f"test/{each}" for each in names) if name in logged]
 
 
 def _what_spread_is(estimates: list[Estimate | None]) -> str:

@@ -100,7 +100,8 @@ def evaluate(subject: Subject, split: str) -> Evaluation:
 def sentences(evaluation: Evaluation) -> list[str]:
     """Weights, metrics, and how they compare with the record of the run, if there is one."""
     e = evaluation
-    metrics = ", ".join(f"{key} {value:.4f}" for key, value in sorted(e.metrics.items()))
+    whole = {key: value for key, value in e.metrics.items() if "_of_" not in key}
+    metrics = ", ".join(f"{key} {value:.4f}" for key, value in sorted(whole.items()))
     epoch = "" if e.epoch is None else f", epoch {e.epoch}"
     lines = [f"{e.source}{epoch}, on {e.device}", metrics]
     if e.confusion is not None:
@@ -121,10 +122,14 @@ def sentences(evaluation: Evaluation) -> list[str]:
 
 
 def class_table(evaluation: Evaluation) -> Table:
-    """A row a class: how many of its images were recognised, and what they were taken for."""
+    """A row per class: how many of its images were recognised, and what they were taken for.
+
+    Further metrics of single classes, such as F1, have their columns too.
+    """
     table = Table(title=f"{evaluation.split} images by class")
     table.add_column("class")
-    for name in ("images", "accuracy", "precision"):
+    further = _metrics_of_classes(evaluation)
+    for name in ("images", "accuracy", "precision", *further):
         table.add_column(name, justify="right")
     table.add_column("most often taken for")
     names, confusion = evaluation.class_names, evaluation.confusion
@@ -139,9 +144,20 @@ def class_table(evaluation: Evaluation) -> Table:
             str(images),
             f"{correct / images:.2%}" if images else "-",
             f"{correct / guesses:.2%}" if guesses else "-",
+            *(
+                f"{evaluation.metrics[f'{evaluation.split}/{each}_of_{name}']:.4f}"
+                for each in further
+            ),
             f"{names[int(mistakes.argmax())]} ({most})" if most else "-",
         )
     return table
+
+
+def _metrics_of_classes(evaluation: Evaluation) -> list[str]:
+    """Names of the metrics of single classes that the table does not hold already."""
+    end = f"_of_{evaluation.class_names[0]}"
+    names = {key.removesuffix(end) for key in evaluation.metrics if key.endswith(end)}
+    return sorted({name.partition("/")[2] for name in names} - {"precision", "recall"})
 
 
 def coco_table(evaluation: Evaluation) -> Table:

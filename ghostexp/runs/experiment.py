@@ -21,6 +21,7 @@ from ghostexp.config.directories import register_resolvers
 from ghostexp.config.facts import complete_facts
 from ghostexp.config.first_step import check_examples, check_first_step
 from ghostexp.config.mistakes import users_mistakes
+from ghostexp.config.monitors import check_class_monitors
 from ghostexp.files.folders import remove_if_empty
 from ghostexp.results import record as records
 from ghostexp.results.identity import digest, result_part
@@ -214,6 +215,7 @@ def _prepare(cfg: DictConfig, record: records.Record, keep: KeepRecord) -> Parts
     with users_mistakes("dataset"):
         datamodule.prepare_data()
         datamodule.setup("fit")
+    check_class_monitors(cfg, parts.task, datamodule.class_names)
     check_examples(parts, datamodule.num_test)
     left_over = datamodule.num_train % cfg.dataset.batch_size
     check_first_step(parts, left_over or cfg.dataset.batch_size)

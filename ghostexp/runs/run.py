@@ -41,6 +41,7 @@ WRITTEN = (  # what a run writes, relative to its folder: all that starting over
         "confusion.csv",
         "confusion.png",
         "detections.png",
+        "*-profile.txt",
         "tensorboard/events.out.tfevents.*",
     ),
     RESERVE,
@@ -161,6 +162,7 @@ class Run:
 
     def update(self, facts: dict[str, Any]) -> None:
         """Write the record with `facts` in it, and the time until now."""
+        assert self._kept is not None  # only within `recorded`
         self._kept |= facts
         segments = self._kept["segments"]
         segments[-1]["wall_s"] = round(time.monotonic() - self._started, 3)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from hydra.conf import HydraConf
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.types import RunMode
@@ -81,7 +82,7 @@ class Job:
         write_text(path, OmegaConf.to_yaml(OmegaConf.create(facts)))
 
 
-def job_of_hydra(cfg: DictConfig, hydra: DictConfig) -> Job:
+def job_of_hydra(cfg: DictConfig, hydra: HydraConf) -> Job:
     """The job that this process runs now; `hydra` is Hydra's own node of its config.
 
     The job of a grid is the one that the sweep froze. A trial of a search, and a single run, are

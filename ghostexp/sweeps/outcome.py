@@ -14,7 +14,7 @@ def show_outcome(folder: Path, jobs: list[Job]) -> None:
     from ghostexp.results.report import report_on
     from ghostexp.results.terminal import to_terminal
 
-    console = Console(stderr=True)
+    console = Console(stderr=True, force_jupyter=False)
     try:
         report = report_on(folder)
     except ValueError:  # no job has left a record

@@ -6,6 +6,7 @@ each.
 """
 
 import json
+import sys
 import tempfile
 from dataclasses import dataclass
 
@@ -59,8 +60,9 @@ def preflight(jobs: list[Job]) -> None:
     known: dict[str, Facts] = {}
     plans: list[Plan] = []
     errors: dict[str, list[str]] = {}
-    console = Console(stderr=True)
-    for job in track(jobs, "checking all jobs", console=console, transient=True):
+    console = Console(stderr=True, force_jupyter=False)
+    is_quiet = not sys.stderr.isatty()  # a notebook says that it takes colours, but draws no bars
+    for job in track(jobs, "checking all jobs", console=console, transient=True, disable=is_quiet):
         stopping.check()
         try:
             plans.append(_plan(job, known))

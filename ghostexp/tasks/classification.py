@@ -1,4 +1,4 @@
-"""Classification: one label per image, cross-entropy, top-1 and top-5 accuracy."""
+"""Classification: one label per image, a loss on logits or cosines, accuracy and other metrics."""
 
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -6,9 +6,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
-from torchmetrics import MeanMetric, MetricCollection
-from torchmetrics.classification import MulticlassAccuracy, MulticlassConfusionMatrix
+from torchmetrics import Metric
+from torchmetrics.classification import MulticlassConfusionMatrix
 
+from ghostexp.tasks.metrics import ANY_CLASS, LossMean, SplitMetrics
 from ghostexp.tasks.task import Task
 
 Batch = tuple[Tensor, Tensor]
@@ -18,7 +19,13 @@ class ClassificationTask(Task):
     """Trains `net` [N, C, H, W] -> logits [N, num_classes] on labels [N] or class shares [N, K].
 
     `cosines` says that `net` gives cosines, for a `loss` from ghostexp/training/losses.py. In
-    evaluation the logits are then `loss.scale` times the cosines, without a margin.
+    evaluation the logits are then `loss.scale` times the cosines.
+
+    `val/loss` and `test/loss` are the same `loss`, with its label smoothing and class weights, as a
+    mean over all images of the split. The loss is in evaluation mode, as the network is: there the
+    losses with a margin leave it out, and are the cross-entropy of the logits.
+
+    `metrics` are further metrics by name; `ghostexp.tasks.metrics` says what they take and give.
     `ghostexp.tasks.optimisation` explains `optimizer`, `sched` and `param_groups`.
     """
 
@@ -32,6 +39,7 @@ class ClassificationTask(Task):
         sched: dict[str, Any],
         param_groups: Callable[[nn.Module], Iterable[dict[str, Any]]],
         cosines: bool = False,
+        metrics: dict[str, Metric | None] | None = None,
         channels_last: bool = True,
         compile: bool = False,
     ) -> None:
@@ -48,19 +56,26 @@ class ClassificationTask(Task):
         self.num_classes = num_classes
         self.logit_scale = loss.scale if cosines else 1.0
         self.memory_format = memory_format
-        metrics = {"acc": MulticlassAccuracy(num_classes, average="micro")}
-        if num_classes > 5:
-            metrics["acc_top5"] = MulticlassAccuracy(num_classes, top_k=5, average="micro")
-        self.val_metrics = MetricCollection(metrics, prefix="val/")
-        self.test_metrics = MetricCollection(metrics, prefix="test/").clone()
-        self.eval_loss = MeanMetric(nan_strategy="disable")  # a mean with NaN in it is NaN
+        added = {name: metric for name, metric in (metrics or {}).items() if metric is not None}
+        self.val_metrics = SplitMetrics("val", num_classes, added)
+        self.test_metrics = SplitMetrics("test", num_classes, added)
+        self.eval_loss = LossMean()
         self.test_confusion = MulticlassConfusionMatrix(num_classes)
 
     @property
     def logged_metrics(self) -> set[str]:
-        """Every metric that a callback or scheduler may monitor."""
+        """Every metric that a callback or scheduler may monitor; `*` stands for a class."""
+        return self.metrics_of([ANY_CLASS])
+
+    def metrics_of(self, class_names: list[str]) -> set[str]:
         names = {"train/loss", "train/acc", "val/loss", "test/loss"}
-        return names | set(self.val_metrics.keys()) | set(self.test_metrics.keys())
+        return names | self.val_metrics.names(class_names) | self.test_metrics.names(class_names)
+
+    def best_is_high(self, logged: str) -> bool | None:
+        split, _, name = logged.partition("/")
+        if name in ("loss", "acc"):
+            return name == "acc"
+        return (self.val_metrics if split == "val" else self.test_metrics).best_is_high(logged)
 
     def forward(self, images: Tensor) -> Tensor:
         return self.net(images.to(memory_format=self.memory_format))
@@ -86,17 +101,20 @@ class ClassificationTask(Task):
         return loss
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
-        logits, labels = self._evaluate(batch)
-        self.val_metrics.update(logits, labels)
+        self.val_metrics.update(*self._evaluate(batch))
         self.log("val/loss", self.eval_loss)
-        self.log_dict(self.val_metrics, prog_bar=True)
+
+    def on_validation_epoch_end(self) -> None:
+        self._log_metrics(self.val_metrics)
 
     def test_step(self, batch: Batch, batch_idx: int) -> None:
         logits, labels = self._evaluate(batch)
         self.test_metrics.update(logits, labels)
         self.test_confusion.update(logits, labels)
         self.log("test/loss", self.eval_loss)
-        self.log_dict(self.test_metrics)
+
+    def on_test_epoch_end(self) -> None:
+        self._log_metrics(self.test_metrics)
 
     def predict_step(self, batch: Tensor, batch_idx: int) -> Tensor:
         return self._logits(batch).softmax(dim=1)
@@ -113,8 +131,18 @@ class ClassificationTask(Task):
         return self.logit_scale * self(images).float()
 
     def _evaluate(self, batch: Batch) -> Batch:
+        """Logits and labels of a batch, whose loss is added up."""
         images, labels = batch
-        logits = self._logits(images)
-        losses = nn.functional.cross_entropy(logits, labels, reduction="none")
-        self.eval_loss.update(losses)  # of each image: "disable" takes no weights
-        return logits, labels
+        outputs = self(images).float()  # logits, or cosines
+        self.eval_loss.update(self.loss(outputs, labels), self._weight(labels))
+        return self.logit_scale * outputs, labels
+
+    def _weight(self, labels: Tensor) -> Tensor | int:
+        """What the images of a batch count together: torch divides its loss by their weights."""
+        weights = self.loss.weight if isinstance(self.loss, nn.CrossEntropyLoss) else None
+        return len(labels) if weights is None else weights[labels].sum()
+
+    def _log_metrics(self, metrics: SplitMetrics) -> None:
+        data = self.trainer.datamodule
+        names = data.class_names if data is not None else list(map(str, range(self.num_classes)))
+        self.log_dict(metrics.compute(names), sync_dist=True)

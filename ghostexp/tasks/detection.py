@@ -122,13 +122,14 @@ def as_annotated(
     the annotated size.
     """
     scales = [_scale(image, target) for image, target in zip(images, targets, strict=True)]
-    return tuple(
-        [
-            each | {"boxes": each["boxes"] * scale.to(each["boxes"])}
-            for each, scale in zip(listed, scales, strict=True)
-        ]
-        for listed in (detections, targets)
-    )
+    return _scaled(detections, scales), _scaled(targets, scales)
+
+
+def _scaled(listed: list[Target], scales: list[Tensor]) -> list[Target]:
+    return [
+        each | {"boxes": each["boxes"] * scale.to(each["boxes"])}
+        for each, scale in zip(listed, scales, strict=True)
+    ]
 
 
 def _scale(image: Tensor, target: Target) -> Tensor:

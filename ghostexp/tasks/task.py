@@ -17,8 +17,9 @@ from ghostexp.tasks.epoch_means import EpochMeans
 class Task(pl.LightningModule):
     """Trains `net`; `ghostexp.tasks.optimisation` explains `optimizer`, `sched`, `param_groups`.
 
-    A subclass adds the steps of training, validation and test, and `trial_loss(images)`, the
-    training loss of images whose targets are made up. A run that goes on takes its values from its
+    A subclass adds the steps of training, validation and test, `trial_loss(images)`, the training
+    loss of images whose targets are made up, and `logged_metrics`, the names of all metrics that
+    may be monitored. A run that goes on takes its values from its
     config and its memory from its checkpoint, as `ghostexp.tasks.resume` says.
     """
 
@@ -46,6 +47,14 @@ class Task(pl.LightningModule):
         for hook in self.hooks:
             hook.remove()
         self.hooks = []
+
+    def metrics_of(self, class_names: list[str]) -> set[str]:
+        """Every metric that may be monitored where the classes of the data have these names."""
+        return self.logged_metrics
+
+    def best_is_high(self, logged: str) -> bool | None:
+        """Whether a logged metric is best where it is high; None where nobody knows."""
+        return False if logged.endswith("/loss") else None
 
     def check_optimisation(self) -> None:
         """ValueError with one sentence for a value that optimizer or schedule refuse."""

@@ -1,7 +1,9 @@
 """Losses on cosines: softmax cross-entropy with a margin that the true class has to win by.
 
 Each is called with cosines [N, classes] (`CosineLinear`) and labels [N], and computes at least in
-float32. `scale` times the cosines are the logits that such a network is evaluated by.
+float32. `scale` times the cosines are the logits that such a network is evaluated by. In evaluation
+mode (`loss.eval()`) a loss is the cross-entropy of these logits, without a margin: predictions are
+made by them, and a margin that grows during the training would make its epochs incomparable.
 """
 
 from math import cos, pi, sin
@@ -36,6 +38,8 @@ class ArcFace(nn.Module):
 
     def forward(self, cosines: Tensor, targets: Tensor) -> Tensor:
         cosines = _checked(cosines, targets)
+        if not self.training:
+            return F.cross_entropy(self.scale * cosines, targets)
         true = cosines.gather(1, targets[:, None])  # [N, 1]
         sines = (1 - true.square()).clamp(min=SMALLEST_SINE_SQUARED).sqrt()
         moved = true * cos(self.margin) - sines * sin(self.margin)  # cos(theta + margin)
@@ -68,6 +72,8 @@ class CircleLoss(nn.Module):
 
     def forward(self, cosines: Tensor, targets: Tensor) -> Tensor:
         cosines = _checked(cosines, targets)
+        if not self.training:
+            return F.cross_entropy(self.scale * cosines, targets)
         fixed = cosines.detach()
         true = F.one_hot(targets, cosines.shape[1]).bool()
         to_true = (1 + self.margin - fixed).relu() * (cosines - 1 + self.margin)

@@ -185,7 +185,8 @@ def test_a_callable_of_c_stands_where_a_tensor_does(app, tmp_path):
     weight = (
         "+task.loss.weight={_target_: torch.tensor, data: [1., 1., 1., 1., 1., 1., 1., 1., 1., 2.]}"
     )
-    assert app(*SMALL, "trainer.max_epochs=1", weight) == 0
+    torchs = ("~task.loss", "+task.loss._target_=torch.nn.CrossEntropyLoss")
+    assert app(*SMALL, "trainer.max_epochs=1", *torchs, weight) == 0
 
 
 def test_a_long_list_of_names_is_cut():

@@ -51,6 +51,24 @@ def test_classes_of_an_image_folder_are_counted(photos, caplog):
     assert data.class_names == ["cat", "cow", "dog", "gnu"]
 
 
+def test_balanced_class_weights_are_those_of_the_training_split(tmp_path, caplog):
+    for name, count in {"train/cat": 5, "train/cow": 10, "test/cat": 3}.items():
+        (tmp_path / name).mkdir(parents=True)
+        for number in range(count):
+            Image.new("RGB", (8, 8)).save(tmp_path / name / f"{number}.png")
+    folder = ("dataset=image_folder", f"dataset.root={tmp_path}", "dataset.val_split=0.2")
+    with caplog.at_level(logging.INFO):
+        cfg = completed(*folder, "model=resnet20", "task.loss.class_weights=balanced")
+    assert list(cfg.task.loss.class_weights) == [12 / 8, 12 / 16]  # 4 cats and 8 cows of 12
+    assert "balanced of the training split: cat 1.5, cow 0.75" in caplog.text
+    loss = build(cfg.task.loss, "task.loss")
+    assert loss.weight.tolist() == [1.5, 0.75]
+    with pytest.raises(UserError, match="class_weights has 3 numbers, but the data set has 10"):
+        completed("task.loss.class_weights=[1,2,3]")
+    with pytest.raises(UserError, match="task.loss.class_weights must be .*balanced"):
+        completed("task.loss.class_weights=balancd")
+
+
 def test_a_training_counts_them_and_its_run_needs_no_data_afterwards(small_run, photos, tmp_path):
     root = tmp_path / "photos"
     shutil.copytree(photos, root)

@@ -73,7 +73,7 @@ EXECUTING = [  # name, arguments: what ran a command, read a pickle or fetched a
 ]
 PLACES = ("model", "dataset", "optimizer", "sched.scheduler", "task", "trainer")
 NESTED = (  # places within a node that is itself as it should be
-    *("dataset.augment", "dataset.augment.mix", "task.loss", "task.loss.weight"),
+    *("dataset.augment", "dataset.augment.mix", "task.loss", "task.metrics.f1"),
     *("task.param_groups", "trainer.profiler", "trainer.strategy", "dataset.seed"),
 )
 

@@ -62,14 +62,14 @@ def assert_same_run(one, other):
     "overrides",
     [
         [],
-        ["sched=warmup_cosine"],
-        ["sched=onecycle"],
+        ["sched=warmup_cosine", "task.loss.class_weights=balanced"],
+        ["sched=onecycle", "task=focal"],
         ["sched=plateau", "sched.scheduler.patience=0"],
         ["callbacks=ema", "callbacks.ema.decay=0.5"],
-        ["callbacks=early_stopping", "callbacks.early_stopping.patience=3"],
+        ["callbacks=early_stopping", "callbacks.early_stopping.patience=3", "optimizer=muon"],
         ["callbacks=finetune", "+callbacks.freeze.blocks_by_epoch={1: 2, 3: -1}", "task=layerwise"],
         ["callbacks=progressive", "callbacks.progressive.image_size=[4, 8]"],
-        ["optimizer=adamw", "dataset.val_split=0", "sched=multistep"],
+        ["optimizer=adamw", "dataset.val_split=0", "sched=multistep", "dataset.sampler=balanced"],
         ["trainer.accumulate_grad_batches=2", "sched=onecycle"],
         ["+trainer.val_check_interval=0.4"],  # a validation follows the batch that is cut
     ],

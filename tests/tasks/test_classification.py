@@ -5,47 +5,13 @@ from functools import partial
 import pytest
 import pytorch_lightning as pl
 import torch
+from simple_task import Fixed, make_task, trainer
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
 from ghostexp.tasks import ClassificationTask
 from ghostexp.training.losses import ArcFace
-from ghostexp.training.optim import constant, cosine, parameter_groups
-
-
-def make_task(net, *, num_classes=3, sched=None, loss=None, **options):
-    return ClassificationTask(
-        net,
-        num_classes=num_classes,
-        loss=loss or nn.CrossEntropyLoss(),
-        optimizer=partial(torch.optim.SGD, lr=0.1),
-        sched=sched or {"scheduler": constant, "interval": "epoch", "frequency": 1},
-        param_groups=parameter_groups,
-        **options,
-    )
-
-
-def trainer(tmp_path, **options):
-    return pl.Trainer(
-        default_root_dir=tmp_path,
-        accelerator="cpu",
-        logger=False,
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        **{"max_epochs": 1, **options},
-    )
-
-
-class Fixed(nn.Module):
-    """Logits that are the images' first pixels, and one parameter without effect on them."""
-
-    def __init__(self):
-        super().__init__()
-        self.shift = nn.Parameter(torch.zeros(()))
-
-    def forward(self, images):
-        return images[:, :, 0, 0] + self.shift
+from ghostexp.training.optim import cosine
 
 
 @pytest.fixture
@@ -77,6 +43,26 @@ def test_a_loss_with_nan_in_it_is_nan(tmp_path, batches):
     loader = DataLoader(TensorDataset(images, labels), batch_size=4)
     (found,) = trainer(tmp_path).test(make_task(Fixed()), loader, verbose=False)
     assert found["test/loss"] != found["test/loss"]
+
+
+@pytest.mark.parametrize(
+    "loss",
+    [
+        nn.CrossEntropyLoss(label_smoothing=0.2),
+        nn.CrossEntropyLoss(weight=torch.tensor([0.5, 1.0, 3.0])),
+        nn.CrossEntropyLoss(weight=torch.tensor([0.5, 1.0, 3.0]), label_smoothing=0.2),
+        nn.MultiMarginLoss(),
+    ],
+    ids=["smoothing", "weights", "both", "hinge"],
+)
+def test_the_loss_of_a_split_is_the_tasks_loss_of_all_its_images(tmp_path, batches, loss):
+    images, labels = batches
+    task = make_task(Fixed(), loss=loss)
+    loader = DataLoader(TensorDataset(images, labels), batch_size=4)  # 4, 4, 2
+    (found,) = trainer(tmp_path).test(task, loader, verbose=False)
+    assert found["test/loss"] == pytest.approx(loss(images[:, :, 0, 0], labels).item(), rel=1e-6)
+    (found,) = trainer(tmp_path).validate(task, loader, verbose=False)
+    assert found["val/loss"] == pytest.approx(loss(images[:, :, 0, 0], labels).item(), rel=1e-6)
 
 
 def test_top5_is_counted_where_it_means_something(tmp_path):
@@ -162,6 +148,7 @@ def test_cosines_are_scaled_for_evaluation_and_have_a_margin_in_training(tmp_pat
     assert found["test/loss"] == pytest.approx(expected, rel=1e-5)
     torch.testing.assert_close(task.predict_step(images, 0), (10 * cosines).softmax(dim=1))
     task.trainer = trainer(tmp_path)
+    task.train()
     trained = task.training_step((images, labels), batch_idx=1)
     assert trained.item() == pytest.approx(loss(cosines, labels).item(), rel=1e-5)
     assert trained.item() > expected

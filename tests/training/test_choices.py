@@ -1,6 +1,9 @@
 """Every choice of callbacks and loggers works alone, with debug=fast, and with nothing at all."""
 
+import json
+
 import pytest
+import torch
 from helpers import SMALL
 
 from ghostexp.config.cli import CONFIG_FOLDER, UserError, checked_arguments, compose_config
@@ -20,6 +23,47 @@ NEEDED = {  # callbacks choice -> what else it takes
     ],
 }
 CHOICES = sorted(path.stem for path in (CONFIG_FOLDER / "callbacks").glob("*.yaml"))
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        ["debug=limit", "trainer=cpu", "trainer.deterministic=true"],
+        ["debug=profiler"],
+        ["debug=nan"],
+        ["debug=overfit", "trainer.max_epochs=1"],
+    ],
+    ids=lambda overrides: overrides[0],
+)
+def test_choices_of_debug_and_trainer_run(app, tmp_path, overrides):
+    words = ["model=linear", "dataset.val_split=0.1", "callbacks=none", "logger=none"]
+    assert app(*words, *overrides) == 0
+    (record,) = tmp_path.glob("outputs/train/*/result.json")
+    assert json.loads(record.read_text())["status"] == "finished"
+    profile = record.parent / "fit-profile.txt"
+    assert profile.is_file() == ("debug=profiler" in overrides)
+    if profile.is_file():
+        assert "run_training_batch" in profile.read_text()
+
+
+def test_debug_nan_names_the_operation(app, tmp_path, capfd):
+    root = "model._args_=[{_target_:torch.nn.Flatten},{_target_:torch.nn.Linear,in_features:64"
+    words = [f"{root},out_features:10}}]", "model=linear", "dataset.image_size=8"]
+    assert app(*words, "debug=nan", "optimizer.lr=1e38", "callbacks=none", "logger=none") == 1
+    assert "Traceback" not in (said := "".join(capfd.readouterr()))
+    assert "nan" in said.lower()
+
+
+@pytest.mark.parametrize("choice", ["gpu", "mps"])
+def test_a_device_that_is_not_there_is_one_sentence(app, tmp_path, capfd, choice):
+    kind = torch.cuda if choice == "gpu" else torch.backends.mps
+    if kind.is_available():
+        pytest.skip("the device is there")
+    assert app("model=linear", f"trainer={choice}") == 1
+    said = "".join(capfd.readouterr())
+    assert "can not run on your system since the accelerator is not available" in said
+    assert "Traceback" not in said
+    assert not list(tmp_path.glob("outputs/train/*/result.json"))
 
 
 @pytest.mark.parametrize("choice", CHOICES)
@@ -69,7 +113,8 @@ def test_one_logger_alone(small_run, choice, left):
             "layer 'nowhere' is not one of the network's",
         ),
         (["callbacks=features", "callbacks.features.index=-1"], "at least 0, not -1"),
-        (["callbacks=detection"], "needs task=detection"),
+        (["callbacks=detection"], "callbacks.best.monitor=val/map: the task logs no such metric"),
+        (["callbacks=detection", "callbacks.best=null"], "needs task=detection"),
         (["callbacks=margin_warmup"], "choose task=arcface or task=circle"),
         (["callbacks=early_stopping"], "needs a validation split"),
         (["callbacks=finetune", "callbacks.freeze.blocks_by_epoch={0: 99}"], "has 10 blocks"),

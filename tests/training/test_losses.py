@@ -87,6 +87,17 @@ def test_gradients_of_circle_loss_are_equations_10_and_11():
     assert cosines.grad[0].tolist() == pytest.approx(expected, rel=1e-10)
 
 
+@pytest.mark.parametrize(
+    "make", [lambda: ArcFace(margin=0.5, scale=30.0), lambda: CircleLoss(scale=30.0)]
+)
+def test_in_evaluation_a_margin_is_left_out(batch, make):
+    cosines, labels = batch
+    loss = make()
+    expected = F.cross_entropy(30 * cosines, labels)
+    assert not torch.isclose(loss(cosines, labels), expected)
+    torch.testing.assert_close(loss.eval()(cosines, labels), expected, rtol=1e-12, atol=0)
+
+
 @pytest.mark.parametrize("loss", LOSSES)
 def test_gradients_are_finite_at_the_ends(loss):
     cosines = torch.tensor([[1.0, -1.0], [-1.0, 1.0], [1.0000001, 0.0]], requires_grad=True)

@@ -1,0 +1,257 @@
+"""Numbers for the pages of docs/: what the records in outputs/published say, as text.
+
+A run is named by its path below outputs/published, such as `fsdd_alone/seed0`.
+"""
+
+import csv
+import json
+import re
+from collections.abc import Sequence
+from functools import cache
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+from scipy.stats import ttest_ind
+
+from ghostexp.results.circumstances import circumstances as circumstances_of
+from ghostexp.results.collect import Run, collect, read_run
+from ghostexp.results.paper import PUBLISHED as PAPERS
+from ghostexp.results.rows import Row
+from ghostexp.results.table import Report, build_report, spread
+
+ROOT = Path(__file__).resolve().parents[1]
+PUBLISHED = ROOT / "outputs" / "published"
+NUMBER = re.compile(r"[-−+]?[\d.,]+( ± [\d.]+)?( \(\d+\))?( \[[\d.,-]+\])?( [%s])?|[\d:]+|")
+MARK = re.compile(r" \[\d+\]")  # of a report's footnote
+MINUS = str.maketrans("-", "−")
+
+
+@cache
+def report(folder: str) -> Report:
+    """The report of a published folder."""
+    return build_report(collect(PUBLISHED / folder))
+
+
+@cache
+def run(path: str) -> Run:
+    """One published run."""
+    return read_run(PUBLISHED / path)
+
+
+def row(folder: str, first: str) -> Row:
+    """The row of a report whose first run lies in the subfolder `first`."""
+    return next(each for each in report(folder).rows if each.runs[0].label == first)
+
+
+def share(path: str, metric: str = "test/acc", digits: int = 2) -> str:
+    """A metric of a run in percent."""
+    return f"{100 * run(path).record['metrics'][metric]:.{digits}f}"
+
+
+def loss_of(path: str, than: str, digits: int = 1, metric: str = "test/acc") -> str:
+    """How many points a run lies below another run."""
+    first, second = (run(each).record["metrics"][metric] for each in (path, than))
+    return f"{100 * (second - first):.{digits}f}"
+
+
+def seconds(path: str) -> int:
+    """What a run took."""
+    return round(run(path).record["wall_s"])
+
+
+def circumstances(folder: str) -> str:
+    """Device, precision, versions and revision of the runs in a folder, as a list."""
+    facts = circumstances_of(report(folder).tree.runs)
+    wanted = ("device", "precision", "epochs", "versions", "git")
+    return "\n".join(f"- {fact}: {'; '.join(facts[fact])}" for fact in wanted if fact in facts)
+
+
+def table(
+    folder: str,
+    columns: Sequence[str],
+    names: dict[str, Any] | None = None,
+    heads: Sequence[str] = (),
+) -> str:
+    """Columns of a report, each named by the start of its header.
+
+    `names` gives, for the subfolder of each row in the wanted order, what stands before the
+    columns, below `heads`.
+    """
+    made = report(folder)
+    chosen = [next(c for c in made.columns if c.header.startswith(want)) for want in columns]
+    order = {each.runs[0].label: number for number, each in enumerate(made.rows)}
+    cells = []
+    for first, before in (names or dict.fromkeys(order, ())).items():
+        before = [before] if isinstance(before, str) else before
+        cells.append([*before, *(column.cells[order[first]] for column in chosen)])
+    return markdown([[*heads, *(column.header for column in chosen)], *cells])
+
+
+def seeds(folder: str, first: str, metric: str = "test/acc") -> list[float]:
+    """A metric of each run of a row, in percent."""
+    return [100 * each.record["metrics"][metric] for each in row(folder, first).runs]
+
+
+def seed_table(folder: str, firsts: Sequence[str]) -> str:
+    """The test accuracy of each seed, a row for each row of the report."""
+    count = len(seeds(folder, firsts[0]))
+    heads = ["model", *(f"seed {number}, %" for number in range(count))]
+    rows = [
+        [row(folder, first).name, *(f"{value:.2f}" for value in seeds(folder, first))]
+        for first in firsts
+    ]
+    return markdown([heads, *rows])
+
+
+def largest_step(folder: str) -> str:
+    """The largest difference in test accuracy between neighbouring rows, in points."""
+    values = [each.share("test/acc").mean for each in report(folder).rows]
+    return f"{max(abs(a - b) for a, b in pairwise(values)):.1f}"
+
+
+def mean(folder: str, first: str) -> str:
+    """`87.26 ± 0.10`: test accuracy of a row over its seeds."""
+    return spread(row(folder, first).share("test/acc")).rpartition(" (")[0]
+
+
+def difference(folder: str, first: str, second: str) -> list[str]:
+    """Difference of the means of two rows, and Welch's 95 % interval."""
+    ours, theirs = seeds(folder, first), seeds(folder, second)
+    low, high = ttest_ind(ours, theirs, equal_var=False).confidence_interval(0.95)
+    points = sum(ours) / len(ours) - sum(theirs) / len(theirs)
+    told = [f"{points:+.2f}", f"{low:+.2f} to {high:+.2f}"]
+    return [each.translate(MINUS) for each in told]
+
+
+@cache
+def timings(name: str) -> dict[tuple[str, str, int, int], dict[str, Any]]:
+    """What `benchmark.py infer` measured: (network, form, batch, threads) -> its row."""
+    rows = json.loads((PUBLISHED / name / "inference.json").read_text())["rows"]
+    return {(r["network"], r["form"], r["batch_size"], r["threads"]): r for r in rows}
+
+
+def times(name: str, form: str, batch: int, threads: int, network: str = "") -> float:
+    """How many times as fast as its reference a network is (the first one if none is named)."""
+    known = timings(name)
+    network = network or next(key[0] for key in known if known[key]["reference"] != key[0])
+    return known[network, form, batch, threads]["speed_ratio"]
+
+
+def span(name: str, *, but: Sequence[str] = (), network: str = "") -> str:
+    """`0.22 to 1.05`: slowest and fastest of all forms and settings, without the forms `but`."""
+    ratios = [
+        measured["speed_ratio"]
+        for key, measured in timings(name).items()
+        if measured["reference"] != key[0] and key[1] not in but and network in ("", key[0])
+    ]
+    return f"{min(ratios):.2f} to {max(ratios):.2f}"
+
+
+def speed_table(name: str, settings: Sequence[tuple[int, int]], forms: dict[str, str]) -> str:
+    """A row per form: times of network and reference, and their ratio, for each setting."""
+    known = timings(name)
+    network = next(key[0] for key in known if known[key]["reference"] != key[0])
+    heads = ["form"]
+    for batch, threads in settings:
+        setting = f"batch {batch}, {threads} thread{'s' if threads > 1 else ''}"
+        heads += [f"{setting}: Ghost, dense, ms", "times as fast"]
+    rows = []
+    for form, title in forms.items():
+        cells = [title]
+        for batch, threads in settings:
+            ours = known[network, form, batch, threads]
+            theirs = known[ours["reference"], form, batch, threads]
+            digits = 2 if batch == 1 else 1
+            cells.append(f"{ours['ms']:.{digits}f}, {theirs['ms']:.{digits}f}")
+            cells.append(f"{ours['speed_ratio']:.2f}")
+        rows.append(cells)
+    return markdown([heads, *rows])
+
+
+def macs_ratio(name: str) -> str:
+    """How many times as many MACs the reference has as the network that is compared."""
+    return (
+        f"{next(r['macs_ratio'] for k, r in timings(name).items() if r['reference'] != k[0]):.2f}"
+    )
+
+
+def milliseconds(name: str, network: str, form: str) -> str:
+    """One image on one thread."""
+    return f"{timings(name)[network, form, 1, 1]['ms']:.2f}"
+
+
+def native_gain(name: str, threads: int) -> str:
+    """Our engine with the Ghost network beside the fastest dense fp32 form of a stock engine."""
+    known = timings(name)
+    ours = min(r["ms"] for k, r in known.items() if k[1:] == ("native", 128, threads))
+    stock = [
+        measured["ms"]
+        for (network, form, batch, count), measured in known.items()
+        if (batch, count) == (128, threads)
+        and (form != "native" and measured["lossless"] and measured["reference"] == network)
+    ]
+    return f"{min(stock) / ours:.2f}"
+
+
+def share_table(runs: dict[str, str], metrics: dict[str, str], head: str) -> str:
+    """A row per run: its name and some metrics in percent; `metrics` are headers by metric."""
+    rows = [[name, *(share(path, metric) for metric in metrics)] for path, name in runs.items()]
+    return markdown([[head, *metrics.values()], *rows])
+
+
+def first_of(path: str, metric: str) -> str:
+    """The first value of a curve, in percent."""
+    curve = run(path).curves[metric]
+    return f"{100 * curve[min(curve)]:.1f}"
+
+
+def any_network() -> str:
+    """The head of the table over many networks: the shares, and why layers stay."""
+    text = (PUBLISHED / "any_network" / "report.md").read_text()
+    return text.partition("\n")[2].partition("\n| network ")[0].strip()  # without its title
+
+
+@cache
+def transcribed(name: str) -> list[list[str]]:
+    """A table that was copied from a terminal into outputs/published/transcribed."""
+    with (PUBLISHED / "transcribed" / f"{name}.csv").open(newline="") as file:
+        return list(csv.reader(file))
+
+
+def cell(name: str, first: str, column: int) -> str:
+    """A cell of a transcribed table, by its row's first cell."""
+    return next(each[column] for each in transcribed(name) if each[0] == first)
+
+
+def number(what: str) -> str:
+    """A number without a record, from transcribed/numbers.csv."""
+    return cell("numbers", what, 1)
+
+
+def paper(factory: str, **settings: Any) -> str:
+    """The accuracy that a paper prints, in percent."""
+    found = [
+        each
+        for each in PAPERS
+        if each.factory == factory and settings.items() <= each.settings.items()
+    ]
+    return f"{found[0].percent:.1f}"
+
+
+def choice_rows(choices: dict[str, str]) -> list[list[str]]:
+    """The choices of a config group and their lines, as rows of a table."""
+    return [[f"`{choice}`", line.replace("|", "\\|")] for choice, line in choices.items()]
+
+
+def command_rows(commands: dict[str, str]) -> list[list[str]]:
+    """The commands and their lines, as rows of a table."""
+    return [[f"`ghostexp {command}`", line.partition(":")[0]] for command, line in commands.items()]
+
+
+def markdown(rows: Sequence[Sequence[str]]) -> str:
+    """A table with its header; columns of numbers stand at the right."""
+    columns = list(zip(*rows[1:], strict=True))
+    rules = ["---:" if all(map(NUMBER.fullmatch, column)) else "---" for column in columns]
+    lines = [[MARK.sub("", text) for text in rows[0]], rules, *rows[1:]]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)

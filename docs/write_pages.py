@@ -1,0 +1,69 @@
+"""Write the pages of docs/ that are made of records and configs.
+
+python docs/write_pages.py      docs/templates/PATH.md becomes docs/PATH.md
+
+A template is a page with Jinja's braces. What may stand in them is in docs/facts.py. `choices` are
+the config groups: group -> choice -> the line that --help shows. `commands` are those of
+`ghostexp`. A number in braces comes from a record.
+"""
+
+import importlib.util
+from functools import cache
+from pathlib import Path
+from types import ModuleType
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from ghostexp.__main__ import COMMANDS
+from ghostexp.config.choices import described
+from ghostexp.config.cli import CONFIG_FOLDER
+
+DOCS = Path(__file__).resolve().parent
+TEMPLATES = DOCS / "templates"
+
+
+@cache
+def facts() -> ModuleType:
+    """docs/facts.py, which is no part of a package."""
+    spec = importlib.util.spec_from_file_location("facts", DOCS / "facts.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@cache
+def environment() -> Environment:
+    """What templates may use."""
+    made = Environment(
+        loader=FileSystemLoader(TEMPLATES),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        keep_trailing_newline=True,
+    )
+    made.globals |= {key: value for key, value in vars(facts()).items() if key[0] != "_"}
+    made.globals |= {"choices": described(CONFIG_FOLDER), "commands": COMMANDS}
+    return made
+
+
+def render(template: Path) -> str:
+    """The page that a template makes."""
+    name = str(template.relative_to(TEMPLATES))
+    page = environment().get_template(name).render()
+    return (
+        f"{page}\n<!-- Made by `make results` from docs/templates/{name}: change that file. -->\n"
+    )
+
+
+def main() -> None:
+    """Write every page anew."""
+    for template in sorted(TEMPLATES.rglob("*.md")):
+        page = DOCS / template.relative_to(TEMPLATES)
+        page.parent.mkdir(parents=True, exist_ok=True)
+        page.write_text(render(template))
+        print(f"wrote {page.relative_to(DOCS.parent)}")
+
+
+if __name__ == "__main__":
+    main()

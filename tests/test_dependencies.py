@@ -24,6 +24,7 @@ OF_AN_EXTRA = {  # what our code does not import by itself -> who needs it
 }
 
 
+FOR_DEVELOPERS = {"docs", "lint", "test"}  # extras of tools, which the package does not import
 BROUGHT_BY = {"optuna": "hydra-optuna-sweeper"}  # which decides the version
 
 
@@ -69,7 +70,7 @@ def test_what_every_installation_brings_is_imported():
     assert declared(PROJECT["dependencies"]) - used() == set()
 
 
-@pytest.mark.parametrize("extra", sorted(set(PROJECT["optional-dependencies"]) - {"test"}))
+@pytest.mark.parametrize("extra", sorted(set(PROJECT["optional-dependencies"]) - FOR_DEVELOPERS))
 def test_what_an_extra_brings_is_used(extra):
     names = declared(PROJECT["optional-dependencies"][extra])
     assert names - used() - PLUGINS - set(OF_AN_EXTRA) == set()

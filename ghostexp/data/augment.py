@@ -15,6 +15,7 @@ from ghostexp.data.draws import drawing_from
 # of CIFAR-10's training images, where a config says nothing else
 MEAN = (0.4914, 0.4822, 0.4465)
 STD = (0.2470, 0.2435, 0.2616)
+CROP_PADDING = 4  # of CIFAR's usual augmentation (He et al. 2016)
 
 Mix = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
 
@@ -22,12 +23,11 @@ Mix = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
 class Augment:
     """uint8 images to normalised float images, on their device; for training also augmented.
 
-    `crop_padding` pixels of black around the image, of which a random window of its size stays, and
-    None, in configs alone, is the number that follows from the size;
-    `flip` mirrors half of the images; `cutout` is the side of a square of the mean colour, its
-    centre anywhere (DeVries and Taylor 2017), 0 for none; `mean` and `std` are per channel, of
-    pixels in [0, 1], None for those of CIFAR-10; `mix` is called with (images, labels), as
-    torchvision's MixUp and CutMix.
+    `crop_padding` pixels of black, None for 4, are laid around the image, of which a random window
+    of its size stays; `flip` mirrors half of the images; `cutout` is the side of a square of the
+    mean colour, its centre anywhere (DeVries and Taylor 2017), 0 for none; `mean` and `std` are per
+    channel, of pixels in [0, 1], None for those of CIFAR-10; `mix` is called with (images, labels),
+    as torchvision's MixUp and CutMix.
     `train_size` is the side in pixels that images for training are resized to; evaluation keeps
     theirs.
     """
@@ -35,7 +35,7 @@ class Augment:
     def __init__(
         self,
         *,
-        crop_padding: int | None = 4,
+        crop_padding: int | None = None,
         flip: bool = True,
         cutout: int = 0,
         mean: list[float] | None = None,
@@ -43,6 +43,7 @@ class Augment:
         mix: Mix | None = None,
         train_size: int | None = None,
     ) -> None:
+        crop_padding = CROP_PADDING if crop_padding is None else crop_padding
         for name, pixels in (("crop_padding", crop_padding), ("cutout", cutout)):
             if not isinstance(pixels, int) or pixels < 0:
                 raise ValueError(f"{name} is a whole number of pixels, not {pixels}")

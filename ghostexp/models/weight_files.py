@@ -108,13 +108,9 @@ def _read(path: Path) -> object:
 
 
 def _read_safetensors(path: Path) -> State:
-    try:
-        from safetensors import SafetensorError
-        from safetensors.torch import load_file
-    except ModuleNotFoundError as error:
-        raise ValueError(
-            f"{path} needs safetensors: pip install 'ghostexp[safetensors]'"
-        ) from error
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
     try:
         return load_file(path)
     except (SafetensorError, OSError) as error:

@@ -47,7 +47,7 @@ WRONG = (
     ("dataset.in_channels", ("0", "3", "-1", "abc", "null"), ()),
     ("dataset.val_split", ("1", "-0.1", "1.5", "abc", LIST, "nan"), ()),
     ("dataset.seed", ("abc", "-1", "1.5"), ()),
-    ("dataset.augment.crop_padding", ("-1", "abc", "1.5", "null"), ()),
+    ("dataset.augment.crop_padding", ("-1", "abc", "1.5"), ()),
     ("dataset.augment.flip", ("abc", "2", "null"), ()),
     ("dataset.augment.cutout", ("-1", "abc", "null"), ()),
     ("dataset.augment.mean", ("abc", "[a]", "[1,2,3]", "null"), ()),

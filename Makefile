@@ -3,7 +3,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 TORCH ?=
-INSTALL = $(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python
+INSTALL = $(BIN)/uv pip install --quiet --python $(BIN)/python
 BACKEND := $(if $(TORCH),--torch-backend $(TORCH))
 
 .DEFAULT_GOAL := help
@@ -24,11 +24,12 @@ install: .venv/installed ## make .venv with the pinned versions of everything
 	touch $@
 
 .venv/installed: requirements.lock pyproject.toml | .venv/bin/uv
-	$(INSTALL) $(BACKEND) -r requirements.lock
+	$(INSTALL) --compile-bytecode $(BACKEND) -r requirements.lock
 	$(INSTALL) --no-deps -e .
 	touch .venv/trains $@
 
-train: .venv/trains ## train Ghost-ResNet-56 on handwritten digits, in about two minutes
+train: .venv/trains ## train Ghost-ResNet-56 on handwritten digits
+	@echo "Ghost-ResNet-56 learns 1,438 handwritten digits in 12 epochs: one to two minutes on 2 cores"
 	$(BIN)/python train.py model=ghost_resnet56 sched=cosine
 
 test: install ## run the tests

@@ -9,7 +9,7 @@ import venv
 from pathlib import Path
 
 import pytest
-from helpers import ROOT, SMALL, main_of, result
+from helpers import ROOT, main_of, result
 
 from ghostexp import __main__ as command
 
@@ -42,22 +42,19 @@ def run(python: Path, folder: Path, *words: str) -> str:
     return done.stdout
 
 
-def test_an_installed_package_trains_and_reports(installed, tmp_path):
-    run(installed, tmp_path, "-m", "ghostexp", "train", *SMALL, "trainer.max_epochs=1")
-    (folder,) = (tmp_path / "outputs" / "train").iterdir()
-    assert result(folder)["command"].startswith("ghostexp train model=resnet20 ")
-    assert "1 run: 1 finished" in run(installed, tmp_path, "ghostexp", "report", "outputs/train")
-
-
-def test_a_new_project_trains_without_pythonpath(installed, tmp_path):
+def test_a_new_project_trains_and_reports_without_pythonpath(installed, tmp_path):
     run(installed, tmp_path, "ghostexp", "new", "my_project")
     project = tmp_path / "my_project"
     words = ["experiment=stripes", "trainer.max_epochs=1", "model.ratio=1,2"]
     searchpath = ["hydra.searchpath=[file://conf]", "allow_targets=[my_project]"]
     run(installed, project, "ghostexp", "sweep", *words, *searchpath)
-    accuracies = [result(path)["metrics"]["test/acc"] for path in project.glob("outputs/*/*=*")]
-    assert len(accuracies) == 2
-    assert all(accuracy > 0.4 for accuracy in accuracies)
+    records = [result(path) for path in project.glob("outputs/stripes/*=*")]
+    assert len(records) == 2
+    assert all(record["metrics"]["test/acc"] > 0.4 for record in records)
+    command = "ghostexp train --multirun experiment=stripes "
+    assert all(record["command"].startswith(command) for record in records)
+    said = run(installed, project, "-m", "ghostexp", "report", "outputs/stripes")
+    assert "2 runs: 2 finished" in said
 
 
 def test_each_command_exists(capsys, monkeypatch):

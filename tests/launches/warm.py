@@ -61,6 +61,7 @@ def _import_all() -> None:
     sys.modules["onnxruntime"] = SimpleNamespace(InferenceSession=None)
     import_module("torchmetrics")
     del sys.modules["onnxruntime"]
+    sys.modules["pandas"] = None  # scikit-learn imports it where it is, and pyarrow with its thread
     for name in MODULES:
         import_module(name)
     assert len(os.listdir("/proc/self/task")) == 1

@@ -27,7 +27,7 @@ def random_tenth() -> list[Row]:
     rows = sorted(read_rows(PUBLISHED / "rows.jsonl"), key=lambda row: row.network)
     tenth = random.Random(0).sample(rows, len(rows) // 10)
     tenth.sort(key=lambda row: row.seconds)
-    return tenth if os.environ.get("GHOSTEXP_ALL") else tenth[:8]
+    return tenth if os.environ.get("GHOSTEXP_ALL") else tenth[:4]
 
 
 @pytest.fixture

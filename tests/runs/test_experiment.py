@@ -213,7 +213,7 @@ def test_help_lists_groups_and_choices_without_loading_torch():
     code += "except SystemExit: pass\nassert 'torch' not in sys.modules, 'torch was loaded'\n"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT)
     assert done.returncode == 0, done.stderr
-    for word in ("model:", "ghost_resnet56", "sched:", "cosine", "experiment:", "quickstart"):
+    for word in ("model=", "ghost_resnet56", "sched=", "cosine", "experiment=", "quickstart"):
         assert word in done.stdout
 
 

@@ -83,9 +83,14 @@ def test_four_epochs_extended_to_twelve(small_run, app, used):
     assert result(folder)["epochs"] == 12
 
 
+NEVER_BETTER = (  # no epoch is a thousand times as good as an earlier one
+    *("sched=plateau", "sched.monitor=val/acc", "sched.scheduler.mode=max"),
+    *("sched.scheduler.patience=0", "+sched.scheduler.threshold=1000"),
+)
+
+
 def test_a_plateau_goes_on_from_what_it_has_seen(small_run, app, used):
-    worse_each_epoch = ("sched=plateau", "sched.scheduler.patience=0", "sched.scheduler.mode=max")
-    overrides = (LR, *worse_each_epoch, "+sched.scheduler.threshold=1000")  # no epoch is better
+    overrides = (LR, *NEVER_BETTER)
     whole = small_run(*overrides, f"trainer.max_epochs={EPOCHS}")
     undisturbed = rates(used)
     assert undisturbed[::2] == pytest.approx([0.1, 0.1, 0.01, 0.001])
@@ -97,8 +102,7 @@ def test_a_plateau_goes_on_from_what_it_has_seen(small_run, app, used):
 
 
 def test_a_plateaus_reductions_apply_to_a_new_rate(small_run, app, used):
-    never_better = ("sched.scheduler.patience=0", "+sched.scheduler.threshold=1000")
-    folder = small_run(LR, "sched=plateau", "sched.scheduler.mode=max", *never_better)
+    folder = small_run(LR, *NEVER_BETTER)
     used.clear()
     new = ("optimizer.lr=0.02", "++sched.scheduler.factor=0.5", f"trainer.max_epochs={EPOCHS}")
     assert app(f"resume={folder}", *new) == 0

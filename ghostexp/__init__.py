@@ -17,7 +17,7 @@ __all__ = [
 
 _HOMES = {
     "Run": "ghostexp.runs.run",
-    "collect": "ghostexp.results.collect",
+    "collect": "ghostexp.results.collected",
     "convert_to_ghost": "ghostexp.models.convert",
     "from_pretrained": "ghostexp.runs.hub",
 }

@@ -42,7 +42,12 @@ def test_a_sweep_gives_its_runs_and_skips_them_the_second_time(elsewhere, capfd)
     capfd.readouterr()
     assert [run.record["ended"] for run in ghostexp.sweep(words)] == ended
     assert "finished already" in capfd.readouterr().out
-    assert len(ghostexp.collect("outputs/seeds").runs) == 2
+    collected = ghostexp.collect("outputs/seeds")
+    assert len(collected.runs) == 2
+    assert [row["seed"] for row in collected.rows] == [0, 1]
+    assert [row["test/acc"] for row in collected.rows] == [run.metrics["test/acc"] for run in runs]
+    table = pytest.importorskip("pandas") and collected.to_pandas()
+    assert table["test/acc"].mean() == pytest.approx(sum(table["test/acc"]) / 2)
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ import csv
 import io
 import re
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 from ghostexp.results.circumstances import circumstances
 from ghostexp.results.collect import Run
@@ -42,16 +43,23 @@ def to_markdown(report: Report, pictures: dict[str, str]) -> str:
 
 def to_csv(report: Report) -> str:
     """One line per run, also of those without a result; metrics as they were logged."""
+    rows = csv_rows(report)
+    buffer = io.StringIO()
+    writer = csv.DictWriter(buffer, list(rows[0]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return buffer.getvalue()
+
+
+def csv_rows(report: Report) -> list[dict[str, Any]]:
+    """The lines of `to_csv` by column; None where a run has no such metric."""
     runs = [(row, run) for row in report.rows for run in row.runs]
     facts = [_facts(report, row, run) for row, run in runs]
     metrics = sorted({name for _, run in runs for name in run.record["metrics"]} - facts[0].keys())
-    buffer = io.StringIO()
-    writer = csv.DictWriter(buffer, [*facts[0], *metrics], restval="", lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(
-        run.record["metrics"] | fact for (_, run), fact in zip(runs, facts, strict=True)
-    )
-    return buffer.getvalue()
+    return [
+        fact | {name: run.record["metrics"].get(name) for name in metrics}
+        for (_, run), fact in zip(runs, facts, strict=True)
+    ]
 
 
 def _facts(report: Report, row: Row, run: Run) -> dict[str, object]:

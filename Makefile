@@ -7,10 +7,10 @@ INSTALL = $(BIN)/uv pip install --quiet --python $(BIN)/python
 BACKEND := $(if $(TORCH),--torch-backend $(TORCH))
 
 .DEFAULT_GOAL := help
-.PHONY: help install train test lint docs results notebook lock
+.PHONY: help install train test test-extras lint docs results notebook lock
 
 help: ## list the targets
-	@grep -E '^[a-z]+:.*##' Makefile | sed 's/:.*##/\t/'
+	@grep -E '^[a-z-]+:.*##' Makefile | sed 's/:.*##/\t/'
 
 install: .venv/installed ## make .venv with the pinned versions of everything
 
@@ -33,7 +33,14 @@ train: .venv/trains ## train Ghost-ResNet-56 on handwritten digits
 	$(BIN)/python train.py model=ghost_resnet56 sched=cosine
 
 test: install ## run the tests
-	$(BIN)/python -m pytest -n 2 --dist loadfile
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not extras"
+
+.venv/extras: .venv/installed tests/extras.lock
+	$(INSTALL) $(BACKEND) -r tests/extras.lock
+	touch $@
+
+test-extras: .venv/extras ## run the tests of launchers, search, W&B, MLflow and the wheel
+	$(BIN)/python -m pytest -n 2 -m extras
 
 lint: install ## check format, style and the types of the public functions
 	$(BIN)/ruff format --check .
@@ -41,7 +48,7 @@ lint: install ## check format, style and the types of the public functions
 	$(BIN)/mypy
 
 .venv/docs: .venv/installed docs/requirements.lock
-	$(BIN)/uv pip install --quiet --python $(BIN)/python $(BACKEND) -r docs/requirements.lock
+	$(INSTALL) $(BACKEND) -r docs/requirements.lock
 	touch $@
 
 docs: .venv/docs ## build the site in docs/_build; warnings are errors
@@ -57,6 +64,9 @@ lock: install ## write requirements.lock anew (what torch itself pins for each G
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --extra test \
 		--no-emit-index-url --no-annotate --no-header pyproject.toml \
 		| grep -Ev '^(nvidia-|cuda-|triton)' > requirements.lock
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --extra test-extras \
+		--constraints requirements.lock --no-emit-index-url --no-annotate --no-header pyproject.toml \
+		| grep -Ev '^(nvidia-|cuda-|triton)' | grep -vxFf requirements.lock > tests/extras.lock
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --extra docs \
 		--constraints requirements.lock --no-emit-index-url --no-annotate --no-header pyproject.toml \
 		| grep -Ev '^(nvidia-|cuda-|triton)' | grep -vxFf requirements.lock > docs/requirements.lock

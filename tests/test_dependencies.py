@@ -24,7 +24,12 @@ OF_AN_EXTRA = {  # what our code does not import by itself -> who needs it
 }
 
 
-FOR_DEVELOPERS = {"docs", "lint", "test"}  # extras of tools, which the package does not import
+FOR_DEVELOPERS = {
+    "docs",
+    "lint",
+    "test",
+    "test-extras",
+}  # extras of tools, which the package does not import
 BROUGHT_BY = {"optuna": "hydra-optuna-sweeper"}  # which decides the version
 
 

@@ -42,6 +42,7 @@ def run(python: Path, folder: Path, *words: str) -> str:
     return done.stdout
 
 
+@pytest.mark.extras
 def test_a_new_project_trains_and_reports_without_pythonpath(installed, tmp_path):
     run(installed, tmp_path, "ghostexp", "new", "my_project")
     project = tmp_path / "my_project"

@@ -28,6 +28,9 @@ EXTRAS = {  # package -> the extra of ours that installs it
     "openvino": "export",
     "optuna": "optuna",
     "datasets": "datasets",
+    "huggingface_hub": "hub",
+    "mlflow": "mlflow",
+    "wandb": "wandb",
 }
 
 

@@ -39,6 +39,7 @@ class WeightsAndBiases(WandbLogger):
         tags: Sequence[str] = (),
         notes: str | None = None,
     ) -> None:
+        _check_installed("wandb")
         self.id_file = Path(directory) / WANDB_ID
         known = _read(self.id_file)
         super().__init__(
@@ -83,8 +84,7 @@ class MLflow(Logger):
         tags: Sequence[str] = (),
         notes: str | None = None,
     ) -> None:
-        if find_spec("mlflow") is None:
-            raise ModuleNotFoundError("No module named 'mlflow'", name="mlflow")
+        _check_installed("mlflow")
         super().__init__()
         self.id_file = Path(directory) / MLFLOW_ID
         self.tracking_uri = tracking_uri
@@ -162,6 +162,12 @@ def end_trackers(trainer: pl.Trainer, exit_code: int) -> None:
     for logger in trainer.loggers:
         if isinstance(logger, WeightsAndBiases):
             logger.finish(exit_code)
+
+
+def _check_installed(package: str) -> None:
+    """ModuleNotFoundError with the package's name, for the sentence that names our extra."""
+    if find_spec(package) is None:
+        raise ModuleNotFoundError(f"No module named {package!r}", name=package)
 
 
 def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

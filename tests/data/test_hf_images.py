@@ -18,6 +18,7 @@ from ghostexp.download import offline
 
 datasets = pytest.importorskip("datasets")
 huggingface_hub = pytest.importorskip("huggingface_hub")
+pytestmark = pytest.mark.extras
 
 
 @pytest.fixture(autouse=True)

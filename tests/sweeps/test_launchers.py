@@ -63,6 +63,7 @@ def follows_the_rules(record, seed, threads=HALF):
     assert record["pid"] != os.getpid()
 
 
+@pytest.mark.extras
 @pytest.mark.parametrize(
     "launcher", [pytest.param(k, marks=needs(v)) for k, v in LAUNCHERS.items() if k != "joblib"]
 )
@@ -81,6 +82,7 @@ def test_a_sweep_in_other_processes_keeps_the_rules(tmp_path, launcher):
         assert (folder / ".sweep" / f"seed={seed}.yaml").exists()
 
 
+@pytest.mark.extras
 @needs("hydra_joblib_launcher")
 def test_in_other_processes_failures_stay_alone_and_finished_jobs_are_skipped(tmp_path):
     (tmp_path / "theirs.py").write_text(
@@ -171,6 +173,7 @@ def test_the_objective_is_the_validation_metric_of_the_selected_epoch():
     assert objective({"metrics": {"test/acc": 0.7}}) is None
 
 
+@pytest.mark.extras
 @needs("hydra_optuna_sweeper")
 def test_a_search_goes_on_where_it_was_killed(tmp_path):
     command = ["search=optuna", *TINY[1:]]  # the search varies the ratio of a Ghost network
@@ -194,6 +197,7 @@ def test_a_search_goes_on_where_it_was_killed(tmp_path):
     assert len({trial.params["optimizer.lr"] for trial in trials}) == 3
 
 
+@pytest.mark.extras
 @needs("hydra_optuna_sweeper")
 def test_a_search_without_validation_is_refused(app, tmp_path, capfd):
     assert app("search=optuna", *TINY, "dataset.val_split=0") == 1

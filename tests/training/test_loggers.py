@@ -1,6 +1,10 @@
 """The metrics file: columns may come later, a second start goes on from its first step."""
 
 import csv
+from importlib.util import find_spec
+
+import pytest
+from helpers import SMALL
 
 from ghostexp.training.loggers import MetricsFile
 
@@ -61,3 +65,13 @@ def test_a_longer_training_keeps_the_result_of_the_shorter_one(tmp_path):
     ]
     MetricsFile(str(path)).log_metrics({"test/acc": 0.6}, 4)  # the test alone is done again
     assert [(row["step"], row["test/acc"]) for row in rows(path)] == [("3", ""), ("4", "0.6")]
+
+
+@pytest.mark.parametrize("package", ["mlflow", "wandb"])
+def test_a_missing_extra_is_named(app, capfd, package):
+    if find_spec(package) is not None:
+        pytest.skip(f"{package} is installed")
+    assert app(*SMALL, f"logger={package}") == 1
+    said = "".join(capfd.readouterr())
+    assert f"logger.{package}: needs the package {package}" in said
+    assert f"pip install 'ghostexp[{package}]'" in said

@@ -14,7 +14,10 @@ from board import curves
 from helpers import ROOT, SMALL, result
 
 BLOCK, FULL, LAST = 32_768, 1, 4
-pytestmark = pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy")  # MLflow's
+pytestmark = [
+    pytest.mark.extras,
+    pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy"),  # MLflow's
+]
 WORDS = ("tags=[small,first]", "notes='a short try'", "title=Try", "name=shown")
 
 

@@ -39,7 +39,7 @@ test: install ## run the tests
 	$(INSTALL) $(BACKEND) -r tests/extras.lock
 	touch $@
 
-test-extras: .venv/extras ## run the tests of launchers, search, W&B, MLflow and the wheel
+test-extras: .venv/extras ## run the tests of several processes, launchers, search, W&B, MLflow and the wheel
 	$(BIN)/python -m pytest -n 2 -m extras
 
 lint: install ## check format, style and the types of the public functions

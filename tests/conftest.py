@@ -1,5 +1,6 @@
 """The application in this process: importing torch once, not once a test."""
 
+import gc
 import logging
 import os
 import sys
@@ -8,6 +9,7 @@ import pytest
 from absl.logging import get_absl_handler
 from helpers import DRAWN, ROOT, SMALL
 
+gc.set_threshold(100_000, 20, 50)  # collections would take a tenth of the time
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # small tensors, and processes side by side
 
 # Hydra closes every log handler; absl's (TensorBoard's and OpenVINO's) then closes its stream too,

@@ -19,7 +19,7 @@ def finished(folder):
     return [path.name for path in folder.glob("outputs/train/*/checkpoints/last.ckpt")]
 
 
-@pytest.mark.parametrize("end", ["> /dev/full 2>&1", "2>&1 | head -1"])
+@pytest.mark.parametrize("end", ["> /dev/full 2>&1"])
 def test_a_training_outlives_its_output(tmp_path, end):
     if "full" in end and not os.path.exists("/dev/full"):
         pytest.skip("the system has no /dev/full")

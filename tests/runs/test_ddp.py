@@ -14,6 +14,7 @@ from helpers import ROOT, result
 
 from ghostexp.results.record import read_record
 
+pytestmark = pytest.mark.extras  # five processes, which take both cores
 EPOCHS = 3
 CUT = 1  # epoch in which rank 1 fails at first
 WATCH = f"""

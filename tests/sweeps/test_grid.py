@@ -21,7 +21,6 @@ TINY = ("model=linear", "dataset.image_size=8", "debug=fast")
         (["rerun=true,false"], "a sweep has one value of it, for all jobs"),
         (["on_error=stop,continue"], "a sweep has one value of it, for all jobs"),
         (["hydra.sweeper.max_batch_size=0", "seed=0,1"], "a number of jobs, or null for all"),
-        (["hydra/sweeper=optuna_tpe"], "not installed: pip install 'ghostexp[optuna]'"),
     ],
 )
 def test_what_no_sweep_can_have_is_refused_at_once(app, tmp_path, capfd, arguments, sentence):

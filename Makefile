@@ -4,6 +4,10 @@ PYTHON ?= python3
 BIN := .venv/bin
 TORCH ?=
 INSTALL = $(BIN)/uv pip install --quiet --python $(BIN)/python
+COMPILE = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 \
+	--no-emit-index-url --no-annotate --no-header pyproject.toml
+NO_GPU = grep -Ev '^(nvidia-|cuda-|triton)'
+NEW = grep -vxFf requirements.lock
 BACKEND := $(if $(TORCH),--torch-backend $(TORCH))
 
 .DEFAULT_GOAL := help
@@ -60,13 +64,9 @@ results: install ## write the pages in docs/ that are made of records and config
 notebook: .venv/docs ## run docs/tutorial/notebook.ipynb and keep what it printed
 	$(BIN)/jupyter execute --inplace docs/tutorial/notebook.ipynb
 
-lock: install ## write requirements.lock anew (what torch itself pins for each GPU stays out)
-	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --extra test \
-		--no-emit-index-url --no-annotate --no-header pyproject.toml \
-		| grep -Ev '^(nvidia-|cuda-|triton)' > requirements.lock
-	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --extra test-extras \
-		--constraints requirements.lock --no-emit-index-url --no-annotate --no-header pyproject.toml \
-		| grep -Ev '^(nvidia-|cuda-|triton)' | grep -vxFf requirements.lock > tests/extras.lock
-	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --extra docs \
-		--constraints requirements.lock --no-emit-index-url --no-annotate --no-header pyproject.toml \
-		| grep -Ev '^(nvidia-|cuda-|triton)' | grep -vxFf requirements.lock > docs/requirements.lock
+lock: install ## write all locks anew (what torch itself pins for each GPU stays out)
+	$(COMPILE) --extra test | $(NO_GPU) > requirements.lock
+	$(COMPILE) --extra test-extras --constraints requirements.lock \
+		| $(NO_GPU) | $(NEW) > tests/extras.lock
+	$(COMPILE) --extra docs --constraints requirements.lock \
+		| $(NO_GPU) | $(NEW) > docs/requirements.lock

@@ -1,6 +1,6 @@
 """The package as pip installs it: configs and the command `ghostexp`, away from the repository."""
 
-import importlib
+import importlib.util
 import os
 import subprocess
 import sys
@@ -71,6 +71,15 @@ def test_each_command_exists(capsys, monkeypatch):
     said = capsys.readouterr()
     assert "train one network" in said.out
     assert "did you mean models?" in said.err
+
+
+@pytest.mark.parametrize("path", sorted(ROOT.glob("scripts/*.py")), ids=lambda path: path.stem)
+def test_each_script_is_a_command(path):
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    script = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(script)
+    name = {"download_weights": "download"}.get(path.stem, path.stem)
+    assert script.main is main_of(name)
 
 
 def test_the_models_are_listed(capsys):

@@ -29,10 +29,9 @@ from ghostexp.analysis.complexity_tables import (
 )
 from ghostexp.analysis.published_costs import find_published_costs
 from ghostexp.config import cli
-from ghostexp.config.audit import audit
 from ghostexp.config.build import build_network, dense_twin, input_shape
-from ghostexp.config.cli import CONFIG_FOLDER, UserError, compose_config
-from ghostexp.config.facts import complete_facts
+from ghostexp.config.cli import UserError
+from ghostexp.config.facts import completed_config
 from ghostexp.config.mistakes import users_mistakes
 from ghostexp.config.printer import Printer
 from ghostexp.models import ConversionRow, plan_conversion
@@ -55,9 +54,7 @@ def main(arguments: list[str] | None = None) -> int:
     output.add_argument("--plan", action="store_true", help="replaced and kept convolutions")
     options = parser.parse_intermixed_args(arguments)
     chosen = any(o.startswith("experiment=") for o in options.overrides)
-    cfg = compose_config([*([] if chosen else ["dataset=cifar10"]), *options.overrides])
-    audit(cfg, [CONFIG_FOLDER])
-    complete_facts(cfg)
+    cfg = completed_config([*([] if chosen else ["dataset=cifar10"]), *options.overrides])
     if options.plan:
         print_plan(cfg)
     else:

@@ -14,12 +14,8 @@ import argparse
 import logging
 from pathlib import Path
 
-from omegaconf import open_dict
-
 from ghostexp.config import cli
-from ghostexp.config.audit import audit
-from ghostexp.config.cli import CONFIG_FOLDER, compose_config
-from ghostexp.config.facts import complete_facts
+from ghostexp.config.facts import completed_config
 from ghostexp.runs.lr_range import measure_lr_range, write_lr_range
 
 
@@ -38,11 +34,7 @@ def main(arguments: list[str] | None = None) -> int:
     )
     options = parser.parse_intermixed_args(arguments)
     logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
-    cfg = compose_config(options.overrides)
-    audit(cfg, [CONFIG_FOLDER])
-    with open_dict(cfg):
-        cfg.run_dir = str(options.out)
-    complete_facts(cfg)
+    cfg = completed_config(options.overrides, run_dir=str(options.out))
     found = measure_lr_range(cfg, low=options.low, high=options.high, steps=options.steps)
     last = f"the loss diverged at {found.rates[-1]:.2g}" if found.diverged else "no divergence"
     print(f"{len(found.rates)} steps from {options.low:g} on, {last}; on {found.device}")

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from ghostexp.config import cli
 from ghostexp.config.cli import UserError
+from ghostexp.files.folders import is_free
 
 TEMPLATE = cli.PACKAGE / "template"
 NAME = "PACKAGE"  # stands in the template for the package's name
@@ -27,7 +28,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("folder", type=Path, help="must not exist, or be empty")
     folder = parser.parse_args(arguments).folder
     name = folder.resolve().name
-    if folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):
+    if not is_free(folder):
         raise UserError(f"{folder} exists already: name a new folder")
     check_name(name)
     for path in written(folder, name):

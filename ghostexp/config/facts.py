@@ -7,11 +7,12 @@ import logging
 from pathlib import Path
 
 import yaml
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, OmegaConf, open_dict
 
+from ghostexp.config.audit import audit
 from ghostexp.config.augmentation import choose_augmentation
 from ghostexp.config.build import build
-from ghostexp.config.cli import UserError
+from ghostexp.config.cli import CONFIG_FOLDER, UserError, compose_config
 from ghostexp.config.contradictions import CLASS_WEIGHTS
 from ghostexp.config.mistakes import users_mistakes
 from ghostexp.config.saved import CONFIG_FILE
@@ -23,6 +24,16 @@ from ghostexp.training.logit_losses import BALANCED, balanced_weights
 log = logging.getLogger(__name__)
 
 MOST_TOLD = 200  # letters of a line
+
+
+def completed_config(overrides: list[str], run_dir: str = ".") -> DictConfig:
+    """The config of a command line, audited and with its facts, for a command that makes no run."""
+    cfg = compose_config(overrides)
+    audit(cfg, [CONFIG_FOLDER])
+    with open_dict(cfg):
+        cfg.run_dir = run_dir
+    complete_facts(cfg)
+    return cfg
 
 
 def complete_facts(cfg: DictConfig) -> None:

@@ -1,7 +1,12 @@
-"""Folders that are removed again where nothing was written into them."""
+"""Folders in which nothing is: free to be written, or removed where nothing was written."""
 
 from contextlib import suppress
 from pathlib import Path
+
+
+def is_free(folder: Path) -> bool:
+    """Whether `folder` is not there yet, or is an empty folder."""
+    return not folder.exists() or (folder.is_dir() and not any(folder.iterdir()))
 
 
 def remove_if_empty(folder: Path) -> None:

@@ -20,6 +20,7 @@ from ghostexp.config.cli import UserError, compose_config
 from ghostexp.config.explain import how_to_install
 from ghostexp.download import offline
 from ghostexp.files.atomic import write_text
+from ghostexp.files.folders import is_free
 from ghostexp.runs.load import data_record, load_network
 
 CONFIG, WEIGHTS, CARD = "config.json", "model.safetensors", "README.md"
@@ -28,7 +29,7 @@ REPOSITORY = re.compile(r"[\w.-]+/[\w.-]+")  # USER/NAME
 
 def save_pretrained(run: Path, folder: Path) -> None:
     """Write the network of a run into a new or empty `folder`, as the hub wants it."""
-    if folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):
+    if not is_free(folder):
         raise UserError(f"{folder} exists already: name a new folder")
     record = data_record(run)
     cfg, net = load_network(run)

@@ -10,10 +10,9 @@ from pathlib import Path
 from omegaconf import DictConfig
 from torch import nn
 
-from ghostexp.config.audit import audit
 from ghostexp.config.build import build_network, dense_twin, input_shape
-from ghostexp.config.cli import CONFIG_FOLDER, UserError, compose_config
-from ghostexp.config.facts import complete_facts
+from ghostexp.config.cli import UserError
+from ghostexp.config.facts import completed_config
 from ghostexp.deploy.forms import Subject
 from ghostexp.models.ghostnet import ghostnet
 from ghostexp.runs.load import load_network, read_run_record
@@ -66,10 +65,7 @@ def circumstances(rounds: int) -> str:
 
 
 def _config(model: str, overrides: Sequence[str]) -> DictConfig:
-    cfg = compose_config([*overrides, f"model={model}"])
-    audit(cfg, [CONFIG_FOLDER])
-    complete_facts(cfg)
-    return cfg
+    return completed_config([*overrides, f"model={model}"])
 
 
 def _pair(name: str, twin: str, overrides: Sequence[str]) -> list[Subject]:

@@ -11,12 +11,11 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
-from omegaconf import DictConfig, OmegaConf, open_dict
+from omegaconf import DictConfig, OmegaConf
 
-from ghostexp.config.audit import audit
 from ghostexp.config.build import Parts
-from ghostexp.config.cli import CONFIG_FOLDER, UserError, compose_config
-from ghostexp.config.facts import complete_facts
+from ghostexp.config.cli import UserError
+from ghostexp.config.facts import completed_config
 from ghostexp.config.mistakes import users_mistakes
 from ghostexp.config.precision import AUTO, FLOAT32
 from ghostexp.config.targets import find_callable
@@ -101,11 +100,7 @@ def subject_of_weights(overrides: list[str], engine: str | None = None) -> Subje
 
     It computes in float32 where the config leaves the precision to the program.
     """
-    cfg = compose_config(overrides)
-    audit(cfg, [CONFIG_FOLDER])
-    with open_dict(cfg):
-        cfg.run_dir = "."  # nothing is written there
-    complete_facts(cfg)
+    cfg = completed_config(overrides)
     OmegaConf.resolve(cfg)  # the trainer is made smaller below, and others refer to it
     weights = cfg.model.get("weights")
     if weights is None:

@@ -21,6 +21,7 @@ from ghostexp.files.atomic import write_text
 WANDB_ID = "wandb-run.txt"
 MLFLOW_ID = "mlflow-run.txt"
 MLFLOW_LENGTH = 6000  # characters of a value
+MLFLOW_BATCH = 100  # parameters that it takes at once
 MLFLOW_REFUSES = re.compile(r"[^\w/. :-]", re.ASCII)  # in the name of a metric
 
 
@@ -134,9 +135,15 @@ class MLflow(Logger):
     def log_hyperparams(self, params: Mapping[str, Any], *args: Any) -> None:
         """Show the config; a value that is there already stays, because MLflow changes none."""
         known = self.experiment.get_run(self.run_id).data.params
-        for key, value in _flat(params).items():
-            if key not in known:
-                self.experiment.log_param(self.run_id, key, str(value)[:MLFLOW_LENGTH])
+        from mlflow.entities import Param
+
+        new = [
+            Param(key, str(value)[:MLFLOW_LENGTH])
+            for key, value in _flat(params).items()
+            if key not in known
+        ]
+        for start in range(0, len(new), MLFLOW_BATCH):
+            self.experiment.log_batch(self.run_id, params=new[start : start + MLFLOW_BATCH])
 
     @rank_zero_only
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:

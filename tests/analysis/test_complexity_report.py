@@ -1,12 +1,11 @@
 """Totals against FIGURES' integers, memory against closed formulas, printed figures against all."""
 
 import csv
-import importlib.util
 import json
 
 import pytest
 import torch
-from helpers import ROOT
+from helpers import main_of
 from rich.console import Console
 from torch import nn
 
@@ -181,13 +180,10 @@ def test_every_printed_figure_is_met_or_explained(published):
 @pytest.fixture
 def script(monkeypatch, capsys):
     """Call scripts/complexity.py; returns the exit code, stdout and stderr."""
-    spec = importlib.util.spec_from_file_location("script", ROOT / "scripts" / "complexity.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
 
     def call(*arguments: str) -> tuple[int, str, str]:
         monkeypatch.setattr("sys.argv", ["complexity.py", *arguments])
-        code = module.main()
+        code = main_of("complexity")()
         return code, *capsys.readouterr()
 
     return call

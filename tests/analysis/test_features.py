@@ -1,13 +1,12 @@
 """Ghosts whose relation to their intrinsic map is known exactly, pictures, and the script."""
 
 import csv
-import importlib.util
 import math
 from pathlib import Path
 
 import pytest
 import torch
-from helpers import ROOT
+from helpers import main_of
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from torch import nn
 
@@ -267,13 +266,10 @@ def test_training_logs_pictures_and_the_script_reads_the_run(small_run, monkeypa
     events.Reload()
     (tag,) = (tag for tag in events.Tags()["images"] if tag.startswith("features/"))
     assert [event.step for event in events.Images(tag)] == [1, 3]  # two batches per epoch
-    spec = importlib.util.spec_from_file_location("features", ROOT / "scripts" / "features.py")
-    features = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(features)
 
     def call(*arguments: str) -> int:
         monkeypatch.setattr("sys.argv", ["features.py", str(folder), *arguments])
-        return features.main()
+        return main_of("features")()
 
     assert call("--index", "12", "--layer", "blocks.0.conv1") == 0
     rows = list(csv.DictReader(read_lines(folder / "features" / "blocks.0.conv1_test_12.csv")))

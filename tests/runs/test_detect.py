@@ -1,13 +1,12 @@
 """A detector's run from its start to its predictions, through the app and the scripts."""
 
-import importlib.util
 import json
 import re
 from types import SimpleNamespace
 
 import pytest
 import torch
-from helpers import ROOT, assert_same_weights, result, write_coco
+from helpers import assert_same_weights, main_of, result, write_coco
 from omegaconf import OmegaConf
 from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
@@ -47,13 +46,6 @@ TINY = (  # a run of seconds
 )
 
 
-def script(name):
-    spec = importlib.util.spec_from_file_location(name, ROOT / "scripts" / f"{name}.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module.main
-
-
 def tiny_detector():
     torch.manual_seed(0)
     backbone = ghostnet(width_mult=0.5)
@@ -72,7 +64,7 @@ def test_a_run_from_start_to_predictions(app, tmp_path, capsys):
     assert "COCOeval" not in (run / "train.log").read_text()
 
     capsys.readouterr()
-    assert script("evaluate")([str(run)]) == 0  # the record's mAP again
+    assert main_of("evaluate")([str(run)]) == 0  # the record's mAP again
     said = capsys.readouterr().out
     assert said.count("average ") == 12
     assert "triangle" in said
@@ -87,7 +79,7 @@ def export(run, capsys):
     """A file that finds what the run finds, and what scripts say of engines that know no boxes."""
     pytest.importorskip("onnxruntime", reason="onnxruntime is an extra")
     capsys.readouterr()
-    assert script("export")([str(run), "--format", "onnx"]) == 0
+    assert main_of("export")([str(run), "--format", "onnx"]) == 0
     said = capsys.readouterr().out
     assert "for images of 64x64 pixels (height x width)" in said
     matched, detections = re.search(r"(\d+) of (\d+) detections are the same", said).groups()
@@ -96,12 +88,12 @@ def export(run, capsys):
     assert json.loads(metadata["category_ids"]) == [1, 2, 3]
     assert metadata["inputs"] == "float32 [3, 64, 64]: one RGB image, pixels from 0 to 1"
     assert metadata["digest"] == result(run)["digest"]
-    assert script("predict")([str(run / "export" / "onnx_fp32.onnx"), "x.png"]) == 1
+    assert main_of("predict")([str(run / "export" / "onnx_fp32.onnx"), "x.png"]) == 1
     assert "holds a detector, which the scripts run from" in capsys.readouterr().err
     for name, words in {"evaluate": [], "predict": ["x.png"]}.items():
-        assert script(name)([str(run), *words, "--engine", "openvino"]) == 1
+        assert main_of(name)([str(run), *words, "--engine", "openvino"]) == 1
         assert "--engine is for classifiers: a detector is" in capsys.readouterr().err
-    assert script("embeddings")([str(run)]) == 1
+    assert main_of("embeddings")([str(run)]) == 1
     assert "embeddings are of classifiers" in capsys.readouterr().err
 
 
@@ -142,7 +134,7 @@ def predict(run, tmp_path, capsys):
     capsys.readouterr()
     folder = tmp_path / "found"
     arguments = [str(run), str(tmp_path / "photos"), "--output", str(folder), "--min-score", "0"]
-    assert script("predict")(arguments) == 1
+    assert main_of("predict")(arguments) == 1
     said = capsys.readouterr()
     assert str(broken) in said.err
     (line,) = [json.loads(line) for line in said.out.splitlines()]
@@ -155,7 +147,7 @@ def predict(run, tmp_path, capsys):
     left, top, right, bottom = line["detections"][0]["box"]
     assert entries[0]["bbox"] == pytest.approx([left, top, right - left, bottom - top], abs=1e-4)
     assert (folder / "a.png").exists()
-    assert script("predict")([str(run), str(broken), "--csv"]) == 1
+    assert main_of("predict")([str(run), str(broken), "--csv"]) == 1
     assert "--csv is for classes" in capsys.readouterr().err
 
 

@@ -1,27 +1,19 @@
 """Evaluating and predicting from a run's folder alone."""
 
 import csv
-import importlib.util
 import io
 import json
 
 import numpy as np
 import pytest
 import torch
-from helpers import ROOT, result
+from helpers import main_of, result
 from PIL import Image
 
 from ghostexp.runs.evaluate import class_table, evaluate
 from ghostexp.runs.load import load_checkpoint, load_network, load_run
 from ghostexp.runs.predict import Predictor
 from ghostexp.runs.subject import subject_of
-
-
-def script(name):
-    spec = importlib.util.spec_from_file_location(name, ROOT / "scripts" / f"{name}.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module.main
 
 
 @pytest.fixture
@@ -57,7 +49,7 @@ def test_evaluating_gives_what_the_record_says(small_run, capsys, split):
     assert correct.item() == pytest.approx(evaluation.accuracy)
     assert {path: path.stat().st_mtime_ns for path in run.rglob("*")} == before
     assert class_table(evaluation).row_count == 10
-    assert script("evaluate")([str(run), "--split", split]) == 0
+    assert main_of("evaluate")([str(run), "--split", split]) == 0
     said = capsys.readouterr().out
     assert f"{reported:.4f}: equal" in said
     assert f"{evaluation.correct} of {images} {split} images are right" in said
@@ -69,7 +61,7 @@ def test_without_validation_the_last_checkpoint_is_evaluated(small_run, capsys):
     evaluation = evaluate(subject_of([str(run)]), "test")
     assert (evaluation.source, evaluation.epoch) == ("last.ckpt", 2)
     assert evaluation.accuracy == result(run)["metrics"]["test/acc"]
-    assert script("evaluate")([str(run), "--split", "val"]) == 1
+    assert main_of("evaluate")([str(run), "--split", "val"]) == 1
     assert "no validation split" in capsys.readouterr().err
 
 
@@ -78,13 +70,13 @@ def test_a_record_that_says_something_else_is_found_out(small_run, capsys):
     record = result(run)
     record["metrics"]["test/acc"] += 0.25
     (run / "result.json").write_text(json.dumps(record))
-    assert script("evaluate")([str(run)]) == 1
+    assert main_of("evaluate")([str(run)]) == 1
     assert "differs by -0.25" in capsys.readouterr().out
 
 
 def test_what_is_no_run_gives_one_sentence(tmp_path, capsys):
-    assert script("evaluate")([str(tmp_path)]) == 1
-    assert script("predict")([str(tmp_path), "x.png"]) == 1
+    assert main_of("evaluate")([str(tmp_path)]) == 1
+    assert main_of("predict")([str(tmp_path), "x.png"]) == 1
     errors = capsys.readouterr().err.splitlines()
     assert len(errors) == 2
     assert all("is no run" in line for line in errors)
@@ -113,7 +105,7 @@ def test_predictions_are_those_of_the_task(small_run, digit_files, capsys, overr
     with torch.inference_mode():
         expected = (scale * task(parts.datamodule.augment.evaluate(images))).softmax(dim=1)
     capsys.readouterr()
-    assert script("predict")([str(run), str(folder), "--batch-size", "2", "--top", "99"]) == 0
+    assert main_of("predict")([str(run), str(folder), "--batch-size", "2", "--top", "99"]) == 0
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert [line["file"] for line in lines] == [str(folder / f"{i}.png") for i in range(5)]
     for line, shares in zip(lines, expected.tolist(), strict=True):
@@ -130,7 +122,7 @@ def test_csv_goes_on_past_what_cannot_be_read(small_run, digit_files, tmp_path, 
     broken.write_bytes(b"no image")
     files = [folder / "0.png", broken, missing, folder / "1.png"]
     capsys.readouterr()
-    assert script("predict")([str(run), *map(str, files), "--csv", "--top", "3"]) == 1
+    assert main_of("predict")([str(run), *map(str, files), "--csv", "--top", "3"]) == 1
     said = capsys.readouterr()
     errors = said.err.splitlines()
     assert len(errors) == 2

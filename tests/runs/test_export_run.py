@@ -1,6 +1,5 @@
 """Small runs as files: compared on their own examples, their facts in the metadata."""
 
-import importlib.util
 import json
 from dataclasses import replace
 
@@ -8,7 +7,7 @@ import numpy as np
 import onnx
 import pytest
 import torch
-from helpers import ROOT, result
+from helpers import main_of, result
 from omegaconf import OmegaConf
 from PIL import Image
 
@@ -37,10 +36,7 @@ TONES = (  # a run of seconds
 
 def export(*arguments: str) -> int:
     """ghostexp export with arguments; the exit code."""
-    spec = importlib.util.spec_from_file_location("export", ROOT / "scripts" / "export.py")
-    script = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(script)
-    return script.main([str(argument) for argument in arguments])
+    return main_of("export")([str(argument) for argument in arguments])
 
 
 def test_a_program_of_a_run_with_its_metadata_and_its_refusals(small_run, capsys, monkeypatch):

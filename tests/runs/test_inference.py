@@ -1,10 +1,9 @@
 """Which networks are timed beside which, and what `ghostexp benchmark infer` writes."""
 
-import importlib.util
 import json
 
 import pytest
-from helpers import ROOT
+from helpers import main_of
 
 from ghostexp.analysis.complexity import count_params
 from ghostexp.config.cli import UserError
@@ -15,11 +14,8 @@ from ghostexp.runs.inference import default_models, subjects_of_models, subjects
 
 def benchmark(monkeypatch, *arguments: str) -> int:
     """ghostexp benchmark with arguments; the exit code."""
-    spec = importlib.util.spec_from_file_location("benchmark", ROOT / "scripts" / "benchmark.py")
-    script = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(script)
     monkeypatch.setattr("sys.argv", ["benchmark.py", *map(str, arguments)])
-    return script.main()
+    return main_of("benchmark")()
 
 
 def test_networks_beside_a_twin_or_themselves_at_ratio_1():

@@ -1,11 +1,9 @@
 """scripts/kept_filters.py: the rows of a small trained network, through the script's door."""
 
-import importlib.util
 import sys
 
-import pytest
 import torch
-from helpers import ROOT
+from helpers import main_of
 
 from ghostexp.models import resnet20
 
@@ -19,21 +17,12 @@ ARGUMENTS = [
 ]
 
 
-@pytest.fixture
-def script():
-    path = ROOT / "scripts" / "kept_filters.py"
-    spec = importlib.util.spec_from_file_location("kept_filters_script", path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-def test_rows_of_a_network(script, tmp_path, monkeypatch, capsys):
+def test_rows_of_a_network(tmp_path, monkeypatch, capsys):
     torch.manual_seed(0)
     torch.save(resnet20(in_channels=1).state_dict(), tmp_path / "weights.pth")
     arguments = [str(tmp_path / "weights.pth"), *ARGUMENTS, "--rates", "0.1", "--epochs", "4"]
     monkeypatch.setattr(sys, "argv", ["kept_filters.py", *arguments])
-    assert script.main() == 0
+    assert main_of("kept_filters")() == 0
     rows = capsys.readouterr().out.splitlines()
     assert [row.split()[0] for row in rows] == ["dense"] + ["filters"] * 3 + ["fresh"] * 3
     assert all(" of 64 right" in row for row in rows)
@@ -44,7 +33,7 @@ def test_rows_of_a_network(script, tmp_path, monkeypatch, capsys):
     assert shares[3] > shares[1] + 5  # tuning teaches a network that knew nothing
 
 
-def test_a_slip_is_one_sentence(script, monkeypatch, capsys):
+def test_a_slip_is_one_sentence(monkeypatch, capsys):
     monkeypatch.setattr(sys, "argv", ["kept_filters.py", "nowhere.pth", *ARGUMENTS])
-    assert script.main() == 1
+    assert main_of("kept_filters")() == 1
     assert "nowhere.pth is neither a file" in capsys.readouterr().err

@@ -10,6 +10,7 @@ import pytorch_lightning as pl
 import torch
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
+from simple_task import trainer
 from torch import nn
 from torch.utils.data import DataLoader
 
@@ -61,17 +62,7 @@ def make_task(net, *, lr=0.0):
 
 
 def make_trainer(tmp_path, **options):
-    return pl.Trainer(
-        default_root_dir=tmp_path,
-        accelerator="cpu",
-        logger=False,
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        num_sanity_val_steps=0,
-        log_every_n_steps=1,
-        **{"max_epochs": 1, **options},
-    )
+    return trainer(tmp_path, **{"num_sanity_val_steps": 0, "log_every_n_steps": 1, **options})
 
 
 def make_truth(generator):

@@ -9,10 +9,11 @@ from typing import Any
 from hydra.core.config_loader import ConfigLoader
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
-from omegaconf import DictConfig, OmegaConf, open_dict, read_write
+from omegaconf import DictConfig, open_dict, read_write
 
-from ghostexp.config.cli import CONFIG_FOLDER, UserError
+from ghostexp.config.cli import CONFIG_FOLDER
 from ghostexp.config.directories import check_name
+from ghostexp.config.explain import UserError
 from ghostexp.results.record import command_line
 from ghostexp.sweeps.job import Job, chosen, config_folders, parse
 
@@ -27,30 +28,14 @@ class Point:
     composed: DictConfig
 
 
-class FrozenConfigs:
-    """In the place of Hydra's config loader for a launcher: it composes nothing any more.
-
-    Hydra would read every YAML file again for each job, and an edit in the midst of a sweep would
-    reach the jobs that have not begun.
-    """
-
-    def __init__(self, points: list[Point]) -> None:
-        self.configs = {_key(overrides_of(point)): point.composed for point in points}
-
-    def load_sweep_config(self, master_config: DictConfig, sweep_overrides: list[str]) -> Any:
-        """The config of the point with these overrides, as it was composed at the launch."""
-        return self.configs[_key(sweep_overrides)].copy()
-
-
-def overrides_of(point: Point) -> list[str]:
-    """What a launcher is given for a point."""
-    return OmegaConf.to_container(point.composed.hydra.overrides.task, resolve=False)
-
-
 def grid_arguments(params: dict[str, Any], task: list[str]) -> list[str]:
-    """Overrides of a sweep: those of the preset, unless the command line says otherwise."""
-    given = {override.key_or_group for override in parse(task)}
-    return [*(f"{key}={value}" for key, value in params.items() if key not in given), *task]
+    """Overrides of a sweep: those of the preset, unless the command line says otherwise.
+
+    A key whose value is null in `params` is left out.
+    """
+    left_out = {override.key_or_group for override in parse(task)}
+    left_out |= {key for key, value in params.items() if value is None}
+    return [*(f"{key}={value}" for key, value in params.items() if key not in left_out), *task]
 
 
 def compose_points(
@@ -66,7 +51,7 @@ def compose_points(
     swept = {each.key_or_group for each in parsed if each.is_sweep_override()} | preset
     points = list(product(*map(_texts, parsed)))
     composed = [
-        _compose(config, list(overrides), swept, (number, len(points)), loader)
+        compose_point(config, list(overrides), swept, loader, (number, len(points)))
         for number, overrides in enumerate(points, 1)
     ]
     _check_folders(composed)
@@ -96,13 +81,14 @@ def _texts(override: Override) -> list[str]:
     return [f"{key}={text}" for text in texts]
 
 
-def _compose(
+def compose_point(
     config: DictConfig,
     overrides: list[str],
     swept: set[str],
-    number: tuple[int, int],
     loader: ConfigLoader,
+    number: tuple[int, int] = (1, 1),
 ) -> Point:
+    """The point with these overrides; `number` is its place in a grid, and the grid's size."""
     composed = loader.load_sweep_config(config, list(overrides))
     values = {each.key_or_group: each.value() for each in parse(overrides)}
     varied = {key: value for key, value in values.items() if key in swept}
@@ -153,7 +139,3 @@ def _check_folders(points: list[Point]) -> None:
             f"{len(jobs)} jobs would share the folder {shared[0]} ({jobs[0]}, {jobs[1]}, ...):"
             " leave hydra.sweep.subdir out, or give each swept value once"
         )
-
-
-def _key(overrides: list[str]) -> str:
-    return "\n".join(overrides)

@@ -25,7 +25,8 @@ from ghostexp.config.first_step import check_examples, check_first_step
 from ghostexp.config.mistakes import sentence, users_mistakes
 from ghostexp.results.identity import result_part
 from ghostexp.results.wording import clock
-from ghostexp.sweeps.job import Job, check_devices, is_finished
+from ghostexp.sweeps.decision import is_finished
+from ghostexp.sweeps.job import Job
 from ghostexp.sweeps.outcome import some
 from ghostexp.training import stopping
 
@@ -81,7 +82,6 @@ def _plan(job: Job, known: dict[str, Facts]) -> Plan:
     audit(job.config, job.config_folders)
     complete_facts(job.config)  # before it is frozen
     cfg = job.config.copy()
-    check_devices(cfg.trainer)
     with tempfile.TemporaryDirectory() as folder, open_dict(cfg):
         cfg.run_dir = folder  # what a logger or callback might make when it is built
         parts = build_parts(cfg)

@@ -15,6 +15,7 @@ from ghostexp.config.cli import CONFIG_FOLDER
 from ghostexp.config.directories import check_name
 from ghostexp.config.explain import UserError
 from ghostexp.results.record import command_line
+from ghostexp.sweeps.compose import Composer, parsed
 from ghostexp.sweeps.job import Job, chosen, config_folders, parse
 
 OF_THE_SWEEP = ("on_error", "rerun")  # keys that say nothing of a job
@@ -46,12 +47,13 @@ def compose_points(
     A key varies if the command line sweeps it, or if the `preset` does. `UserError` for arguments
     that no sweep can have, and for two points that would share a folder.
     """
-    parsed = OverridesParser.create(config_loader=loader).parse_overrides(arguments)
-    _check_arguments(parsed)
-    swept = {each.key_or_group for each in parsed if each.is_sweep_override()} | preset
-    points = list(product(*map(_texts, parsed)))
+    given = OverridesParser.create(config_loader=loader).parse_overrides(arguments)
+    _check_arguments(given)
+    swept = {each.key_or_group for each in given if each.is_sweep_override()} | preset
+    points = list(product(*map(_texts, given)))
+    compose = Composer(config, loader)
     composed = [
-        compose_point(config, list(overrides), swept, loader, (number, len(points)))
+        compose_point(compose, list(overrides), swept, (number, len(points)))
         for number, overrides in enumerate(points, 1)
     ]
     _check_folders(composed)
@@ -82,15 +84,14 @@ def _texts(override: Override) -> list[str]:
 
 
 def compose_point(
-    config: DictConfig,
+    compose: Composer,
     overrides: list[str],
     swept: set[str],
-    loader: ConfigLoader,
     number: tuple[int, int] = (1, 1),
 ) -> Point:
     """The point with these overrides; `number` is its place in a grid, and the grid's size."""
-    composed = loader.load_sweep_config(config, list(overrides))
-    values = {each.key_or_group: each.value() for each in parse(overrides)}
+    composed = compose(overrides)
+    values = {each.key_or_group: each.value() for each in map(parsed, overrides)}
     varied = {key: value for key, value in values.items() if key in swept}
     texts = dict(each.split("=", 1) for each in overrides)
     with read_write(composed), open_dict(composed):
@@ -118,12 +119,12 @@ def compose_point(
     return Point(job, composed)
 
 
-def _check_arguments(parsed: list[Override]) -> None:
-    counts = Counter(override.key_or_group for override in parsed)
+def _check_arguments(given: list[Override]) -> None:
+    counts = Counter(override.key_or_group for override in given)
     for key, count in counts.items():
         if count > 1:  # Hydra would take the last value without a word
             raise UserError(f"{key} is given {count} times: write {key}=A,B for several values")
-    for override in parsed:
+    for override in given:
         if override.key_or_group in OF_THE_SWEEP and override.is_sweep_override():
             raise UserError(f"{override.input_line}: a sweep has one value of it, for all jobs")
     if "resume" in counts:

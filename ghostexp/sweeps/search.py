@@ -17,6 +17,7 @@ from omegaconf import DictConfig, OmegaConf
 from ghostexp.config.explain import UserError
 from ghostexp.sweeps import dry_run, notices
 from ghostexp.sweeps.claim import searching
+from ghostexp.sweeps.compose import Composer
 from ghostexp.sweeps.grid import Point, compose_point, grid_arguments
 from ghostexp.sweeps.job import chosen
 from ghostexp.sweeps.launcher import Launches
@@ -59,6 +60,7 @@ class SearchSweeper(Sweeper):
             raise UserError(f"{dry_run.OPTION} is for grids: a search draws its trials as it goes")
         self.config = config
         self.loader = hydra_context.config_loader
+        self.compose = Composer(config, hydra_context.config_loader)
         self._read_arguments()
         check_validation(config)
         self.at_once = effective_n_jobs(self.n_jobs)
@@ -115,7 +117,7 @@ class SearchSweeper(Sweeper):
 
     def _compose(self, drawn: dict[str, Any]) -> Point:
         overrides = [*self.fixed, *as_overrides(drawn)]
-        return compose_point(self.config, overrides, set(self.space), self.loader)
+        return compose_point(self.compose, overrides, set(self.space))
 
 
 def check_keys(config: DictConfig, space: Space, params: dict[str, Any]) -> None:

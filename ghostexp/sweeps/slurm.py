@@ -51,7 +51,7 @@ class InQueue:
 
     def __call__(self) -> None:
         environment = {**os.environ, **self.environment}
-        self.process = subprocess.Popen(self.words, env=environment)
+        self.process = subprocess.Popen(self.words, env=environment, preexec_fn=_ignore_notice)
         try:
             wait_for(self.process)
         except Stopped as stop:  # by Slurm, which then queues the job again or ends it
@@ -63,6 +63,11 @@ class InQueue:
 
         end(self.process, signal.SIGTERM)
         return DelayedSubmission(InQueue(self.words, self.environment))
+
+
+def _ignore_notice() -> None:
+    """In the command, which Slurm signals as well when its time is nearly up: submitit ends it."""
+    signal.signal(signal.SIGUSR2, signal.SIG_IGN)
 
 
 class SlurmLauncher(Launcher):
@@ -130,7 +135,7 @@ class SlurmLauncher(Launcher):
         for folder, job in jobs.items():
             write_text(_note(folder), job.job_id)
         numbers = " ".join(_arrays([job.job_id for job in jobs.values()]))
-        log.info("%d jobs in Slurm's queue: %s", len(jobs), numbers)
+        log.info("submitted to Slurm as %s; jobs: %d", numbers, len(jobs))
         return jobs
 
     def _executor(self) -> "SlurmExecutor":
@@ -174,7 +179,7 @@ class SlurmLauncher(Launcher):
         numbers = {each: _note(each).read_text() for each in folders if _note(each).exists()}
         left = {each: number for each, number in numbers.items() if number in waiting}
         if left:
-            log.info("%d jobs of an earlier launch are still in Slurm's queue", len(left))
+            log.info("an earlier launch has left jobs in Slurm's queue: %d", len(left))
         tasks = list(range(self._tasks))
         return {
             each: submitit.SlurmJob(folder=self.folder, job_id=number, tasks=tasks)

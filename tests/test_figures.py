@@ -90,6 +90,17 @@ DEPLOYED = {  # independent at width 1 only; elsewhere the deployed macs, versio
     "ghostnet_v3_130": (12_217_720, 8_948_296, "ghostnet_v2_130"),
     "ghostnet_v3_160": (17_275_700, 12_377_778, "ghostnet_v2_160"),
 }
+REPGHOSTNETS = {
+    # model: params in training form, params deployed, macs of both
+    "repghostnet_050": (2_313_968, 2_306_528, 43_314_720),
+    "repghostnet_058": (2_546_388, 2_537_736, 59_804_016),
+    "repghostnet_080": (3_278_968, 3_267_112, 95_518_948),
+    "repghostnet": (4_073_604, 4_058_772, 142_394_128),
+    "repghostnet_111": (4_539_984, 4_523_568, 170_124_224),
+    "repghostnet_130": (5_478_612, 5_459_316, 231_123_652),
+    "repghostnet_150": (6_575_336, 6_553_064, 301_315_856),
+    "repghostnet_200": (9_796_124, 9_766_460, 515_869_856),
+}
 
 
 def network(model: str, dataset: str = "imagenet") -> nn.Module:
@@ -129,6 +140,15 @@ def test_deployed_form_has_version_2s_macs(model):
     fused = fuse_branches(net)
     assert count_params(fused) == deployed
     assert count_macs(fused, IMAGENET) == count_macs(network(version_2), IMAGENET)
+
+
+@pytest.mark.parametrize("model", REPGHOSTNETS)
+def test_repghostnets_in_both_forms(model):
+    training, deployed, macs = REPGHOSTNETS[model]
+    net = network(model)
+    assert (count_params(net), count_macs(net, IMAGENET)) == (training, macs)
+    fused = fuse_branches(net)
+    assert (count_params(fused), count_macs(fused, IMAGENET)) == (deployed, macs)
 
 
 def test_papers_detection_backbone():

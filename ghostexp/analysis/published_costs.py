@@ -3,6 +3,7 @@
 GhostNet: "GhostNet: More Features from Cheap Operations", CVPR 2020, https://arxiv.org/abs/1911.11907
 GhostNetV2: NeurIPS 2022, https://arxiv.org/abs/2211.12905
 GhostNetV3: 2024, https://arxiv.org/abs/2404.11202
+RepGhostNet: 2022, https://arxiv.org/abs/2211.06088; macs as the names of its authors' files say
 The papers' "FLOPs" are macs. The report is the unpublished text on these networks whose claims this
 project checks; its figures come from the thop package.
 """
@@ -41,6 +42,11 @@ def _paper(
     remark: str = "",
 ) -> PublishedCost:
     return PublishedCost(factory, settings, *facts, params, macs, "macs", source, remark)
+
+
+def _repghost(width_mult: float, macs: str) -> PublishedCost:
+    settings = {"width_mult": width_mult}
+    return PublishedCost("repghostnet", settings, *IMAGENET, None, macs, "macs", "RepGhost authors")
 
 
 def _report(
@@ -98,6 +104,14 @@ PUBLISHED_COSTS = (
     _paper("ghostnet_v2", {"width_mult": 1.3}, IMAGENET, "8.9M", "269M", V2, CUT_OFF),
     _paper("ghostnet_v2", {"width_mult": 1.6}, IMAGENET, "12.3M", "399M", V2, CUT_OFF),
     _paper("ghostnet_v3", {"width_mult": 1.0}, IMAGENET, "6.1M", "167M", V3, DEPLOYED),
+    _repghost(0.5, "43M"),
+    _repghost(0.58, "60M"),
+    _repghost(0.8, "96M"),
+    _repghost(1.0, "142M"),
+    _repghost(1.11, "170M"),
+    _repghost(1.3, "231M"),
+    _repghost(1.5, "301M"),
+    _repghost(2.0, "516M"),
     PublishedCost(
         *("ghostnet", {"width_mult": 1.1}, 224, None),
         *(None, "164M", "macs", V1, PAPER_BACKBONE),

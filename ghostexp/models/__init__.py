@@ -9,6 +9,7 @@ from ghostexp.models.ghost_resnet50 import ghost_resnet50
 from ghostexp.models.ghostnet import ghostnet  # in the place of the module of this name
 from ghostexp.models.ghostnet_v2 import ghostnet_v2
 from ghostexp.models.ghostnet_v3 import ghostnet_v3
+from ghostexp.models.repghostnet import repghostnet  # in the place of the module of this name
 from ghostexp.models.resnet import CifarResNet, resnet20, resnet32, resnet44, resnet56, resnet110
 from ghostexp.models.vgg import VGG, vgg16
 
@@ -30,6 +31,7 @@ __all__ = [
     "ghostnet_v2",
     "ghostnet_v3",
     "plan_conversion",
+    "repghostnet",
     "resnet20",
     "resnet32",
     "resnet44",

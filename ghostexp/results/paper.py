@@ -5,6 +5,7 @@ GhostNetV2: "GhostNetV2: Enhance Cheap Operation with Long-Range Attention", Neu
 https://arxiv.org/abs/2211.12905
 GhostNetV3: "GhostNetV3: Exploring the Training Strategies for Compact Models", 2024,
 https://arxiv.org/abs/2404.11202
+RepGhostNet: https://arxiv.org/abs/2211.06088, as the names of its authors' weight files say
 """
 
 from collections.abc import Callable
@@ -31,6 +32,7 @@ FEWEST_IMAGES = {"cifar10": 45_000, "imagenet": 1_200_000, "coco": 110_000}  # v
 V1 = "GhostNet (CVPR 2020)"
 V2 = "GhostNetV2 (NeurIPS 2022)"
 V3 = "GhostNetV3 (2024), trained with a teacher"
+REP = "the names of the RepGhost authors' files"
 
 
 @dataclass(frozen=True)
@@ -91,6 +93,14 @@ PUBLISHED = (
     _imagenet("ghostnet_v3", 1.0, 77.1, "GhostNetV3", V3),
     _imagenet("ghostnet_v3", 1.3, 79.1, "GhostNetV3", V3),
     _imagenet("ghostnet_v3", 1.6, 80.4, "GhostNetV3", V3),
+    _imagenet("repghostnet", 0.5, 66.95, "RepGhostNet", REP),
+    _imagenet("repghostnet", 0.58, 68.94, "RepGhostNet", REP),
+    _imagenet("repghostnet", 0.8, 72.24, "RepGhostNet", REP),
+    _imagenet("repghostnet", 1.0, 74.22, "RepGhostNet", REP),
+    _imagenet("repghostnet", 1.11, 75.07, "RepGhostNet", REP),
+    _imagenet("repghostnet", 1.3, 76.37, "RepGhostNet", REP),
+    _imagenet("repghostnet", 1.5, 77.45, "RepGhostNet", REP),
+    _imagenet("repghostnet", 2.0, 78.81, "RepGhostNet", REP),
     _resnet50(2, 75.0),
     _resnet50(4, 74.1),
     _coco("faster_rcnn_ghostnet", 26.9, "Faster R-CNN", {"heads.channels": 256}),

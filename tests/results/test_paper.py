@@ -21,6 +21,14 @@ IMAGENET = {
     "ghostnet_v3": 77.1,
     "ghostnet_v3_130": 79.1,
     "ghostnet_v3_160": 80.4,
+    "repghostnet_050": 66.95,
+    "repghostnet_058": 68.94,
+    "repghostnet_080": 72.24,
+    "repghostnet": 74.22,
+    "repghostnet_111": 75.07,
+    "repghostnet_130": 76.37,
+    "repghostnet_150": 77.45,
+    "repghostnet_200": 78.81,
     "ghost_resnet50": 75.0,
 }
 COCO = {"faster_rcnn_ghostnet": 26.9, "retinanet_ghostnet": 26.6}

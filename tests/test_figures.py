@@ -37,6 +37,7 @@ CIFAR_NETS = {
     # as many parameters as TingsongYu-ghost-resnet-56.pth holds
     "ghost_resnet56 model.shortcut=A model.inner_norm=true model.inner_activation=true"
     " model.outer_norm=true": (442_074, 65_139_328),
+    "g_ghost_resnet56 model.ratio=1": (855_770, 125_747_840),
     "vgg16": (14_990_922, 313_463_808),
     "ghost_vgg16 model.ratio=1": (14_990_922, 313_463_808),
     "ghost_vgg16": (7_650_474, 158_109_696),
@@ -79,6 +80,15 @@ IMAGENET_NETS = {
     "ghostnet_v2_130": (8_960_404, 269_322_976),
     "ghostnet_v2_160": (12_392_698, 398_607_224),
     "ghostnet_v3": (8_129_028, 404_128_320),
+    "g_ghost_regnet_x model.size=0.2": (1_825_440, 130_922_824),
+    "g_ghost_regnet_x model.size=0.4": (2_884_456, 221_245_824),
+    "g_ghost_regnet_x model.size=0.6": (4_029_776, 389_787_912),
+    "g_ghost_regnet_x model.size=0.8": (5_248_328, 528_571_968),
+    "g_ghost_regnet_x model.size=1.6": (7_109_660, 1_021_379_556),
+    "g_ghost_regnet_x": (10_511_000, 1_801_746_240),
+    "g_ghost_regnet_x_040": (15_726_268, 2_228_368_516),
+    "g_ghost_regnet_x_080": (24_586_928, 4_149_668_216),
+    "g_ghost_regnet_x_160": (32_381_704, 8_997_384_192),
     "ghost_resnet50 model.ratio=1": (25_557_032, 4_089_184_256),
     "ghost_resnet50": (13_953_512, 2_151_023_360),
     "ghost_resnet50 model.ratio=4": (8_151_752, 1_181_942_912),

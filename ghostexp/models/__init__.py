@@ -3,6 +3,8 @@
 from ghostexp.models.conversion_plan import ConversionPlan, ConversionRow
 from ghostexp.models.convert import carry_out, convert_to_ghost, plan_conversion
 from ghostexp.models.efficientnet import efficientnet_v2_l, efficientnet_v2_m, efficientnet_v2_s
+from ghostexp.models.g_ghost_regnet import RegNetX, g_ghost_regnet_x, regnet_x
+from ghostexp.models.g_ghost_resnet import g_ghost_resnet56
 from ghostexp.models.ghost_cifar import ghost_resnet56, ghost_vgg16
 from ghostexp.models.ghost_efficientnet import ghost_efficientnet_v2
 from ghostexp.models.ghost_resnet50 import ghost_resnet50
@@ -18,11 +20,14 @@ __all__ = [
     "CifarResNet",
     "ConversionPlan",
     "ConversionRow",
+    "RegNetX",
     "carry_out",
     "convert_to_ghost",
     "efficientnet_v2_l",
     "efficientnet_v2_m",
     "efficientnet_v2_s",
+    "g_ghost_regnet_x",
+    "g_ghost_resnet56",
     "ghost_efficientnet_v2",
     "ghost_resnet50",
     "ghost_resnet56",
@@ -31,6 +36,7 @@ __all__ = [
     "ghostnet_v2",
     "ghostnet_v3",
     "plan_conversion",
+    "regnet_x",
     "repghostnet",
     "resnet20",
     "resnet32",

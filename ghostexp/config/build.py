@@ -39,6 +39,8 @@ warnings.filterwarnings("ignore", ".*LeafSpec", FutureWarning)
 warnings.filterwarnings("ignore", "Checkpoint directory .* exists and is not empty")  # resuming
 warnings.filterwarnings("ignore", "The number of training batches .* is smaller than the logging")
 warnings.filterwarnings("ignore", "Precision bf16-mixed is not supported by the model summary")
+# on the login node of a cluster, where a run of one process is nothing wrong
+warnings.filterwarnings("ignore", "The `srun` command is available on your system")
 
 
 @dataclass(frozen=True)

@@ -26,6 +26,7 @@ NARROWED = {  # seconds instead of minutes; shapes are rendered at the size aske
     "audio_ghost_efficientnet_v2": SMALL_GHOST,
     "audio_ghost_efficientnet_v2_literal": SMALL_GHOST,
     "audio_losses": SMALL_GHOST,
+    "short_recipe": ["recipe=shipped,average", "seed=0"],
     "audio_suspects": [*SMALL_GHOST, "suspect=none,cross_entropy", "~dataset.seconds"],
 }
 EXPERIMENTS = sorted(path.stem for path in (CONF / "experiment").glob("*.yaml"))

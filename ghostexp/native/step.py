@@ -1,0 +1,128 @@
+"""A network whose training steps our kernels compute as one function of images and parameters.
+
+Loss, optimizer, schedules and checkpoints stay torch's, and so does what lies behind the mean
+pooling of the last maps. Evaluation is torch's. The state dict is that of the stock network.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
+
+from ghostexp.kernels.compiler import machine_macros
+from ghostexp.native.memory import Memory
+from ghostexp.native.plan import Plan
+from ghostexp.native.program import Program
+from ghostexp.native.read import read_step
+from ghostexp.native.run import Run
+
+TRIAL_SIDE = 32  # pixels of the images with which a network is checked before it is trained
+
+
+class NativeStep:
+    """Lets our kernels compute the training steps of a network, in float32.
+
+    A missing C++ compiler is a ValueError when this is made, before any data loads.
+    """
+
+    def __init__(self) -> None:
+        if not {"__AVX2__", "__FMA__"} <= set(machine_macros().split()):
+            raise ValueError("the native step needs a CPU with AVX2 or AVX-512")
+
+    def __call__(self, net: nn.Module, folder: Path | None = None) -> nn.Module:
+        """Change the forward of `net` in place and return it; nothing is kept in `folder`.
+
+        ValueError if no kernel computes one of the layers.
+        """
+        channels = [each.in_channels for each in net.modules() if isinstance(each, nn.Conv2d)]
+        read_step(net, (*channels[:1], TRIAL_SIDE, TRIAL_SIDE))
+        net.forward = NativeForward(net)
+        return net
+
+    def describe(self, net: nn.Module) -> str:
+        """What our kernels compute, in words."""
+        plan = net.forward.plan
+        if plan is None:
+            return "torch's operators compute the training steps, not our kernels"
+        return (
+            f"our kernels compute the training steps of {len(plan.convs)} convolutions and"
+            f" {len(plan.norms)} batch norms in float32"
+        )
+
+
+class NativeForward:
+    """The forward function of a network: images [N, c, H, W] -> what the network returns.
+
+    Our kernels compute it where it is a training step: with gradients, with all batch norms in
+    training mode, and with images and parameters in float32 on the CPU. Else it is the network's
+    own forward. A copy, or what a pickle holds, is prepared anew.
+    """
+
+    def __init__(self, net: nn.Module) -> None:
+        self.net = net
+        self.shape: torch.Size | None = None
+        self.plan: Plan | None = None
+
+    def __call__(self, images: Tensor) -> Any:
+        if not self._is_step(images):
+            return type(self.net).forward(self.net, images)
+        if images.shape[1:] != self.shape:
+            self._prepare(images.shape[1:])
+        if not self._fits():
+            return type(self.net).forward(self.net, images)
+        _check_batch(self.plan, len(images))
+        features = _Features.apply(self, images, *self.parameters)
+        return self.rest(features[:, :, None, None])
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"net": self.net, "shape": None, "plan": None}
+
+    def run(self, images: int) -> Run:
+        """A step over so many images."""
+        return Run(self.plan, self.program, self.memory, images)
+
+    def _prepare(self, shape: torch.Size) -> None:
+        self.plan, self.rest = read_step(self.net, tuple(shape))
+        self.program = Program(self.plan)
+        self.memory = Memory()
+        self.parameters = self.plan.parameters
+        self.shape = shape
+
+    def _is_step(self, images: Tensor) -> bool:
+        is_float = images.dtype == torch.float32 and images.device.type == "cpu"
+        is_plain = is_float and images.dim() == 4 and not images.requires_grad
+        gradients = torch.is_grad_enabled() and not torch.compiler.is_compiling()
+        return self.net.training and is_plain and gradients
+
+    def _fits(self) -> bool:
+        """Whether kernels may read the parameters, and every batch norm is in training mode."""
+        norms = self.plan.norms.values()
+        return all(norm.training for norm in norms) and all(
+            each.dtype == torch.float32 and each.device.type == "cpu" for each in self.parameters
+        )
+
+
+def _check_batch(plan: Plan, images: int) -> None:
+    """ValueError for a batch that torch refuses as well."""
+    for maps in plan.norms:
+        if images * maps.pixels == 1:
+            raise ValueError(
+                "Expected more than 1 value per channel when training: one image of one pixel has"
+                " no variance"
+            )
+
+
+class _Features(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, native: NativeForward, images: Tensor, *parameters: Tensor) -> Tensor:
+        ctx.parameters = native.parameters
+        ctx.run = native.run(len(images))
+        return ctx.run.forward(images.contiguous())
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, grads: Tensor):
+        found = ctx.run.backward(grads.float().contiguous())
+        return None, None, *[found[each] if each.requires_grad else None for each in ctx.parameters]

@@ -90,19 +90,29 @@ INLINE void convolve_row(const Floats* const (&from)[rows], const float* weights
   });
 }
 
-// Weights [outputs][channels][size][size] in the order in which tiles read them. `back` swaps
-// outputs and channels: it is for the gradient of the inputs. Taps are ky[0..rows) x kx[0..taps).
-inline void pack_weights(const float* weights, int outputs, int channels, int size, bool back,
-                         const int* ky, int rows, const int* kx, int taps, float* to) {
+// Weights [outputs][channels][size][size], in any order of memory.
+struct Filters {
+  const float* weights;
+  int64_t by_output, by_channel, by_row, by_column;  // strides
+};
+
+// Weights in the order in which tiles read them. `back` swaps outputs and channels: it is for the
+// gradient of the inputs. Taps are ky[0..rows) x kx[0..taps).
+inline void pack_weights(const Filters& from, int outputs, int channels, bool back, const int* ky,
+                         int rows, const int* kx, int taps, float* to) {
   const int outer = back ? channels : outputs, inner = back ? outputs : channels;
-  for (int first = 0; first < outer; first += kOutputs)
+  const int64_t by_outer = back ? from.by_channel : from.by_output;
+  const int64_t by_inner = back ? from.by_output : from.by_channel;
+#pragma omp for schedule(static)
+  for (int first = 0; first < outer; first += kOutputs) {
+    float* place = to + int64_t(first) * inner * rows * taps;
     for (int c = 0; c < inner; ++c)
       for (int r = 0; r < rows; ++r)
         for (int k = 0; k < taps; ++k)
-          for (int o = first; o < std::min(first + kOutputs, outer); ++o) {
-            const int64_t filter = back ? int64_t(c) * channels + o : int64_t(o) * channels + c;
-            *to++ = weights[(filter * size + ky[r]) * size + kx[k]];
-          }
+          for (int o = first; o < std::min(first + kOutputs, outer); ++o)
+            *place++ = from.weights[o * by_outer + c * by_inner + ky[r] * from.by_row +
+                                    kx[k] * from.by_column];
+  }
 }
 
 // A depthwise row: sums[j] = sum of rows[ky][x + kx + j] * filter, for `columns` columns.

@@ -161,16 +161,19 @@ INLINE void for_parities(Each each) {
 }
 
 template <class L>
-void pack(const float* weights, float* ahead, float* back) {
-  const int all[3] = {0, 1, 2};
-  pack_weights(weights, L::intrinsic, L::in_channels, L::kernel_size, false, all, L::kernel_size,
-               all, L::kernel_size, ahead);
-  for_parities<L>([&](auto row, auto column, int64_t start) {
-    using Rows = Taps<L::kernel_size, L::stride, row.kValue>;
-    using Columns = Taps<L::kernel_size, L::stride, column.kValue>;
-    pack_weights(weights, L::intrinsic, L::in_channels, L::kernel_size, true, Rows::kTaps,
-                 Rows::kCount, Columns::kTaps, Columns::kCount, back + start);
-  });
+void pack(const Filters& filters, float* ahead, float* back, int threads) {
+  constexpr int kAll[3] = {0, 1, 2};
+#pragma omp parallel num_threads(threads)
+  {
+    pack_weights(filters, L::intrinsic, L::in_channels, false, kAll, L::kernel_size, kAll,
+                 L::kernel_size, ahead);
+    for_parities<L>([&](auto row, auto column, int64_t start) {
+      using Rows = Taps<L::kernel_size, L::stride, row.kValue>;
+      using Columns = Taps<L::kernel_size, L::stride, column.kValue>;
+      pack_weights(filters, L::intrinsic, L::in_channels, true, Rows::kTaps, Rows::kCount,
+                   Columns::kTaps, Columns::kCount, back + start);
+    });
+  }
 }
 
 template <class L>
@@ -384,8 +387,10 @@ void backward(const Source& source, const NormGradient& gradient, const Closing&
 extern "C" const int lanes = kLanes;
 
 #define LAYER(index, L)                                                                          \
-  extern "C" void pack_##index(const float* weights, float* ahead, float* back) {                \
-    pack<L>(weights, ahead, back);                                                               \
+  extern "C" void pack_##index(const float* weights, int64_t by_output, int64_t by_channel,      \
+                               int64_t by_row, int64_t by_column, float* ahead, float* back,     \
+                               int threads) {                                                    \
+    pack<L>({weights, by_output, by_channel, by_row, by_column}, ahead, back, threads);          \
   }                                                                                              \
   extern "C" void forward_##index(const Source* source, Stored* outputs, const float* packed,    \
                                   const float* cheap_weights, double* moments, int64_t images,   \

@@ -106,7 +106,7 @@ class Plan:
         terms = [term for step in self.steps for term in _terms(step.inputs)]
         return {term.maps: term.norm for term in terms if term.norm is not None}
 
-    @property
+    @cached_property
     def parameters(self) -> list[nn.Parameter]:
         """All parameters that the steps read."""
         layers = [layer for conv in self.convs for layer in (conv.primary, conv.cheap)]

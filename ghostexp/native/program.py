@@ -1,6 +1,7 @@
 """The library of a plan: one C++ struct of constants for each shape of layer, and its functions."""
 
 import ctypes
+from collections.abc import Callable
 from ctypes import Structure
 from dataclasses import dataclass, fields
 
@@ -86,7 +87,7 @@ FUNCTIONS = (
     ("max_pool_backward", (POINTER, SizesC, INT, POINTER, POINTER, LONG, INT)),
 )
 OF_LAYERS = (
-    ("pack", (POINTER, POINTER, POINTER)),
+    ("pack", (POINTER, *[LONG] * 4, POINTER, POINTER, INT)),
     ("forward", (POINTER, POINTER, POINTER, POINTER, POINTER, LONG, INT)),
     ("backward", (*[POINTER] * 8, LONG, INT)),
 )
@@ -153,9 +154,9 @@ class Program:
         self.library = load_library(TRAINING, (*FUNCTIONS, *functions), code)
         self.lanes = ctypes.c_int.in_dll(self.library, "lanes").value
 
-    def call(self, name: str, conv: Conv, *arguments: object) -> None:
-        """Call a function of a layer's shape."""
-        getattr(self.library, f"{name}_{self._indices[self.shapes[conv]]}")(*arguments)
+    def function(self, name: str, conv: Conv) -> Callable[..., None]:
+        """A function of a layer's shape."""
+        return getattr(self.library, f"{name}_{self._indices[self.shapes[conv]]}")
 
 
 def sizes(maps: Maps) -> SizesC:

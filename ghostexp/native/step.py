@@ -12,7 +12,6 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 from ghostexp.kernels.compiler import machine_macros
-from ghostexp.native.memory import Memory
 from ghostexp.native.plan import Plan
 from ghostexp.native.program import Program
 from ghostexp.native.read import read_step
@@ -79,14 +78,19 @@ class NativeForward:
     def __getstate__(self) -> dict[str, Any]:
         return {"net": self.net, "shape": None, "plan": None}
 
-    def run(self, images: int) -> Run:
-        """A step over so many images."""
-        return Run(self.plan, self.program, self.memory, images)
+    def take_run(self, images: int) -> Run:
+        """A run over so many images that no other step uses; `free_runs` gets it back."""
+        self.free_runs[:] = [run for run in self.free_runs if run.is_current()]
+        for run in self.free_runs:
+            if run.images == images:
+                self.free_runs.remove(run)
+                return run
+        return Run(self.plan, self.program, images)
 
     def _prepare(self, shape: torch.Size) -> None:
         self.plan, self.rest = read_step(self.net, tuple(shape))
         self.program = Program(self.plan)
-        self.memory = Memory()
+        self.free_runs: list[Run] = []
         self.parameters = self.plan.parameters
         self.shape = shape
 
@@ -114,15 +118,35 @@ def _check_batch(plan: Plan, images: int) -> None:
             )
 
 
+class _Lease:
+    """A run in use, from its forward pass until the graph of the step is gone."""
+
+    def __init__(self, native: NativeForward, images: int) -> None:
+        self.run: Run | None = native.take_run(images)
+        self._free = native.free_runs
+
+    def __del__(self) -> None:
+        self.end()
+
+    def end(self) -> None:
+        """Give the run back: its maps may be overwritten."""
+        if self.run is not None:
+            self._free.append(self.run)
+        self.run = None
+
+
 class _Features(torch.autograd.Function):
     @staticmethod
     def forward(ctx, native: NativeForward, images: Tensor, *parameters: Tensor) -> Tensor:
-        ctx.parameters = native.parameters
-        ctx.run = native.run(len(images))
-        return ctx.run.forward(images.contiguous())
+        ctx.lease = _Lease(native, len(images))
+        return ctx.lease.run.forward(images.contiguous())
 
     @staticmethod
     @once_differentiable
     def backward(ctx, grads: Tensor):
-        found = ctx.run.backward(grads.float().contiguous())
-        return None, None, *[found[each] if each.requires_grad else None for each in ctx.parameters]
+        if ctx.lease.run is None:
+            raise RuntimeError("a native step goes backward once: its maps are free by then")
+        found = ctx.lease.run.backward(grads)
+        ctx.lease.end()
+        wanted = zip(found, ctx.needs_input_grad[2:], strict=True)
+        return None, None, *[grad if is_wanted else None for grad, is_wanted in wanted]

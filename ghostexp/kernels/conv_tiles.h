@@ -2,7 +2,11 @@
 
 #pragma once
 
-#include "grouped_maps.h"
+#include "operands.h"
+
+#if defined(__AVX512F__)
+#include <immintrin.h>
+#endif
 
 namespace {
 
@@ -30,7 +34,7 @@ INLINE void pin(Floats& value) {
 #endif
 }
 
-// to[i][j] = sum over channels, rows and taps of from[row][channel][j * step + tap] * weight.
+// `channels` counts operands. to[i][j] = sum over channels, rows and taps of from[row][channel][j * step + tap] * weight.
 // Not inlined: with the code around it in one function, the compiler spills the sums.
 template <int channels, int pitch, int rows, int taps, int step, int outputs, int columns>
 __attribute__((noinline)) void tile(const Floats* const* from, const float* weights, Floats* to) {
@@ -59,7 +63,7 @@ __attribute__((noinline)) void tile(const Floats* const* from, const float* weig
         for (int i = 0; i < outputs; ++i) {
           const float weight = weights[(r * taps + k) * outputs + i];
 #pragma GCC unroll 16
-          for (int j = 0; j < columns; ++j) sums[i][j] += values[j] * weight;
+          for (int j = 0; j < columns; ++j) sums[i][j] = multiply_add(sums[i][j], values[j], weight);
         }
       }
       row[r] += pitch;
@@ -105,13 +109,19 @@ inline void pack_weights(const Filters& from, int outputs, int channels, bool ba
   const int64_t by_inner = back ? from.by_output : from.by_channel;
 #pragma omp for schedule(static)
   for (int first = 0; first < outer; first += kOutputs) {
-    float* place = to + int64_t(first) * inner * rows * taps;
-    for (int c = 0; c < inner; ++c)
+    float* place = to + int64_t(first) * paired(inner) * rows * taps;
+    for (int c = 0; c < inner; c += kPair)
       for (int r = 0; r < rows; ++r)
         for (int k = 0; k < taps; ++k)
-          for (int o = first; o < std::min(first + kOutputs, outer); ++o)
-            *place++ = from.weights[o * by_outer + c * by_inner + ky[r] * from.by_row +
-                                    kx[k] * from.by_column];
+          for (int o = first; o < std::min(first + kOutputs, outer); ++o) {
+            const float* weight = from.weights + o * by_outer + c * by_inner + ky[r] * from.by_row +
+                                  kx[k] * from.by_column;
+#if BF16
+            *place++ = pack_pair(*weight, c + 1 < inner ? weight[by_inner] : 0);
+#else
+            *place++ = *weight;
+#endif
+          }
   }
 }
 
@@ -137,12 +147,23 @@ INLINE Four quarter(const Floats& values) {
   return sum;
 }
 
+#if defined(__AVX512F__)
+INLINE Four sum_four(const Floats& a, const Floats& b, const Floats& c, const Floats& d) {
+  const __m512 ab = _mm512_add_ps(_mm512_unpacklo_ps((__m512)a, (__m512)b),
+                                  _mm512_unpackhi_ps((__m512)a, (__m512)b));
+  const __m512 cd = _mm512_add_ps(_mm512_unpacklo_ps((__m512)c, (__m512)d),
+                                  _mm512_unpackhi_ps((__m512)c, (__m512)d));
+  const __m512 quarters = _mm512_add_ps(_mm512_shuffle_ps(ab, cd, 0x44), _mm512_shuffle_ps(ab, cd, 0xEE));
+  return quarter((Floats)quarters);
+}
+#else
 INLINE Four sum_four(const Floats& a, const Floats& b, const Floats& c, const Floats& d) {
   const Four p = quarter(a), q = quarter(b), r = quarter(c), s = quarter(d);
   const Four pq = __builtin_shufflevector(p, q, 0, 1, 4, 5) + __builtin_shufflevector(p, q, 2, 3, 6, 7);
   const Four rs = __builtin_shufflevector(r, s, 0, 1, 4, 5) + __builtin_shufflevector(r, s, 2, 3, 6, 7);
   return __builtin_shufflevector(pq, rs, 0, 2, 4, 6) + __builtin_shufflevector(pq, rs, 1, 3, 5, 7);
 }
+#endif
 
 // to[k * outputs + i] += sum over rows, columns and lanes of
 // values[row][x * step + k] * grads[row][i][x].
@@ -164,7 +185,7 @@ __attribute__((noinline)) void weight_tile(const Floats* const* values, int64_t 
         Floats g = grad[i * grad_pitch + x];
         pin(g);
 #pragma GCC unroll 3
-        for (int k = 0; k < taps; ++k) sums[i][k] += g * v[k];
+        for (int k = 0; k < taps; ++k) sums[i][k] = multiply_add(sums[i][k], g, v[k]);
       }
     }
   }

@@ -16,11 +16,29 @@
 
 #include "vectors.h"
 
+#ifndef BF16
+#define BF16 0  // 1: maps are stored in bfloat16
+#endif
+#if BF16
+#include <immintrin.h>
+#endif
+
 #define INLINE inline __attribute__((always_inline))
 
 namespace {
 
+#if BF16
+typedef bfloat16 Stored;
+
+INLINE void save(Stored* to, const Floats& values) {
+  const __m256bh halves = _mm512_cvtneps_pbh((__m512)values);
+  std::memcpy(to, &halves, sizeof halves);
+}
+#else
 typedef float Stored;
+
+INLINE void save(Stored* to, const Floats& values) { store(to, values); }
+#endif
 
 constexpr int kLanes = kVector;
 
@@ -145,7 +163,7 @@ INLINE void load_row(const Source& source, const Sizes sizes, int64_t group, int
     }
     load_channel(source, group, c, y, start + c * line, sizes.width, to + c * pitch);
     if (source.kept)
-      for (int x = 0; x < sizes.width; ++x) store(kept + x * kLanes, to[c * pitch + x]);
+      for (int x = 0; x < sizes.width; ++x) save(kept + x * kLanes, to[c * pitch + x]);
   }
 }
 
@@ -160,9 +178,10 @@ struct Closing {
   int relu;
 };
 
-// A gradient row [channels][width] in `raw`, whose values are at `values`; sums go into lanes.
+// A gradient row [channels][width] in `raw` of values value(channel, x); sums go into lanes.
+template <typename Value>
 INLINE void close_row(const Closing& closing, const Sizes sizes, int64_t group, int y, Floats* raw,
-                      const Floats* values, int pitch, Floats* lanes) {
+                      Value value, Floats* lanes) {
   const int64_t start = sizes.row(group, y), line = int64_t(sizes.width) * kLanes;
   for (const Term& more : closing.more) {
     if (!more.maps || y % more.step) continue;
@@ -174,12 +193,11 @@ INLINE void close_row(const Closing& closing, const Sizes sizes, int64_t group, 
     }
   }
   for (int c = 0; c < sizes.channels; ++c) {
-    const Floats* value = values + c * pitch;
     Floats* grad = raw + c * sizes.width;
     Stored* to = closing.grads + start + c * line;
     if (closing.relu)
-      for (int x = 0; x < sizes.width; ++x) grad[x] = value[x] <= 0 ? Floats{} : grad[x];
-    for (int x = 0; x < sizes.width; ++x) store(to + x * kLanes, grad[x]);
+      for (int x = 0; x < sizes.width; ++x) grad[x] = value(c, x) <= 0 ? Floats{} : grad[x];
+    for (int x = 0; x < sizes.width; ++x) save(to + x * kLanes, grad[x]);
     if (!closing.sums) continue;
     const Stored* output = closing.outputs + start + c * line;
     const float mean = closing.mean[c];

@@ -16,7 +16,7 @@ extern "C" void group_images(const float* images, Stored* maps, Sizes sizes, int
           Floats pixel = {};
           for (int lane = 0; lane < images_in(group, count); ++lane)
             pixel[lane] = images[(group * kLanes + lane) * image + c * plane + y * sizes.width + x];
-          store(maps + sizes.row(group, y) + (c * sizes.width + x) * kLanes, pixel);
+          save(maps + sizes.row(group, y) + (c * sizes.width + x) * kLanes, pixel);
         }
 }
 
@@ -57,7 +57,8 @@ extern "C" void mean_pool_backward(const Source* source, Sizes sizes, const floa
     for (int y = 0; y < sizes.height; ++y) {
       load_row(*source, sizes, group, y, false, row, width);
       for (int c = 0; c < channels; ++c) std::fill_n(raw + c * width, width, given[c]);
-      close_row(*closing, sizes, group, y, raw, row, width, lanes);
+      close_row(*closing, sizes, group, y, raw, [&](int c, int x) { return row[c * width + x]; },
+                lanes);
     }
     if (closing->sums) fold_sums(lanes, channels, count, closing->sums + group * 2 * channels);
   }
@@ -99,7 +100,7 @@ extern "C" void max_pool(const Source* source, Sizes sizes, int window, Stored* 
           Floats best;
           Words place;
           largest(rows, x * window, window, best, place);
-          store(outputs + to.row(group, y / window) + (c * to.width + x) * kLanes, best);
+          save(outputs + to.row(group, y / window) + (c * to.width + x) * kLanes, best);
         }
       }
     }
@@ -136,8 +137,8 @@ extern "C" void max_pool_backward(const Source* source, Sizes sizes, int window,
         }
       }
       for (int ky = 0; ky < rows_here; ++ky)
-        close_row(*closing, sizes, group, first + ky, raw + ky * row, memory + ky * row,
-                  sizes.width, lanes);
+        close_row(*closing, sizes, group, first + ky, raw + ky * row,
+                  [&](int c, int x) { return memory[ky * row + c * sizes.width + x]; }, lanes);
     }
     if (closing->sums)
       fold_sums(lanes, sizes.channels, images_in(group, images),

@@ -27,17 +27,27 @@ struct Layer {
   static constexpr int kRows = L::height <= 8 ? L::height : L::width >= 32 ? 4 : 8;
   static constexpr int kInputSlots = power_of_two(
       L::stride * (kRows - 1) + kPad + (kPad > L::stride - 1 ? kPad : L::stride - 1) + 1);
-  using Inputs = Ring<L::in_channels, L::in_width, kPad, kInputSlots>;
+  using Inputs = Ring<paired(L::in_channels), L::in_width, kPad, kInputSlots>;
   using Primary = Ring<L::intrinsic, L::width, kCheapPad, power_of_two(2 * kCheapPad + 1)>;
   using Grads = Ring<kChannels, L::width, kCheapPad, power_of_two(2 * kCheapPad + 1)>;
-  using PrimaryGrads = Ring<L::intrinsic, L::width, kPad, power_of_two(kRows < 3 ? 3 : kRows)>;
+  using PrimaryGrads = Ring<paired(L::intrinsic), L::width, kPad, power_of_two(kRows < 3 ? 3 : kRows)>;
 };
+
+// Row y of a source as operands; `row` is memory for [channels][width].
+INLINE void load_operands(const Source& source, const Sizes sizes, int64_t group, int y,
+                          bool is_first, Floats* row, Floats* to, int pitch) {
+  if (kPair == 1) return load_row(source, sizes, group, y, is_first, to, pitch);
+  load_row(source, sizes, group, y, is_first, row, sizes.width);
+  to_operands(row, sizes.channels, sizes.width, to, pitch);
+}
 
 template <class L>
 struct Forward {
   using S = Layer<L>;
   static constexpr int kRow = S::kChannels * L::width;
-  static constexpr int64_t kSize = S::Inputs::kSize + S::Primary::kSize + kRow + 2 * S::kChannels;
+  static constexpr int kInputRow = L::in_channels * L::in_width;
+  static constexpr int64_t kSize =
+      S::Inputs::kSize + S::Primary::kSize + kRow + 2 * S::kChannels + kInputRow;
   const Source& source;
   Stored* outputs;
   const float *weights, *cheap_weights;
@@ -45,6 +55,7 @@ struct Forward {
   typename S::Primary primary{inputs.memory + S::Inputs::kSize};
   Floats* row = primary.memory + S::Primary::kSize;  // [channels][width]
   Floats* lanes = row + kRow;                        // [channels][2]
+  Floats* input_row = lanes + 2 * S::kChannels;      // [in_channels][in_width]
 
   void run(int64_t group, int count, double* moments) {
     float centre[S::kChannels];
@@ -55,7 +66,8 @@ struct Forward {
         const int last = y == L::height - 1 ? L::in_height - 1
                                             : std::min(L::in_height - 1, y * L::stride + S::kPad);
         for (; loaded <= last; ++loaded)
-          load_row(source, S::kInputs, group, loaded, true, inputs.row(loaded), S::Inputs::kPitch);
+          load_operands(source, S::kInputs, group, loaded, true, input_row, inputs.row(loaded),
+                        S::Inputs::kPitch);
         primary_row(y);
         finish(group, y, 0, L::intrinsic, count, centre);
       }
@@ -71,7 +83,7 @@ struct Forward {
     const Floats* rows[L::kernel_size];
     for (int ky = 0; ky < L::kernel_size; ++ky)
       rows[ky] = inputs.row_or_zeros(y * L::stride + ky - S::kPad, L::in_height) - S::kPad;
-    convolve_row<L::in_channels, S::Inputs::kPitch, L::kernel_size, L::kernel_size, L::stride,
+    convolve_row<paired(L::in_channels), S::Inputs::kPitch, L::kernel_size, L::kernel_size, L::stride,
                  L::intrinsic, L::width>(
         rows, weights, [&](int channel, int x, const Floats* sums, auto columns) {
           for (int j = 0; j < columns.kValue; ++j) row[channel * L::width + x + j] = sums[j];
@@ -106,7 +118,7 @@ struct Forward {
       if (y == 0) centre[c] = mean_of(values, L::width, count);
       Floats sum = {}, squares = {};
       for (int x = 0; x < L::width; ++x) {
-        store(to + (c * L::width + x) * kLanes, values[x]);
+        save(to + (c * L::width + x) * kLanes, values[x]);
         const Floats d = values[x] - centre[c];
         sum += d;
         squares += d * d;
@@ -150,7 +162,7 @@ INLINE void for_parities(Each each) {
     constexpr int kCount = Taps<L::kernel_size, L::stride, row.kValue>::kCount *
                            Taps<L::kernel_size, L::stride, column.kValue>::kCount;
     each(row, column, start);
-    start += int64_t(L::intrinsic) * L::in_channels * kCount;
+    start += int64_t(paired(L::intrinsic)) * L::in_channels * kCount;
   };
   visit(Constant<0>{}, Constant<0>{});
   if constexpr (L::stride == 2) {
@@ -181,8 +193,14 @@ struct Backward {
   using S = Layer<L>;
   static constexpr int kRow = L::in_channels * L::in_width;
   static constexpr int kCheap = L::ghosts * S::kCheapFilter;
+  static constexpr int kGradRow = S::kChannels * L::width;
+  static constexpr int kRowPairs = (S::kRows + 1) / 2;
+  static constexpr int kLine = S::Inputs::kPitch;
+  static constexpr int64_t kPairedRows =
+      BF16 ? kRowPairs * (L::kernel_size * L::in_channels * kLine + L::intrinsic * L::width) : 0;
   static constexpr int64_t kSize = S::Inputs::kSize + S::Grads::kSize + S::PrimaryGrads::kSize +
-                                   S::Primary::kSize + kRow + 2 * L::in_channels + kCheap;
+                                   S::Primary::kSize + kRow + 2 * L::in_channels + kCheap +
+                                   kGradRow + kPairedRows;
   const Source& source;
   const NormGradient& gradient;
   const Closing& closing;
@@ -194,6 +212,8 @@ struct Backward {
   Floats* raw = primary.memory + S::Primary::kSize;  // [in_channels][in_width]
   Floats* lanes = raw + kRow;                        // [in_channels][2]
   Floats* cheap_lanes = lanes + 2 * L::in_channels;  // [ghosts][d * d]
+  Floats* grad_row = cheap_lanes + kCheap;           // [channels][width]
+  Floats* paired_rows = grad_row + kGradRow;         // of gradients, and of inputs for each ky
 
   void clear() {
     inputs.clear();
@@ -228,14 +248,16 @@ struct Backward {
 
   int load_inputs(int64_t group, int loaded, int last) {
     for (; loaded <= last; ++loaded)
-      load_row(source, S::kInputs, group, loaded, false, inputs.row(loaded), S::Inputs::kPitch);
+      load_operands(source, S::kInputs, group, loaded, false, raw, inputs.row(loaded),
+                    S::Inputs::kPitch);
     return loaded;
   }
 
   // Row y of the gradients of the layer's outputs, zero in lanes without an image.
   void load_gradients(int64_t group, int y, const Words& mask) {
-    constexpr int kPitch = L::ghosts ? S::Grads::kPitch : S::PrimaryGrads::kPitch;
-    Floats* to = L::ghosts ? grads.row(y) : primary_grads.row(y);
+    constexpr bool kIsDirect = L::ghosts > 0;
+    constexpr int kPitch = kIsDirect ? S::Grads::kPitch : L::width;
+    Floats* to = kIsDirect ? grads.row(y) : grad_row;
     const int64_t start = S::kOutputs.row(group, y);
     for (int c = 0; c < S::kChannels; ++c) {
       const Stored* outputs = gradient.outputs + start + c * L::width * kLanes;
@@ -251,14 +273,15 @@ struct Backward {
           primary.row(y)[c * S::Primary::kPitch + x] = (Floats)((Words)output & mask);
       }
     }
+    if (!kIsDirect)
+      to_operands(grad_row, L::intrinsic, L::width, primary_grads.row(y), S::PrimaryGrads::kPitch);
   }
 
   // Gradients of primary maps through the cheap operation, and of its weights.
   void cheap_row(int y) {
     constexpr int kSize = L::cheap_kernel_size;
     for (int m = 0; m < L::intrinsic; ++m)
-      std::copy_n(grads.row(y) + m * S::Grads::kPitch, L::width,
-                  primary_grads.row(y) + m * S::PrimaryGrads::kPitch);
+      std::copy_n(grads.row(y) + m * S::Grads::kPitch, L::width, grad_row + m * L::width);
     for (int ghost = 0; ghost < L::ghosts; ++ghost) {
       const int m = ghost / L::ghosts_each, channel = (L::intrinsic + ghost) * S::Grads::kPitch;
       const Floats *rows[kSize], *maps[kSize];
@@ -270,7 +293,7 @@ struct Backward {
       float turned[S::kCheapFilter];
       std::reverse_copy(cheap_weights + ghost * S::kCheapFilter,
                         cheap_weights + (ghost + 1) * S::kCheapFilter, turned);
-      Floats* to = primary_grads.row(y) + m * S::PrimaryGrads::kPitch;
+      Floats* to = grad_row + m * L::width;
       for_pieces<L::width, 4>([&](int x, auto columns) {
         Floats sums[columns.kValue];
         for (int j = 0; j < columns.kValue; ++j) sums[j] = to[x + j];
@@ -279,6 +302,7 @@ struct Backward {
       });
       cheap_weight_gradients(grads.row(y) + channel, maps, cheap_lanes + ghost * S::kCheapFilter);
     }
+    to_operands(grad_row, L::intrinsic, L::width, primary_grads.row(y), S::PrimaryGrads::kPitch);
   }
 
   void cheap_weight_gradients(const Floats* given, const Floats* const* maps, Floats* to) {
@@ -305,7 +329,7 @@ struct Backward {
           constexpr int kBefore = L::stride == 1 ? S::kPad : 0;
           rows[r] = primary_grads.row_or_zeros(y / L::stride + r - kBefore, L::height) - kBefore;
         }
-        convolve_row<L::intrinsic, S::PrimaryGrads::kPitch, Rows::kCount, Columns::kCount, 1,
+        convolve_row<paired(L::intrinsic), S::PrimaryGrads::kPitch, Rows::kCount, Columns::kCount, 1,
                      L::in_channels, kWidth>(
             rows, weights + start, [&](int channel, int x, const Floats* sums, auto columns) {
               Floats* to = raw + channel * L::in_width + L::stride * x + column.kValue;
@@ -313,7 +337,9 @@ struct Backward {
             });
       }
     });
-    close_row(closing, S::kInputs, group, y, raw, inputs.row(y), S::Inputs::kPitch, lanes);
+    const Floats* values = inputs.row(y);
+    close_row(closing, S::kInputs, group, y, raw,
+              [&](int c, int x) { return channel_of(values, c, S::Inputs::kPitch, x); }, lanes);
   }
 
   // Adds the gradients of weights from output rows [begin, end).
@@ -325,18 +351,47 @@ struct Backward {
         values[ky][y - begin] =
             inputs.row_or_zeros(y * L::stride + ky - S::kPad, L::in_height) - S::kPad;
     }
+#if BF16
+    const int rows = pair_all_rows(end - begin, given, values);
+    constexpr int kGiven = L::width;
+#else
+    const int rows = end - begin;
+    constexpr int kGiven = S::PrimaryGrads::kPitch;
+#endif
     for_pieces<L::intrinsic, kOutputs>([&](int first, auto block) {
       constexpr int kBlock = decltype(block)::kValue;
       float* to = sums + first * L::in_channels * S::kFilter;
       for (int c = 0; c < L::in_channels; ++c)
         for (int ky = 0; ky < L::kernel_size; ++ky) {
-          weight_tile<L::kernel_size, L::stride, kBlock, L::width, S::PrimaryGrads::kPitch>(
-              values[ky], c * S::Inputs::kPitch, given, first * S::PrimaryGrads::kPitch,
-              end - begin, to);
+          weight_tile<L::kernel_size, L::stride, kBlock, L::width, kGiven>(
+              values[ky], c * kLine, given, first * kGiven, rows, to);
           to += L::kernel_size * kBlock;
         }
     });
   }
+
+#if BF16
+  // Replaces rows by pairs of neighbours; a last row without a neighbour is paired with zeros.
+  int pair_all_rows(int count, const Floats** given, const Floats* (*values)[S::kRows]) {
+    Floats* to = paired_rows;
+    for (int pair = 0; pair < (count + 1) / 2; ++pair) {
+      const int first = 2 * pair, second = first + 1;
+      const Floats* zeros = primary_grads.row_or_zeros(-1, L::height);
+      pair_rows(given[first], second < count ? given[second] : zeros, L::intrinsic,
+                S::PrimaryGrads::kPitch, L::width, to);
+      given[pair] = to;
+      to += L::intrinsic * L::width;
+      for (int ky = 0; ky < L::kernel_size; ++ky) {
+        const Floats* other = second < count ? values[ky][second]
+                                             : inputs.row_or_zeros(-1, L::in_height) - S::kPad;
+        pair_rows(values[ky][first], other, L::in_channels, kLine, kLine, to);
+        values[ky][pair] = to;
+        to += L::in_channels * kLine;
+      }
+    }
+    return (count + 1) / 2;
+  }
+#endif
 };
 
 // Adds the groups' gradients of weights in their order, and brings them into torch's.

@@ -140,9 +140,13 @@ class Shape:
 
 
 class Program:
-    """The compiled functions of a plan; layers of one shape share them."""
+    """The compiled functions of a plan; layers of one shape share them.
 
-    def __init__(self, plan: Plan) -> None:
+    With `bf16`, maps are stored in bfloat16 and convolutions multiply it; all sums are float32.
+    """
+
+    def __init__(self, plan: Plan, bf16: bool) -> None:
+        self.bf16 = bf16
         self.shapes = {conv: Shape.of(conv) for conv in plan.convs}
         self._indices = {shape: i for i, shape in enumerate(dict.fromkeys(self.shapes.values()))}
         functions = tuple(
@@ -151,7 +155,7 @@ class Program:
             for name, arguments in OF_LAYERS
         )
         code = "\n".join(_struct(shape, index) for shape, index in self._indices.items())
-        self.library = load_library(TRAINING, (*FUNCTIONS, *functions), code)
+        self.library = load_library(TRAINING, (*FUNCTIONS, *functions), code, BF16=int(bf16))
         self.lanes = ctypes.c_int.in_dll(self.library, "lanes").value
 
     def function(self, name: str, conv: Conv) -> Callable[..., None]:

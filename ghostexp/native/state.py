@@ -54,7 +54,8 @@ class State:
 
     def take_maps(self, maps: Maps) -> Block:
         """A block for maps of all images."""
-        return self.take(self.groups * self.program.lanes * maps.channels * maps.pixels)
+        values = self.groups * self.program.lanes * maps.channels * maps.pixels
+        return self.take(values // 2 if self.program.bf16 else values)
 
     def take(self, values: int) -> Block:
         """A block of float32 values, which are arbitrary."""

@@ -4,6 +4,7 @@ Loss, optimizer, schedules and checkpoints stay torch's, and so does what lies b
 pooling of the last maps. Evaluation is torch's. The state dict is that of the stock network.
 """
 
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-from ghostexp.kernels.compiler import machine_macros
+from ghostexp.kernels.compiler import machine_macros, target
 from ghostexp.native.plan import Plan
 from ghostexp.native.program import Program
 from ghostexp.native.read import read_step
@@ -61,14 +62,15 @@ class NativeForward:
 
     def __init__(self, net: nn.Module) -> None:
         self.net = net
-        self.shape: torch.Size | None = None
+        self.prepared: tuple[torch.Size, bool] | None = None  # shape of images, and bfloat16
         self.plan: Plan | None = None
 
     def __call__(self, images: Tensor) -> Any:
         if not self._is_step(images):
             return type(self.net).forward(self.net, images)
-        if images.shape[1:] != self.shape:
-            self._prepare(images.shape[1:])
+        wanted = images.shape[1:], _is_bf16()
+        if wanted != self.prepared:
+            self._prepare(*wanted)
         if not self._fits():
             return type(self.net).forward(self.net, images)
         _check_batch(self.plan, len(images))
@@ -76,7 +78,7 @@ class NativeForward:
         return self.rest(features[:, :, None, None])
 
     def __getstate__(self) -> dict[str, Any]:
-        return {"net": self.net, "shape": None, "plan": None}
+        return {"net": self.net, "prepared": None, "plan": None}
 
     def take_run(self, images: int) -> Run:
         """A run over so many images that no other step uses; `free_runs` gets it back."""
@@ -87,12 +89,12 @@ class NativeForward:
                 return run
         return Run(self.plan, self.program, images)
 
-    def _prepare(self, shape: torch.Size) -> None:
+    def _prepare(self, shape: torch.Size, bf16: bool) -> None:
         self.plan, self.rest = read_step(self.net, tuple(shape))
-        self.program = Program(self.plan)
+        self.program = Program(self.plan, bf16)
         self.free_runs: list[Run] = []
         self.parameters = self.plan.parameters
-        self.shape = shape
+        self.prepared = shape, bf16
 
     def _is_step(self, images: Tensor) -> bool:
         is_float = images.dtype == torch.float32 and images.device.type == "cpu"
@@ -106,6 +108,17 @@ class NativeForward:
         return all(norm.training for norm in norms) and all(
             each.dtype == torch.float32 and each.device.type == "cpu" for each in self.parameters
         )
+
+
+def _is_bf16() -> bool:
+    """Whether a step computes in bfloat16: torch would, and the CPU has an instruction for it."""
+    is_wanted = torch.is_autocast_enabled("cpu") and torch.get_autocast_dtype("cpu") == torch.bfloat16
+    return is_wanted and _multiplies_bf16(target())
+
+
+@cache
+def _multiplies_bf16(march: str) -> bool:
+    return "__AVX512BF16__" in machine_macros()
 
 
 def _check_batch(plan: Plan, images: int) -> None:

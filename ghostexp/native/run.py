@@ -23,6 +23,11 @@ class Run:
         self._held = packed, *state.outputs.values(), *state.kept.values()
         self._backward = Backward(state, packed, self._feature_grads.data_ptr()).calls()
 
+    @property
+    def bytes(self) -> int:
+        """Memory of all maps, of both passes."""
+        return self._state.bytes
+
     def is_current(self) -> bool:
         """Whether threads, parameters and statistics are those that the calls name."""
         state = self._state

@@ -34,6 +34,7 @@ class State:
         self.plan, self.program, self.images = plan, program, images
         self.groups = -(-images // program.lanes)
         self.threads = torch.get_num_threads()
+        self.bytes = 0  # of all blocks
         self._free: dict[int, list[Tensor]] = defaultdict(list)
         self._alive: list[Any] = []  # what only addresses refer to
         self.outputs: dict[Maps, Block] = {}
@@ -60,7 +61,10 @@ class State:
     def take(self, values: int) -> Block:
         """A block of float32 values, which are arbitrary."""
         free = self._free[values]
-        return Block(free.pop() if free else torch.empty(values), free)
+        if not free:
+            self.bytes += 4 * values
+            free.append(torch.empty(values))
+        return Block(free.pop(), free)
 
     def zeros(self, *shape: int, dtype: torch.dtype = torch.float32) -> Tensor:
         """A tensor that lives as long as this state."""

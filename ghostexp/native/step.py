@@ -22,9 +22,11 @@ TRIAL_SIDE = 32  # pixels of the images with which a network is checked before i
 
 
 class NativeStep:
-    """Lets our kernels compute the training steps of a network, in float32.
+    """Lets our kernels compute the training steps of a network.
 
-    A missing C++ compiler is a ValueError when this is made, before any data loads.
+    They compute in float32. Where a run's precision is bf16 and the CPU multiplies bfloat16, maps
+    are stored in bfloat16 and convolutions multiply it, and all sums are float32. A missing C++
+    compiler is a ValueError when this is made, before any data loads.
     """
 
     def __init__(self) -> None:
@@ -36,8 +38,10 @@ class NativeStep:
 
         ValueError if no kernel computes one of the layers.
         """
-        channels = [each.in_channels for each in net.modules() if isinstance(each, nn.Conv2d)]
-        read_step(net, (*channels[:1], TRIAL_SIDE, TRIAL_SIDE))
+        convs = [each for each in net.modules() if isinstance(each, nn.Conv2d)]
+        if not convs:
+            raise ValueError("the native step is for networks with convolutions; this one has none")
+        read_step(net, (convs[0].in_channels, TRIAL_SIDE, TRIAL_SIDE))
         net.forward = NativeForward(net)
         return net
 
@@ -48,7 +52,7 @@ class NativeStep:
             return "torch's operators compute the training steps, not our kernels"
         return (
             f"our kernels compute the training steps of {len(plan.convs)} convolutions and"
-            f" {len(plan.norms)} batch norms in float32"
+            f" {len(plan.norms)} batch norms in {'bfloat16' if net.forward.is_bf16 else 'float32'}"
         )
 
 
@@ -79,6 +83,16 @@ class NativeForward:
 
     def __getstate__(self) -> dict[str, Any]:
         return {"net": self.net, "prepared": None, "plan": None}
+
+    @property
+    def is_bf16(self) -> bool:
+        """Whether the last step stored maps in bfloat16."""
+        return self.prepared is not None and self.prepared[1]
+
+    @property
+    def bytes(self) -> int:
+        """Memory of all maps of steps that are not under way."""
+        return sum(run.bytes for run in self.free_runs)
 
     def take_run(self, images: int) -> Run:
         """A run over so many images that no other step uses; `free_runs` gets it back."""
@@ -112,7 +126,9 @@ class NativeForward:
 
 def _is_bf16() -> bool:
     """Whether a step computes in bfloat16: torch would, and the CPU has an instruction for it."""
-    is_wanted = torch.is_autocast_enabled("cpu") and torch.get_autocast_dtype("cpu") == torch.bfloat16
+    is_wanted = (
+        torch.is_autocast_enabled("cpu") and torch.get_autocast_dtype("cpu") == torch.bfloat16
+    )
     return is_wanted and _multiplies_bf16(target())
 
 

@@ -3,7 +3,7 @@
 ghostexp benchmark train [overrides]   our loop with all its logging against a bare loop
 ghostexp benchmark data [overrides]    batches from memory: gather, crop, flip, normalise
 ghostexp benchmark layers [overrides]  each Ghost module against its convolution
-ghostexp benchmark steps [overrides]   what callbacks=fast gains in training, on the CPU
+ghostexp benchmark steps [overrides]   what callbacks=fast and native gain in training, on the CPU
 ghostexp benchmark infer [overrides]   networks beside their dense twins, as deployed
 ghostexp benchmark infer --run RUN     the same of a run, whose report then shows it
 ghostexp benchmark engines             the Ghost forms and smaller dense networks, in each engine
@@ -65,7 +65,7 @@ DEFAULTS = {
     "infer": ["dataset=cifar10"],
     "engines": [],
 }
-WIDTH_OF_A_PIPE = 170
+WIDTH_OF_A_PIPE = 220
 BATCH_SIZES = (128, 1)  # training and one image
 
 
@@ -191,7 +191,7 @@ def time_the_engines(options: argparse.Namespace) -> None:
 
 
 def time_steps(options: argparse.Namespace) -> None:
-    """Training steps of networks with torch's operators and with ours, as callbacks=fast takes."""
+    """Training steps of networks with torch's operators and with ours."""
     console = Printer(width=None if sys.stdout.isatty() else WIDTH_OF_A_PIPE)
     gains = []
     with users_mistakes("steps"):

@@ -1,0 +1,184 @@
+"""A native training step against the same step of torch in float64."""
+
+import copy
+import pickle
+
+import pytest
+import torch
+from torch import nn
+from torch.nn.functional import cross_entropy
+
+from ghostexp.layers import GhostModule
+from ghostexp.models.resnet import CifarResNet, PaddingShortcut, ProjectionShortcut
+from ghostexp.models.vgg import VGG
+from ghostexp.native import NativeStep
+from ghostexp.native.program import Program
+
+CLASSES = 4
+
+
+@pytest.fixture(autouse=True)
+def _seed():
+    torch.manual_seed(0)
+
+
+def layers(*modules: nn.Module, width: int) -> nn.Sequential:
+    """Layers with norms, a pooling and a classifier behind them."""
+    return nn.Sequential(*modules, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(width, CLASSES))
+
+
+def convolution(*arguments: int, bias: bool = False) -> list[nn.Module]:
+    conv = nn.Conv2d(*arguments, padding=arguments[2] // 2, bias=bias)
+    return [conv, nn.BatchNorm2d(arguments[1]), nn.ReLU(inplace=True)]
+
+
+def ghost(ins: int, outs: int, stride: int, ratio: int, size: int) -> list[nn.Module]:
+    module = GhostModule(ins, outs, 3, stride, ratio=ratio, cheap_kernel_size=size)
+    return [module, nn.BatchNorm2d(outs), nn.ReLU()]
+
+
+def converted(net: nn.Module, ratio: int = 2) -> nn.Module:
+    """Every convolution becomes a bare Ghost module."""
+    from ghostexp.models.convert import convert_to_ghost
+
+    return convert_to_ghost(net, ratio, only=["*"])
+
+
+NETS = {  # each with the channels, height and width of its images
+    "1x1, stride 2": (layers(*convolution(3, 8, 3), *convolution(8, 5, 1, 2), width=5), (3, 9, 7)),
+    "3x3, stride 2": (layers(*convolution(3, 6, 3), *convolution(6, 8, 3, 2), width=8), (3, 7, 10)),
+    "no ReLU, bias": (layers(*convolution(2, 8, 3, bias=True)[:2], width=8), (2, 5, 5)),
+    "s = 10": (layers(*ghost(3, 16, 1, 10, 3), *ghost(16, 33, 2, 3, 5), width=33), (3, 9, 8)),
+    "d = 7": (layers(*ghost(1, 8, 1, 2, 1), *ghost(8, 16, 1, 4, 7), width=16), (1, 6, 5)),
+    "shortcut A": (CifarResNet(1, CLASSES, shortcut=PaddingShortcut), (3, 16, 16)),
+    "shortcut B": (CifarResNet(2, CLASSES, shortcut=ProjectionShortcut), (3, 12, 12)),
+    "Ghost": (converted(CifarResNet(1, CLASSES, shortcut=ProjectionShortcut)), (3, 16, 12)),
+    "VGG": (VGG([(8, 1), (12, 2)], CLASSES), (3, 11, 9)),
+}
+
+
+def trained(net: nn.Module, images: torch.Tensor, dtype: torch.dtype) -> dict[str, torch.Tensor]:
+    """What a forward and a backward pass leave behind, in float64."""
+    labels = torch.arange(len(images)) % CLASSES
+    net = net.to(dtype).train()
+    loss = cross_entropy(net(images.to(dtype)), labels)
+    loss.backward()
+    left = {"loss": loss.detach(), **{f"{name}.grad": p.grad for name, p in net.named_parameters()}}
+    return {name: value.double() for name, value in (left | dict(net.named_buffers())).items()}
+
+
+@pytest.mark.parametrize("images", [16, 37])
+@pytest.mark.parametrize("name", NETS)
+def test_error_against_float64_is_no_larger_than_torchs(name, images, march):
+    net, shape = NETS[name]
+    net = copy.deepcopy(net)
+    for norm in (each for each in net.modules() if isinstance(each, nn.BatchNorm2d)):
+        nn.init.uniform_(norm.weight, 0.5, 1.5)
+        nn.init.uniform_(norm.bias, -0.3, 0.3)
+    batch = torch.randn(images, *shape) + 0.5
+    exact = trained(copy.deepcopy(net), batch, torch.float64)
+    stock = trained(copy.deepcopy(net), batch, torch.float32)
+    native = trained(NativeStep()(copy.deepcopy(net)), batch, torch.float32)
+    assert native.keys() == stock.keys()
+    for key, value in exact.items():
+        rounding = 2 * (stock[key] - value).norm() + 1e-6 * value.norm() + 1e-7
+        assert (native[key] - value).norm() <= rounding, key
+
+
+def ready(name: str = "shortcut B") -> tuple[nn.Module, torch.Tensor]:
+    net, shape = NETS[name]
+    return NativeStep()(copy.deepcopy(net).train()), torch.randn(37, *shape)
+
+
+def test_bits_depend_on_no_thread_count():
+    before = torch.get_num_threads()
+    net, images = ready("Ghost")
+    left = []
+    for threads in (1, 2, 3, 2):
+        torch.set_num_threads(threads)
+        left.append(trained(copy.deepcopy(net), images, torch.float32))
+    torch.set_num_threads(before)
+    for other in left[1:]:
+        assert all(torch.equal(other[name], value) for name, value in left[0].items())
+
+
+@pytest.mark.parametrize("change", ["evaluation", "frozen norm", "no gradients", "image gradients"])
+def test_what_is_no_training_step_is_torchs(change, monkeypatch):
+    net, images = ready()
+    stock = copy.deepcopy(NETS["shortcut B"][0]).train()
+    for each in (net, stock):
+        each.train(change != "evaluation")
+        each.stem[1].train(change not in ("evaluation", "frozen norm"))
+    images.requires_grad_(change == "image gradients")
+    monkeypatch.setattr("ghostexp.native.step._Features", None)  # would fail if called
+    with torch.set_grad_enabled(change != "no gradients"):
+        assert torch.equal(net(images), stock(images))
+
+
+def test_state_dict_copies_and_pickles_are_the_stock_networks():
+    net, images = ready()
+    stock = copy.deepcopy(NETS["shortcut B"][0]).train()
+    assert net.state_dict().keys() == stock.state_dict().keys()
+    expected = net(images)
+    for other in (copy.deepcopy(net), pickle.loads(pickle.dumps(net))):
+        assert torch.equal(other(images), expected)
+        assert other.forward.net is other
+        assert other.stem[0].weight is not net.stem[0].weight
+    torch.testing.assert_close(expected, stock(images), rtol=1e-4, atol=1e-4)
+
+
+def test_frozen_parameters_have_no_gradient():
+    net, images = ready()
+    net.stem[0].weight.requires_grad_(False)
+    net(images).sum().backward()
+    assert net.stem[0].weight.grad is None
+    assert net.blocks[0].conv1.weight.grad is not None
+
+
+def test_runs_are_used_again_and_a_second_backward_is_refused():
+    net, images = ready()
+    runs = net.forward
+    for _ in range(3):
+        loss = net(images).sum()
+        loss.backward(retain_graph=True)
+        assert len(runs.free_runs) == 1
+    with pytest.raises(RuntimeError, match="goes backward once"):
+        loss.backward()
+    first, second = net(images), net(images)  # two steps at once
+    assert not runs.free_runs
+    first.sum().backward()
+    del second
+    assert len(runs.free_runs) == 2
+    net.to(memory_format=torch.channels_last)  # weights lie elsewhere, and in another order
+    net(images).sum().backward()
+    assert len(runs.free_runs) == 1
+
+
+@pytest.mark.parametrize(
+    ("modules", "message"),
+    [
+        ([nn.Conv2d(3, 8, 5, padding=2), nn.BatchNorm2d(8)], "5x5 convolution"),
+        ([nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8)], "padded by half"),
+        ([nn.Conv2d(3, 6, 3, padding=1, groups=3), nn.BatchNorm2d(6)], "grouped convolution"),
+        ([nn.Conv2d(3, 8, 1), nn.ReLU()], "without a batch norm"),
+        ([*convolution(3, 8, 3), nn.SiLU()], "SiLU"),
+        ([GhostModule(3, 8, norm_layer=nn.BatchNorm2d)], "outside of a bare Ghost module"),
+    ],
+)
+def test_a_layer_without_a_kernel_is_refused_with_a_sentence(modules, message):
+    with pytest.raises(ValueError, match=f"the native step has no kernel for .*{message}"):
+        NativeStep()(layers(*modules, width=8))
+
+
+def test_one_pixel_of_one_image_is_refused_as_torch_does():
+    net, _ = ready("1x1, stride 2")
+    with pytest.raises(ValueError, match="more than 1 value per channel"):
+        net(torch.randn(1, 3, 1, 1))
+
+
+def test_layers_of_one_shape_share_their_code(monkeypatch):
+    net, images = ready()
+    net(images)
+    program = net.forward.program
+    assert isinstance(program, Program)
+    assert len(set(program.shapes.values())) < len(net.forward.plan.convs)

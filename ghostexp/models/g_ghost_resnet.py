@@ -30,7 +30,7 @@ from ghostexp.models.weights import with_weights
 MULTIPLE = 8  # of the intrinsic channels
 
 
-def _ghost_stage(
+def ghost_stage(
     in_channels: int,
     out_channels: int,
     stride: int,
@@ -68,6 +68,6 @@ def g_ghost_resnet56(
     """
     if not isinstance(ratio, int) or ratio < 1:
         raise ValueError(f"ratio must be a whole number of at least 1, not {ratio}")
-    stage = dense_stage if ratio == 1 else partial(_ghost_stage, ratio=ratio)
+    stage = dense_stage if ratio == 1 else partial(ghost_stage, ratio=ratio)
     net = CifarResNet(9, num_classes, in_channels, shortcut=shortcut_of(shortcut), stage=stage)
     return with_weights(net, weights)

@@ -30,7 +30,7 @@ from ghostexp.models.feature_maps import FeatureMaps
 from ghostexp.results.collect import collect
 from ghostexp.runs import experiment
 from ghostexp.runs.run import Run
-from ghostexp.sweeps import sweeper
+from ghostexp.sweeps import plugins
 from ghostexp.sweeps.job import job_of_hydra, parse
 from ghostexp.training.stopping import Stopped
 
@@ -114,7 +114,7 @@ def _parsed(words: Sequence[str]) -> list[Override]:
 def _launch(words: Sequence[str], task: Callable[[DictConfig], Any]) -> None:
     """Give the words to Hydra as the command line does."""
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # errors come here instead of Hydra's printer
-    sweeper.register()
+    plugins.register()
     main = hydra.main(str(cli.CONFIG_FOLDER), "train", version_base="1.3")(task)
     with _command_line([str(TRAIN), *words]), _log_handlers_kept(), cli.composing():
         try:

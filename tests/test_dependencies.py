@@ -13,10 +13,8 @@ from helpers import ROOT
 from ghostexp.config.explain import EXTRAS
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-PLUGINS = {"hydra-joblib-launcher", "hydra-submitit-launcher", "hydra-ray-launcher"} | {
-    "hydra-optuna-sweeper",  # named by conf/hydra, and loaded by Hydra
-    "sqlalchemy",  # a bound for optuna's
-}
+# named by conf/hydra, and loaded by Hydra
+PLUGINS = {"hydra-joblib-launcher", "hydra-submitit-launcher", "hydra-ray-launcher"}
 OF_AN_EXTRA = {  # what our code does not import by itself -> who needs it
     "faster-coco-eval": "torchmetrics computes mAP by it",
     "wandb": "Lightning's logger imports it",
@@ -30,7 +28,6 @@ FOR_DEVELOPERS = {
     "test",
     "test-extras",
 }  # extras of tools, which the package does not import
-BROUGHT_BY = {"optuna": "hydra-optuna-sweeper"}  # which decides the version
 
 
 def normal(name: str) -> str:
@@ -56,7 +53,7 @@ def imported() -> dict[str, set[str]]:
             elif isinstance(node, ast.ImportFrom) and node.level == 0:
                 found.add(node.module.split(".")[0])
     return {
-        top: {BROUGHT_BY.get(name, normal(name)) for name in owners.get(top, [top])}
+        top: {normal(name) for name in owners.get(top, [top])}
         for top in found - set(sys.stdlib_module_names) - {"ghostexp"}
     }
 

@@ -72,7 +72,7 @@ def build_parts(
     )
     _check_detection(datamodule, task)
     if net is None:
-        _check_optimisation(task)
+        check_optimisation(task)
     callbacks = [*extra, *_build_callbacks(cfg, datamodule, task)]
     where = ", ".join(f"{key}={cfg.trainer.get(key)}" for key in ("accelerator", "devices"))
     trainer = build(
@@ -143,7 +143,7 @@ def _located(node: DictConfig, path: str) -> DictConfig:
     return located
 
 
-def _check_optimisation(task: pl.LightningModule) -> None:
+def check_optimisation(task: pl.LightningModule) -> None:
     """What optimizer and schedule would say after the data has loaded."""
     try:
         task.check_optimisation()

@@ -37,16 +37,15 @@ VALUED = (
 NUMBERS = ("nan", "inf")  # words that Hydra's grammar takes for numbers; debug=nan is a choice
 OPTIONAL = {  # groups that a run can do without -> whether one is chosen where nothing is said
     **{"callbacks": True, "logger": True},
-    **{"debug": False, "experiment": False, "search": False, "suspect": False},
+    **{"debug": False, "experiment": False, "search": False, "suspect": False, "recipe": False},
 }
 
 
 def call(main: Callable[[], None]) -> int:
-    """Run a Hydra application; return the exit code."""
+    """Run what trains, which takes its own command line; return the exit code."""
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # errors come here instead of Hydra's printer
     with steady_output():
         try:
-            take_command_line()
             main()
         except UserError as error:
             return _complain(str(error))

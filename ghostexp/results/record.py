@@ -51,6 +51,7 @@ def new_record(**facts: Any) -> Record:
         "command": command_line(),
         "pid": os.getpid(),
         "host": socket.gethostname(),
+        **({"slurm_job": slurm_job()} if slurm_job() else {}),
         "started": now(),
         "ended": None,
         "wall_s": 0.0,
@@ -61,6 +62,12 @@ def new_record(**facts: Any) -> Record:
         "git": our_code(),
         **facts,
     }
+
+
+def slurm_job() -> str | None:
+    """`NUMBER.RESTARTS` of the Slurm job that this process belongs to; None outside of Slurm."""
+    number = os.environ.get("SLURM_JOB_ID")
+    return number and f"{number}.{os.environ.get('SLURM_RESTART_COUNT', 0)}"
 
 
 @cache

@@ -1,17 +1,19 @@
 """One job, from its composed config to its record.
 
-    run(cfg)   what Hydra calls: find the job, do it
-    run_job    decide (start, go on, skip); with the run: build, fit, test
+    run(cfg)     what Hydra calls: find the job, do it
+    run_frozen   the command train.py --job: the same for a job that a sweep froze
+    run_job      decide (start, go on, skip); with the run: build, fit, test
 
 `ghostexp/runs/run.py` owns the folder and the record, `load.py` takes a finished run up again.
 """
 
+import os
 from pathlib import Path
 from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
-from omegaconf import DictConfig, OmegaConf, open_dict, read_write
+from omegaconf import DictConfig, open_dict, read_write
 
 from ghostexp.analysis.complexity import count_macs, count_params
 from ghostexp.config.audit import audit
@@ -20,6 +22,7 @@ from ghostexp.config.cli import UserError
 from ghostexp.config.directories import register_resolvers
 from ghostexp.config.facts import complete_facts
 from ghostexp.config.first_step import check_examples, check_first_step
+from ghostexp.config.logs import log_as_hydra
 from ghostexp.config.mistakes import users_mistakes
 from ghostexp.config.monitors import check_class_monitors
 from ghostexp.files.folders import remove_if_empty
@@ -31,7 +34,10 @@ from ghostexp.runs.furthest import furthest_checkpoint
 from ghostexp.runs.load import load_checkpoint
 from ghostexp.runs.machine import describe_device, use_allowed_cores
 from ghostexp.runs.run import Run
-from ghostexp.sweeps.job import SEVERAL_DEVICES, Decision, Job, decide, job_of_hydra
+from ghostexp.sweeps import dry_run
+from ghostexp.sweeps.decision import Decision, decide, is_done, resolved
+from ghostexp.sweeps.job import Job, job_of_hydra, thaw
+from ghostexp.sweeps.outcome import objective
 from ghostexp.training.callbacks import KeepRecord
 from ghostexp.training.stopping import Stopped, Stopping
 
@@ -41,6 +47,9 @@ def run(cfg: DictConfig) -> float | None:
     register_resolvers()  # the worker processes of a parallel sweep begin here
     hydra = HydraConfig.get()
     directory = Path(hydra.runtime.output_dir)
+    if dry_run.is_asked():  # no sweeper has taken it up
+        remove_if_empty(directory)
+        raise SystemExit(f"error: {dry_run.OPTION} shows what a sweep would start: add -m")
     with read_write(hydra):
         hydra.run.dir = str(directory)  # Lightning gives it to the ranks that it starts
     if ranks.is_further():
@@ -54,6 +63,24 @@ def run(cfg: DictConfig) -> float | None:
         if hydra.mode == RunMode.MULTIRUN:
             raise  # the sweeper goes on with the other jobs
         raise SystemExit(f"error: {error}") from None  # Hydra would print the overrides as well
+
+
+def run_frozen(path: Path) -> None:
+    """Do a job that a sweep froze in a file, without Hydra; exit code 1 if it fails."""
+    job = thaw(path)
+    if int(os.environ.get("SLURM_RESTART_COUNT", 0)):
+        job.config.rerun = False  # it was said to the first start of the requeued job
+    log_as_hydra(job.directory)
+    if ranks.is_further():
+        with Stopping(lambda signum: None, silent=True):
+            if ranks.wait_for_first(job.directory, lambda: is_done(job)):
+                ranks.join(job.directory, fit_and_test)
+            return
+    try:
+        run_job(job)
+    except UserError:  # which the log has told
+        remove_if_empty(job.directory)
+        raise SystemExit(1) from None
 
 
 def run_job(job: Job) -> float | None:
@@ -95,8 +122,6 @@ def _do(run: Run, job: Job, decision: Decision) -> records.Record:
     record = _new_record(job, decision, checkpoint, _finished_epochs(state))
     try:
         parts = _prepare(cfg, record, KeepRecord(run.update))
-        if job.multirun and ranks.repeats_command(parts.trainer):  # devices=auto, on this machine
-            raise UserError(SEVERAL_DEVICES)
         if checkpoint is not None:
             _check_checkpoint(parts, state, record, decision)
     except Exception as error:
@@ -147,20 +172,6 @@ def _check_checkpoint(
         )
     with users_mistakes("resume"):
         parts.task.check_resume(state)
-
-
-def objective(record: records.Record) -> float | None:
-    """What a search compares runs by: validation, at the epoch chosen there; never the test."""
-    best = record.get("best") or {}
-    metrics = record["metrics"]
-    return next(iter(best.values()), metrics.get("val/acc", metrics.get("val/map")))
-
-
-def resolved(cfg: DictConfig) -> dict[str, Any]:
-    """The config as plain values; the run's own folder, which moves, is only named."""
-    config = OmegaConf.to_container(cfg, resolve=False)
-    config["run_dir"] = "RUN_DIR"
-    return OmegaConf.to_container(OmegaConf.create(config), resolve=True)
 
 
 def _new_record(

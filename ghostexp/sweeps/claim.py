@@ -8,13 +8,14 @@ import uuid
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import Any
 
-from ghostexp.config.cli import UserError
+from ghostexp.config.explain import UserError
 from ghostexp.files.folders import remove_if_empty
 from ghostexp.files.lock import Lock, describe, is_locked, read_owner
 from ghostexp.results.record import FROZEN
 
-ANY = "*"  # stands for every job of a folder: those of a search are not known yet
+ANY = "*"  # every job of a folder: those of a search are not known yet
 NOTE = "launch-{}.json"
 DOOR = ".claims"  # locked while one launch looks at the notes of the others and adds its note
 
@@ -27,21 +28,34 @@ def claimed(jobs: list[Path]) -> Iterator[None]:
         names.setdefault(job.parent, set()).add(job.name)
     with ExitStack() as stack:
         for folder in sorted(names):
-            stack.enter_context(_claimed(folder, names[folder]))
+            stack.enter_context(_noted(folder, {"jobs": sorted(names[folder])}))
         yield
 
 
 @contextmanager
-def _claimed(folder: Path, names: set[str]) -> Iterator[None]:
+def searching(folder: Path, study: str) -> Iterator[str]:
+    """Take part in the search of a folder, beside other launches of it; yields our note's name."""
+    with _noted(folder, {"jobs": [ANY], "study": study}) as note:
+        yield note.path.name
+
+
+def is_at_work(folder: Path, note: str) -> bool:
+    """Whether the launch that left the note of this name in the folder still lives."""
+    return is_locked(folder / FROZEN / note)
+
+
+@contextmanager
+def _noted(folder: Path, facts: dict[str, Any]) -> Iterator[Lock]:
+    """Leave a note that says what this launch does in the folder, while it does it."""
     notes = folder / FROZEN
     note = Lock(notes / NOTE.format(uuid.uuid4().hex[:12]))
     door = Lock(notes / DOOR)
     try:
         with door:
-            _check(folder, names)
+            _check(folder, facts)
             note.acquire()
-            note.write({"jobs": sorted(names)})
-        yield
+            note.write(facts)
+        yield note
     finally:
         note.remove()
         with door:
@@ -49,14 +63,16 @@ def _claimed(folder: Path, names: set[str]) -> Iterator[None]:
         remove_if_empty(notes)  # unless frozen configs lie there
 
 
-def _check(folder: Path, names: set[str]) -> None:
+def _check(folder: Path, facts: dict[str, Any]) -> None:
     """Refuse what a living launch does; remove what dead ones left."""
     for path in (folder / FROZEN).glob(NOTE.format("*")):
         if not is_locked(path):
             path.unlink(missing_ok=True)
             continue
         owner = read_owner(path)
-        if shared := _shared(names, set(owner.get("jobs", [ANY]))):
+        if "study" in facts and owner.get("study") == facts["study"]:
+            continue  # the study shares the trials out
+        if shared := _shared(set(facts["jobs"]), set(owner.get("jobs", [ANY]))):
             raise UserError(
                 f"{folder}: {describe(owner)} is at work on {shared} already: wait for it or end"
                 " it, or name=... starts elsewhere"

@@ -9,11 +9,13 @@ from typing import Any
 from hydra.core.config_loader import ConfigLoader
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
-from omegaconf import DictConfig, OmegaConf, open_dict, read_write
+from omegaconf import DictConfig, open_dict, read_write
 
-from ghostexp.config.cli import CONFIG_FOLDER, UserError
+from ghostexp.config.cli import CONFIG_FOLDER
 from ghostexp.config.directories import check_name
+from ghostexp.config.explain import UserError
 from ghostexp.results.record import command_line
+from ghostexp.sweeps.compose import Composer, parsed
 from ghostexp.sweeps.job import Job, chosen, config_folders, parse
 
 OF_THE_SWEEP = ("on_error", "rerun")  # keys that say nothing of a job
@@ -27,30 +29,14 @@ class Point:
     composed: DictConfig
 
 
-class FrozenConfigs:
-    """In the place of Hydra's config loader for a launcher: it composes nothing any more.
-
-    Hydra would read every YAML file again for each job, and an edit in the midst of a sweep would
-    reach the jobs that have not begun.
-    """
-
-    def __init__(self, points: list[Point]) -> None:
-        self.configs = {_key(overrides_of(point)): point.composed for point in points}
-
-    def load_sweep_config(self, master_config: DictConfig, sweep_overrides: list[str]) -> Any:
-        """The config of the point with these overrides, as it was composed at the launch."""
-        return self.configs[_key(sweep_overrides)].copy()
-
-
-def overrides_of(point: Point) -> list[str]:
-    """What a launcher is given for a point."""
-    return OmegaConf.to_container(point.composed.hydra.overrides.task, resolve=False)
-
-
 def grid_arguments(params: dict[str, Any], task: list[str]) -> list[str]:
-    """Overrides of a sweep: those of the preset, unless the command line says otherwise."""
-    given = {override.key_or_group for override in parse(task)}
-    return [*(f"{key}={value}" for key, value in params.items() if key not in given), *task]
+    """Overrides of a sweep: those of the preset, unless the command line says otherwise.
+
+    A key whose value is null in `params` is left out.
+    """
+    left_out = {override.key_or_group for override in parse(task)}
+    left_out |= {key for key, value in params.items() if value is None}
+    return [*(f"{key}={value}" for key, value in params.items() if key not in left_out), *task]
 
 
 def compose_points(
@@ -61,12 +47,13 @@ def compose_points(
     A key varies if the command line sweeps it, or if the `preset` does. `UserError` for arguments
     that no sweep can have, and for two points that would share a folder.
     """
-    parsed = OverridesParser.create(config_loader=loader).parse_overrides(arguments)
-    _check_arguments(parsed)
-    swept = {each.key_or_group for each in parsed if each.is_sweep_override()} | preset
-    points = list(product(*map(_texts, parsed)))
+    given = OverridesParser.create(config_loader=loader).parse_overrides(arguments)
+    _check_arguments(given)
+    swept = {each.key_or_group for each in given if each.is_sweep_override()} | preset
+    points = list(product(*map(_texts, given)))
+    compose = Composer(config, loader)
     composed = [
-        _compose(config, list(overrides), swept, (number, len(points)), loader)
+        compose_point(compose, list(overrides), swept, (number, len(points)))
         for number, overrides in enumerate(points, 1)
     ]
     _check_folders(composed)
@@ -96,15 +83,15 @@ def _texts(override: Override) -> list[str]:
     return [f"{key}={text}" for text in texts]
 
 
-def _compose(
-    config: DictConfig,
+def compose_point(
+    compose: Composer,
     overrides: list[str],
     swept: set[str],
-    number: tuple[int, int],
-    loader: ConfigLoader,
+    number: tuple[int, int] = (1, 1),
 ) -> Point:
-    composed = loader.load_sweep_config(config, list(overrides))
-    values = {each.key_or_group: each.value() for each in parse(overrides)}
+    """The point with these overrides; `number` is its place in a grid, and the grid's size."""
+    composed = compose(overrides)
+    values = {each.key_or_group: each.value() for each in map(parsed, overrides)}
     varied = {key: value for key, value in values.items() if key in swept}
     texts = dict(each.split("=", 1) for each in overrides)
     with read_write(composed), open_dict(composed):
@@ -132,12 +119,12 @@ def _compose(
     return Point(job, composed)
 
 
-def _check_arguments(parsed: list[Override]) -> None:
-    counts = Counter(override.key_or_group for override in parsed)
+def _check_arguments(given: list[Override]) -> None:
+    counts = Counter(override.key_or_group for override in given)
     for key, count in counts.items():
         if count > 1:  # Hydra would take the last value without a word
             raise UserError(f"{key} is given {count} times: write {key}=A,B for several values")
-    for override in parsed:
+    for override in given:
         if override.key_or_group in OF_THE_SWEEP and override.is_sweep_override():
             raise UserError(f"{override.input_line}: a sweep has one value of it, for all jobs")
     if "resume" in counts:
@@ -153,7 +140,3 @@ def _check_folders(points: list[Point]) -> None:
             f"{len(jobs)} jobs would share the folder {shared[0]} ({jobs[0]}, {jobs[1]}, ...):"
             " leave hydra.sweep.subdir out, or give each swept value once"
         )
-
-
-def _key(overrides: list[str]) -> str:
-    return "\n".join(overrides)

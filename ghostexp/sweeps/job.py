@@ -1,4 +1,4 @@
-"""One job: what Hydra knows of it, and what an earlier launch left to do of it.
+"""One job: its config, and the file that freezes it so that any process can do the job.
 
 A single run is a job as well: the only one of its launch.
 """
@@ -12,24 +12,16 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
+from yaml import YAMLError
 
-from ghostexp.config.cli import UserError
+from ghostexp.config.explain import UserError, explain_yaml
 from ghostexp.files.atomic import write_text
-from ghostexp.results.identity import differences, result_part
-from ghostexp.results.record import (
-    FROZEN,
-    Record,
-    command_line,
-    read_record,
-    read_sound_record,
-)
+from ghostexp.results.record import FROZEN, command_line
 from ghostexp.sweeps.resumed import resumed_config
 
-SEVERAL_DEVICES = (
-    "several devices start their processes by repeating the command line, which would start the"
-    " whole sweep in each: run the points one by one"
-)
-CHECKPOINTS = ("last.ckpt", "partial.ckpt")  # that a run can go on from
+FACTS = {  # what a frozen job says of itself
+    *("command", "number", "total", "swept", "choices", "overrides", "config_folders", "config"),
+}
 
 
 @dataclass(frozen=True)
@@ -56,6 +48,11 @@ class Job:
         return self.directory.name
 
     @property
+    def frozen(self) -> Path:
+        """File beside the folder that `freeze` writes and `thaw` reads."""
+        return frozen_path(self.directory)
+
+    @property
     def resumes(self) -> bool:
         """Whether the command line says resume=FOLDER."""
         return self.overrides.get("resume") is not None
@@ -67,7 +64,7 @@ class Job:
 
     def freeze(self) -> None:
         """Write the job beside its folder, so that later edits of YAML change nothing."""
-        path = _frozen_path(self.directory)
+        path = self.frozen
         path.parent.mkdir(parents=True, exist_ok=True)
         facts = {
             "command": self.command,
@@ -85,19 +82,17 @@ class Job:
 def job_of_hydra(cfg: DictConfig, hydra: HydraConf) -> Job:
     """The job that this process runs now; `hydra` is Hydra's own node of its config.
 
-    The job of a grid is the one that the sweep froze. A trial of a search, and a single run, are
-    what Hydra composed, or the saved config of the run that is gone on with.
+    The job of a sweep is the one that the sweep froze. A single run is what Hydra composed, or the
+    saved config of the run that is gone on with.
     """
     directory = Path(hydra.runtime.output_dir)
-    multirun = hydra.mode == RunMode.MULTIRUN
-    if multirun and is_grid(hydra):
-        return _thawed(directory)
+    if hydra.mode == RunMode.MULTIRUN:
+        return thaw(frozen_path(directory))
     parsed = parse(OmegaConf.to_container(hydra.overrides.task, resolve=False))
     values = {override.key_or_group: override.value() for override in parsed}
     choices = chosen(hydra)
-    if not multirun and values.get("resume") is not None:
+    if values.get("resume") is not None:
         cfg = resumed_config(directory, choices, parsed)
-    fixed = set(hydra.job.config.override_dirname.exclude_keys)
     return Job(
         directory=directory,
         config=cfg,
@@ -105,14 +100,7 @@ def job_of_hydra(cfg: DictConfig, hydra: HydraConf) -> Job:
         choices=choices,
         config_folders=config_folders(hydra),
         command=command_line(),
-        swept={key: values[key] for key in values if multirun and key not in fixed},
-        multirun=multirun,
     )
-
-
-def is_grid(hydra: DictConfig) -> bool:
-    """Whether the sweep goes over a grid, whose points are known before the first job."""
-    return hydra.sweeper._target_.endswith("GridSweeper")
 
 
 def parse(arguments: list[str]) -> list[Override]:
@@ -135,73 +123,26 @@ def config_folders(hydra: DictConfig) -> list[Path]:
     return [Path(source.path) for source in sources if source.schema == "file"]
 
 
-@dataclass(frozen=True)
-class Decision:
-    """What to do with a job: nothing if it is finished, else go on from a checkpoint or start.
-
-    `changed` names the keys whose values differ from the earlier launch's.
-    """
-
-    finished: Record | None = None
-    goes_on: bool = False
-    earlier: Record | None = None
-    changed: list[str] = field(default_factory=list)
-
-
-def decide(directory: Path, config: dict[str, Any], *, rerun: bool, resume: bool) -> Decision:
-    """Compare what is asked with what an earlier launch left in `directory`, which we own.
-
-    `config` is the resolved config's `result_part`. `UserError` where going on would lose a
-    training or mix two.
-    """
-    try:
-        record = read_sound_record(directory)
-    except ValueError as error:
-        if rerun:
-            return Decision(earlier={})
-        raise UserError(f"{error}; rerun=true starts the run over") from error
-    if record is None:
-        return Decision()
-    if rerun:
-        return Decision(earlier=record)
-    changed = differences(result_part(record.get("config") or {}), config)
-    if record["status"] == "finished" and not changed:
-        return Decision(finished=record)
-    has_checkpoint = any((directory / "checkpoints" / name).exists() for name in CHECKPOINTS)
-    loses = has_checkpoint or record["status"] == "finished"
-    if changed and loses and not (resume and has_checkpoint):
-        raise _another_config(directory, record, changed)
-    return Decision(goes_on=has_checkpoint, earlier=record, changed=changed)
-
-
-def is_finished(directory: Path) -> bool:
-    """Whether an earlier launch finished the job of `directory`; a broken record counts as no."""
-    try:
-        record = read_record(directory)
-    except ValueError:
-        return False
-    return record is not None and record["status"] == "finished"
-
-
-def check_devices(trainer: DictConfig) -> None:
-    """Refuse in a sweep a trainer whose config says that it starts further processes."""
-    strategy = str(trainer.get("strategy") or "auto")
-    ddp = strategy.startswith("ddp") and "spawn" not in strategy
-    several = isinstance(trainer.devices, int) and trainer.devices > 1
-    if ddp or (strategy == "auto" and several):
-        raise UserError(
-            f"trainer.strategy={strategy} trainer.devices={trainer.devices}: {SEVERAL_DEVICES}"
-        )
-
-
-def _frozen_path(directory: Path) -> Path:
+def frozen_path(directory: Path) -> Path:
+    """File that freezes the job of a folder."""
     return directory.parent / FROZEN / f"{directory.name}.yaml"
 
 
-def _thawed(directory: Path) -> Job:
-    frozen = OmegaConf.to_container(OmegaConf.load(_frozen_path(directory)), resolve=False)
+def thaw(path: Path) -> Job:
+    """The job of a sweep that `path` freezes; `UserError` where the file is no such job."""
+    path = path.absolute()
+    try:
+        frozen = OmegaConf.to_container(OmegaConf.load(path), resolve=False)
+    except YAMLError as error:
+        raise UserError(explain_yaml(error)) from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"{path} cannot be read: {error}") from error
+    if path.parent.name != FROZEN or not isinstance(frozen, dict) or not frozen.keys() >= FACTS:
+        raise UserError(
+            f"{path} is no job of a sweep: a sweep writes its jobs to outputs/NAME/{FROZEN}/*.yaml"
+        )
     return Job(
-        directory=directory,
+        directory=path.parent.parent / path.stem,
         config=OmegaConf.create(frozen["config"]),  # a root again, which its keys interpolate from
         overrides=frozen["overrides"],
         choices=frozen["choices"],
@@ -211,11 +152,4 @@ def _thawed(directory: Path) -> Job:
         multirun=True,
         number=frozen["number"],
         total=frozen["total"],
-    )
-
-
-def _another_config(directory: Path, record: Record, changed: list[str]) -> UserError:
-    return UserError(
-        f"{directory} was {record['status']} with another config ({'; '.join(changed)});"
-        " rerun=true starts it over, name=... starts elsewhere"
     )

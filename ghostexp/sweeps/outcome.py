@@ -5,8 +5,15 @@ from pathlib import Path
 
 from rich.console import Console
 
-from ghostexp.results.record import read_record
+from ghostexp.results.record import Record, read_record
 from ghostexp.sweeps.job import Job
+
+
+def objective(record: Record) -> float | None:
+    """What a search compares runs by: validation, at the epoch chosen there; never the test."""
+    best = record.get("best") or {}
+    metrics = record["metrics"]
+    return next(iter(best.values()), metrics.get("val/acc", metrics.get("val/map")))
 
 
 def show_outcome(folder: Path, jobs: list[Job]) -> None:

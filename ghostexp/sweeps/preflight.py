@@ -1,31 +1,33 @@
 """Before a sweep's first job: every grid point is checked, built and costed.
 
 Job nine of nine must not die of a typing error after six hours. Everything that a job builds is
-built, and one loss of a batch of noise is computed and differentiated. Data sets are loaded once
-each.
+built, and one loss of a batch of noise is computed and differentiated. What several points share is
+built, tried and loaded once.
 """
 
 import json
 import sys
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from omegaconf import DictConfig, OmegaConf, open_dict
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
+from torch import nn
 
 from ghostexp.analysis.complexity import count_macs, count_params
 from ghostexp.analysis.estimate import StepCost, step_cost
 from ghostexp.config.audit import audit
-from ghostexp.config.build import Parts, build_parts
+from ghostexp.config.build import Parts, build_network, build_parts, check_optimisation
 from ghostexp.config.cli import UserError
 from ghostexp.config.facts import complete_facts
 from ghostexp.config.first_step import check_examples, check_first_step
 from ghostexp.config.mistakes import sentence, users_mistakes
 from ghostexp.results.identity import result_part
 from ghostexp.results.wording import clock
-from ghostexp.sweeps.job import Job, check_devices, is_finished
+from ghostexp.sweeps.decision import is_finished
+from ghostexp.sweeps.job import Job
 from ghostexp.sweeps.outcome import some
 from ghostexp.training import stopping
 
@@ -57,7 +59,7 @@ def preflight(jobs: list[Job]) -> None:
     What a job's config leaves to its data is filled in. Nothing is written but what a data set
     downloads.
     """
-    known: dict[str, Facts] = {}
+    known = Known()
     plans: list[Plan] = []
     errors: dict[str, list[str]] = {}
     console = Console(stderr=True, force_jupyter=False)
@@ -77,39 +79,73 @@ def preflight(jobs: list[Job]) -> None:
     _show(plans, console)
 
 
-def _plan(job: Job, known: dict[str, Facts]) -> Plan:
+@dataclass
+class Known:
+    """What the points before have shown: points that share a part need not try it again."""
+
+    facts: dict[str, Facts] = field(default_factory=dict)  # by data set
+    nets: dict[str, nn.Module] = field(default_factory=dict)  # by model
+    sizes: dict[str, tuple[int, int]] = field(default_factory=dict)  # by model and input
+    costs: dict[str, StepCost] = field(default_factory=dict)  # by all that a step computes
+
+
+def _plan(job: Job, known: Known) -> Plan:
     audit(job.config, job.config_folders)
     complete_facts(job.config)  # before it is frozen
     cfg = job.config.copy()
-    check_devices(cfg.trainer)
+    model = _key(cfg.model)
     with tempfile.TemporaryDirectory() as folder, open_dict(cfg):
         cfg.run_dir = folder  # what a logger or callback might make when it is built
-        parts = build_parts(cfg)
-    facts = _facts(cfg, parts, known)
+        if model not in known.nets:
+            known.nets = {model: build_network(cfg)}  # the last one: a sweep may have many
+        parts = build_parts(cfg, net=known.nets[model])
+    check_optimisation(parts.task)
+    facts = _facts(cfg, parts, known.facts)
     check_examples(parts, facts.num_test)
-    shape = facts.input_shape
-    net = parts.task.net
-    with users_mistakes("model"):
-        params, macs = count_params(net), count_macs(net, shape)
-    finished = is_finished(job.directory)
-    cost = StepCost(0.0, 0)
-    if not finished:
-        bf16 = "bf16" in str(parts.trainer.precision)
-        check_first_step(parts, cfg.dataset.batch_size)
-        try:
-            cost = step_cost(
-                net, parts.task.trial_loss, shape, batch_size=cfg.dataset.batch_size, bf16=bf16
-            )
-        except (RuntimeError, FloatingPointError) as error:  # too little memory, among others
-            raise UserError(f"a training step fails: {sentence(error)}") from error
+    params, macs = _size(parts, model, facts.input_shape, known.sizes)
+    if is_finished(job.directory):
+        return Plan(job.name, params, macs, 0.0, 0.0, finished=True)
+    cost = _cost(cfg, parts, facts, known)
     steps = facts.num_train / cfg.dataset.batch_size * cfg.trainer.max_epochs
     gib = cost.activation_bytes / 2**30
-    return Plan(job.name, params, macs, cost.seconds * steps, gib, finished)
+    return Plan(job.name, params, macs, cost.seconds * steps, gib, finished=False)
+
+
+def _size(
+    parts: Parts, model: str, shape: tuple[int, int, int], known: dict[str, tuple[int, int]]
+) -> tuple[int, int]:
+    """Parameters and multiply-adds of the network."""
+    key = f"{model} {shape}"
+    if key not in known:
+        with users_mistakes("model"):
+            known[key] = count_params(parts.task.net), count_macs(parts.task.net, shape)
+    return known[key]
+
+
+def _cost(cfg: DictConfig, parts: Parts, facts: Facts, known: Known) -> StepCost:
+    """Cost of a training step, which is tried first; `UserError` where it fails."""
+    shape, batch_size = facts.input_shape, cfg.dataset.batch_size
+    bf16 = "bf16" in str(parts.trainer.precision)
+    key = f"{_key(cfg.model)} {_key(cfg.task)} {shape} {batch_size} {bf16}"
+    if key not in known.costs:
+        check_first_step(parts, batch_size)
+        net, loss = parts.task.net, parts.task.trial_loss
+        try:
+            known.costs[key] = step_cost(net, loss, shape, batch_size=batch_size, bf16=bf16)
+        except (RuntimeError, FloatingPointError) as error:  # too little memory, among others
+            raise UserError(f"a training step fails: {sentence(error)}") from error
+        net.cpu().zero_grad(set_to_none=True)
+    return known.costs[key]
+
+
+def _key(node: DictConfig) -> str:
+    return json.dumps(OmegaConf.to_container(node, resolve=True), sort_keys=True, default=str)
 
 
 def _facts(cfg: DictConfig, parts: Parts, known: dict[str, Facts]) -> Facts:
     """Facts of the config's data set, which is loaded the first time it is met."""
-    facts = result_part(OmegaConf.to_container(cfg, resolve=True))["dataset"]
+    dataset = OmegaConf.to_container(cfg.dataset, resolve=True)
+    facts = result_part({"dataset": dataset})["dataset"]
     facts.pop("seed", None)  # another order of the same images
     key = json.dumps(facts, sort_keys=True)
     if key not in known:

@@ -1,104 +1,136 @@
-"""A search that survives: Optuna's trials are counted over all launches of the same command.
+"""A search that survives: Optuna draws the trials, and several launches at once may do them.
 
-Optuna's sweeper belongs to another package, so that ours stands before and after it as a callback.
-Hydra turns a callback's exceptions into warnings: what has to end the launch is a SystemExit.
+The trials are counted over all launches of the same command. `study.py` shares them out, and a
+trial is a job as of a grid: frozen, named by its values, and gone on with after an interruption.
 """
 
-import logging
-import os
-import sys
-import traceback
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hydra.experimental.callback import Callback
-from omegaconf import DictConfig, OmegaConf, open_dict, read_write
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.utils import JobReturn, JobStatus
+from hydra.plugins.sweeper import Sweeper
+from hydra.types import HydraContext, TaskFunction
+from joblib import effective_n_jobs
+from omegaconf import DictConfig, OmegaConf
 
-from ghostexp.config.cli import UserError, prepare_process
-from ghostexp.sweeps.claim import ANY, claimed
-from ghostexp.sweeps.job import check_devices, parse
+from ghostexp.config.explain import UserError
+from ghostexp.sweeps import dry_run, notices
+from ghostexp.sweeps.claim import searching
+from ghostexp.sweeps.compose import Composer
+from ghostexp.sweeps.grid import Point, compose_point, grid_arguments
+from ghostexp.sweeps.job import chosen
+from ghostexp.sweeps.launcher import Launches
 from ghostexp.sweeps.outcome import show_outcome
-from ghostexp.sweeps.workers import check_installed, threads_of_a_job
+from ghostexp.sweeps.space import Space, as_overrides, space_of
+from ghostexp.sweeps.study import Study
+from ghostexp.sweeps.workers import check_installed
+from ghostexp.training import stopping
 
 if TYPE_CHECKING:
-    from optuna import Study
+    from optuna import Trial
 
 
-class SearchCallback(Callback):
-    """Before a search: refuse one without validation, and take up what an earlier launch left.
+class SearchSweeper(Sweeper):
+    """Asks the study for trials, does them, tells what came out; then shows the table.
 
-    After it: the table, and exit code 1 if a trial of this launch failed, as after a sweep.
+    `sampler` is an Optuna sampler, `storage` the address of the database, `n_trials` the trials of
+    all launches, `n_jobs` how many of them this launch does at once, `params` what a preset varies.
     """
 
-    def __init__(self) -> None:
-        self.held = ExitStack()
+    def __init__(
+        self,
+        sampler: DictConfig,
+        direction: str,
+        storage: str,
+        study_name: str,
+        n_trials: int,
+        n_jobs: int,
+        params: dict[str, Any] | None,
+    ) -> None:
+        self.n_jobs = n_jobs
+        self.params = params or {}
 
-    def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
-        with _ending_the_launch():
-            check_installed(config.hydra)
-            check_devices(config.trainer)
-            check_validation(config)
-            self.held.enter_context(claimed([Path(config.hydra.sweep.dir) / ANY]))
-            study = open_study(config)
-            self.num_earlier = len(study.trials)
-            left = take_up(study, config.hydra.sweeper.n_trials)
-            _name_by_what_varies(config)
-            _divide_cores(config)
-            with read_write(config), open_dict(config):
-                config.hydra.sweeper.n_trials = left
-                config.hydra.sweeper.sampler.seed += self.num_earlier  # else it draws the same
+    def setup(
+        self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig
+    ) -> None:
+        """Read what is searched and prepare the launcher; nothing is written yet."""
+        check_installed(config.hydra)
+        if dry_run.is_asked():
+            raise UserError(f"{dry_run.OPTION} is for grids: a search draws its trials as it goes")
+        self.config = config
+        self.loader = hydra_context.config_loader
+        self.compose = Composer(config, hydra_context.config_loader)
+        self._read_arguments()
+        check_validation(config)
+        self.at_once = effective_n_jobs(self.n_jobs)
+        self.launches = Launches(config, hydra_context, task_function, self.at_once)
 
-    def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
-        with _ending_the_launch():
-            self.held.close()
-            show_outcome(Path(config.hydra.sweep.dir), [])
-            new = open_study(config).trials[self.num_earlier :]
-            failed = [trial.number for trial in new if trial.state.name == "FAIL"]
-            if failed:
-                raise UserError(f"{len(failed)} of {len(new)} trials failed: {failed}")
+    def sweep(self, arguments: list[str]) -> Any:
+        """Do the trials that are left; `UserError` at the end if any of them failed."""
+        folder, settings = Path(self.config.hydra.sweep.dir), self.config.hydra.sweeper
+        results: list[tuple[int, JobReturn]] = []
+        with (
+            stopping.Stopping(lambda signum: None),
+            searching(folder, settings.study_name) as launch,
+            notices.once(),
+        ):
+            study = Study(folder, settings, self.space, launch)
+            try:
+                self._do_trials(study, results)
+            finally:
+                show_outcome(folder, [])
+        failed = [number for number, result in results if result.status == JobStatus.FAILED]
+        if failed:
+            raise UserError(f"{len(failed)} of {len(results)} trials failed: {failed}")
+        return [result for _, result in results]
 
-    def __reduce__(self) -> tuple[Any, ...]:
-        """In a worker process: what train.py did at its start, before the trial is named."""
-        return _start_worker, (sys.argv,)
+    def _do_trials(self, study: Study, results: list[tuple[int, JobReturn]]) -> None:
+        """As many as may be asked, `n_jobs` at once; with on_error=stop none after a failure."""
+        while trials := self._ask(study):
+            stopping.check()
+            points = [self._compose(trial.params) for trial in trials]
+            for point in points:
+                point.job.freeze()
+            for trial, result in zip(trials, self.launches.launch(points), strict=True):
+                failed = result.status == JobStatus.FAILED
+                study.tell(trial, None if failed else result.return_value)
+                results.append((trial.number, result))
+            failed = any(result.status == JobStatus.FAILED for _, result in results)
+            if failed and self.config.on_error == "stop":
+                return
+
+    def _ask(self, study: Study) -> list["Trial"]:
+        trials: list[Trial] = []
+        while len(trials) < self.at_once and (trial := study.ask()) is not None:
+            trials.append(trial)
+        return trials
+
+    def _read_arguments(self) -> None:
+        """The values that all trials share, and the space of those that a trial draws."""
+        task = OmegaConf.to_container(self.config.hydra.overrides.task, resolve=False)
+        arguments = grid_arguments(self.params, task)
+        parsed = OverridesParser.create(config_loader=self.loader).parse_overrides(arguments)
+        self.space: Space = space_of(parsed)
+        self.fixed = [each.input_line for each in parsed if not each.is_sweep_override()]
+        check_keys(self.config, self.space, self.params)
+
+    def _compose(self, drawn: dict[str, Any]) -> Point:
+        overrides = [*self.fixed, *as_overrides(drawn)]
+        return compose_point(self.compose, overrides, set(self.space))
 
 
-@contextmanager
-def _ending_the_launch() -> Iterator[None]:
-    try:
-        yield
-    except UserError as error:
-        raise SystemExit(f"error: {error}") from None
-    except Exception:
-        traceback.print_exc()
-        raise SystemExit(1) from None
-
-
-def _name_by_what_varies(config: DictConfig) -> None:
-    """Name the folders of trials by the values that the search draws."""
-    parsed = parse(OmegaConf.to_container(config.hydra.overrides.task, resolve=False))
-    swept = {each.key_or_group for each in parsed if each.is_sweep_override()}
-    swept |= set(config.hydra.sweeper.params or {})
-    fixed = sorted({each.key_or_group for each in parsed} - swept)
-    with read_write(config), open_dict(config):
-        config.hydra.overrides.hydra.append(
-            f"hydra.job.config.override_dirname.exclude_keys=[{','.join(fixed)}]"
-        )
-
-
-def _divide_cores(config: DictConfig) -> None:
-    with read_write(config):
-        threads = threads_of_a_job(config.hydra.launcher, config.hydra.sweeper.n_jobs)
-    if threads is not None and "OMP_NUM_THREADS" not in config.hydra.job.env_set:
-        with read_write(config), open_dict(config):
-            config.hydra.overrides.hydra.append(f"++hydra.job.env_set.OMP_NUM_THREADS={threads}")
-
-
-def _start_worker(command: list[str]) -> SearchCallback:
-    sys.argv = command
-    prepare_process()
-    return SearchCallback()
+def check_keys(config: DictConfig, space: Space, params: dict[str, Any]) -> None:
+    """Refuse a preset that varies what this config does not have."""
+    groups = chosen(config.hydra)
+    for key in space:
+        place, _, last = key.rpartition(".")
+        parent = OmegaConf.select(config, place) if place else config
+        if key in params and key not in groups and (parent is None or last not in parent):
+            raise UserError(
+                f"the search varies {key}, which this config does not have: choose other parts, or"
+                f" leave it out by 'hydra.sweeper.params={{{key}:null}}'"
+            )
 
 
 def check_validation(config: DictConfig) -> None:
@@ -110,36 +142,3 @@ def check_validation(config: DictConfig) -> None:
             "a search compares runs on validation images, never on the test images:"
             " set dataset.val_split above 0"
         )
-
-
-def open_study(config: DictConfig) -> "Study":
-    """The search's own study, new or as an earlier launch left it."""
-    # optuna 2.10, which the sweeper asks for, lives on SQLAlchemy 1.4, which tells of 2.0
-    os.environ.setdefault("SQLALCHEMY_SILENCE_UBER_WARNING", "1")
-    logging.getLogger("alembic").setLevel(logging.WARNING)
-    import optuna
-
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    sweeper = config.hydra.sweeper
-    return optuna.create_study(
-        study_name=sweeper.study_name,
-        storage=sweeper.storage,
-        direction=sweeper.direction,
-        load_if_exists=True,
-    )
-
-
-def take_up(study: "Study", num_trials: int) -> int:
-    """Queue the trials that a killed launch left behind; return how many of `num_trials` are left.
-
-    A trial that is asked the same again finds its run's folder, and goes on from its checkpoint.
-    """
-    from optuna.trial import TrialState
-
-    left_behind = [trial for trial in study.trials if trial.state == TrialState.RUNNING]
-    for trial in left_behind:
-        study.tell(trial.number, state=TrialState.FAIL)
-        if trial.params:  # else it was killed before it was asked anything
-            study.enqueue_trial(trial.params)
-    complete = sum(trial.state == TrialState.COMPLETE for trial in study.trials)
-    return max(0, num_trials - complete)

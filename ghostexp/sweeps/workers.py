@@ -1,7 +1,6 @@
 """How the jobs of a sweep share this machine, and which packages start them."""
 
 import os
-from collections.abc import Sequence
 from importlib.util import find_spec
 
 from joblib import cpu_count, effective_n_jobs
@@ -13,20 +12,23 @@ EXTRAS = {  # package of a plugin -> the extra that installs it
     "hydra_joblib_launcher": "joblib",
     "hydra_submitit_launcher": "submitit",
     "hydra_ray_launcher": "ray",
-    "hydra_optuna_sweeper": "optuna",
 }
 
 
 def check_installed(hydra: DictConfig) -> None:
-    """Refuse a launcher or sweeper whose package is missing, with the command that installs it."""
-    for group in ("launcher", "sweeper"):
-        package, _, rest = hydra[group]._target_.partition(".")
-        plugin = rest.split(".")[0]
-        if package == "hydra_plugins" and plugin in EXTRAS and not _is_installed(plugin):
-            choice = hydra.runtime.choices[f"hydra/{group}"]
-            raise UserError(
-                f"hydra/{group}={choice} is not installed: pip install 'ghostexp[{EXTRAS[plugin]}]'"
-            )
+    """Refuse a launcher or a search whose package is missing, with the command that installs it."""
+    package, plugin, *_, launcher = hydra.launcher._target_.split(".")
+    choice = hydra.runtime.choices["hydra/launcher"]
+    if package == "hydra_plugins" and plugin in EXTRAS and not _is_installed(plugin):
+        raise UserError(
+            f"hydra/launcher={choice} is not installed: pip install 'ghostexp[{EXTRAS[plugin]}]'"
+        )
+    if launcher == "SlurmLauncher" and find_spec("submitit") is None:
+        raise UserError(
+            f"hydra/launcher={choice} is not installed: pip install 'ghostexp[submitit]'"
+        )
+    if "sampler" in hydra.sweeper and find_spec("optuna") is None:
+        raise UserError("a search is not installed: pip install 'ghostexp[optuna]'")
 
 
 def threads_of_a_job(launcher: DictConfig, jobs: int) -> int | None:
@@ -65,9 +67,9 @@ def is_serial(launcher: DictConfig) -> bool:
     return launcher._target_.endswith("BasicLauncher")
 
 
-def largest(batches: Sequence[Sequence[object]]) -> int:
-    """Jobs of the largest batch."""
-    return max(map(len, batches), default=0)
+def shares_this_machine(launcher: DictConfig) -> bool:
+    """Whether the launcher does several jobs at once on the machine that it is started on."""
+    return launcher._target_.rpartition(".")[2] in ("JoblibLauncher", "LocalLauncher")
 
 
 def _is_installed(plugin: str) -> bool:

@@ -6,7 +6,6 @@ import os
 from types import SimpleNamespace
 
 import pytest
-import pytorch_lightning as pl
 
 from ghostexp.files.lock import Lock
 from ghostexp.results.record import LOCK, new_record, read_record, write_record
@@ -99,21 +98,3 @@ def test_rank_0_ends_the_others_and_names_the_first_to_fail(run, interrupted, ra
         fails()
     assert note(run) is None
     assert len(killed) == 1
-
-
-@pytest.mark.parametrize(
-    ("arguments", "repeats"),
-    [
-        ({"devices": 2}, True),  # Lightning's own choice is then ddp
-        ({"devices": 2, "strategy": "ddp"}, True),
-        ({"devices": 1, "strategy": "ddp"}, False),
-        ({"devices": 2, "strategy": "ddp_spawn"}, False),
-        ({"devices": 1}, False),
-    ],
-)
-def test_which_trainers_repeat_the_command_line(tmp_path, arguments, repeats):
-    trainer = pl.Trainer(
-        accelerator="cpu", logger=False, enable_checkpointing=False, default_root_dir=tmp_path,
-        **arguments,
-    )  # fmt: skip
-    assert ranks.repeats_command(trainer) == repeats

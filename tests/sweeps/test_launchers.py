@@ -10,8 +10,7 @@ from helpers import ROOT, result
 from joblib import cpu_count
 from omegaconf import OmegaConf
 
-from ghostexp.runs.experiment import objective
-from ghostexp.sweeps.search import open_study
+from ghostexp.sweeps.outcome import objective
 from ghostexp.sweeps.workers import EXTRAS, threads_of_a_job
 
 TINY = ("model=linear", "dataset.image_size=8", "debug=fast")
@@ -23,7 +22,7 @@ LAUNCHERS = {
 TARGETS = {
     "joblib": "hydra_plugins.hydra_joblib_launcher.joblib_launcher.JoblibLauncher",
     "local": "hydra_plugins.hydra_submitit_launcher.submitit_launcher.LocalLauncher",
-    "slurm": "hydra_plugins.hydra_submitit_launcher.submitit_launcher.SlurmLauncher",
+    "slurm": "hydra_plugins.ghostexp.SlurmLauncher",
     "ray": "hydra_plugins.hydra_ray_launcher.ray_launcher.RayLauncher",
     "basic": "hydra._internal.core_plugins.basic_launcher.BasicLauncher",
 }
@@ -152,7 +151,6 @@ def test_more_jobs_than_cores_are_refused(monkeypatch, launcher, sentence):
         ("hydra/launcher=joblib", "hydra_joblib_launcher"),
         ("hydra/launcher=submitit_local", "hydra_submitit_launcher"),
         ("hydra/launcher=ray", "hydra_ray_launcher"),
-        ("search=optuna", "hydra_optuna_sweeper"),
     ],
 )
 def test_a_missing_extra_is_named(tmp_path, argument, plugin):
@@ -171,35 +169,3 @@ def test_the_objective_is_the_validation_metric_of_the_selected_epoch():
     assert objective({"metrics": metrics, "best": {"val/acc": 0.9}}) == 0.9
     assert objective({"metrics": metrics}) == 0.8
     assert objective({"metrics": {"test/acc": 0.7}}) is None
-
-
-@pytest.mark.extras
-@needs("hydra_optuna_sweeper")
-def test_a_search_goes_on_where_it_was_killed(tmp_path):
-    command = ["search=optuna", *TINY[1:]]  # the search varies the ratio of a Ghost network
-    code, said = train(tmp_path, *command, "hydra.sweeper.n_trials=2")
-    assert code == 0, said
-    storage = f"sqlite:///{tmp_path}/outputs/search/search.db"
-    sweeper = {"study_name": "search", "storage": storage, "direction": "maximize"}
-    config = OmegaConf.create({"hydra": {"sweeper": sweeper}})
-    study = open_study(config)
-    assert [trial.state.name for trial in study.trials] == ["COMPLETE"] * 2
-    folders = sorted(path.parent for path in tmp_path.glob("outputs/search/*/result.json"))
-    values = sorted(objective(result(folder)) for folder in folders)
-    assert values == sorted(trial.value for trial in study.trials)
-    killed = study.ask()  # as a killed launch leaves it
-    killed.suggest_loguniform("optimizer.lr", 0.005, 0.2)
-    code, said = train(tmp_path, *command, "hydra.sweeper.n_trials=3")
-    assert code == 0, said
-    trials = open_study(config).trials
-    assert [t.state.name for t in trials] == ["COMPLETE", "COMPLETE", "FAIL", "COMPLETE"]
-    assert trials[3].params["optimizer.lr"] == killed.params["optimizer.lr"]
-    assert len({trial.params["optimizer.lr"] for trial in trials}) == 3
-
-
-@pytest.mark.extras
-@needs("hydra_optuna_sweeper")
-def test_a_search_without_validation_is_refused(app, tmp_path, capfd):
-    assert app("search=optuna", *TINY, "dataset.val_split=0") == 1
-    assert "set dataset.val_split above 0" in "".join(capfd.readouterr())
-    assert not (tmp_path / "outputs").exists()

@@ -28,30 +28,6 @@ def test_every_job_is_shown_with_its_size_and_cost(app, capfd):
 
 
 @pytest.mark.parametrize(
-    "devices",
-    [
-        ["trainer=ddp"],
-        ["+trainer.strategy=ddp"],
-        ["trainer.devices=2"],  # Lightning's own choice is then ddp
-        ["trainer=ddp", "hydra/launcher=joblib"],
-    ],
-)
-def test_processes_that_would_repeat_the_sweep_are_refused(app, tmp_path, capfd, devices):
-    if "hydra/launcher=joblib" in devices:
-        pytest.importorskip("hydra_plugins.hydra_joblib_launcher")
-    assert app("-m", *SMALL, *devices, "seed=0,1") == 1
-    assert "would start the whole sweep in each" in "".join(capfd.readouterr())
-    assert not list(tmp_path.rglob("result.json"))
-
-
-def test_devices_that_only_the_job_counts_are_refused_there(app, tmp_path, monkeypatch, capfd):
-    monkeypatch.setattr("ghostexp.runs.ranks.repeats_command", lambda trainer: True)  # as on 8 GPUs
-    assert app("-m", *SMALL, "trainer.devices=auto", "seed=0,1") == 1
-    assert "would start the whole sweep in each" in "".join(capfd.readouterr())
-    assert not list(tmp_path.rglob("last.ckpt"))
-
-
-@pytest.mark.parametrize(
     ("swept", "sentence"),
     [
         ("optimizer.lr=0.1,-1", "Invalid learning rate: -1"),

@@ -44,6 +44,7 @@ def blocks(*shortcuts: type[nn.Module]) -> nn.Sequential:
     return layers(*convolution(3, 4, 3), *made, width=4 * len(made) + 4)
 
 
+torch.manual_seed(0)  # rounding could turn a ReLU's sign where weights were others each time
 NETS = {  # each with the channels, height and width of its images; odd ones, and bias without ReLU
     "strides": (
         layers(*convolution(3, 6, 3), *convolution(6, 8, 3, 2), *convolution(8, 5, 1, 2), width=5),
@@ -197,3 +198,32 @@ def test_one_pixel_of_one_image_is_refused_as_torch_does():
     net, _ = ready("strides")
     with pytest.raises(ValueError, match="more than 1 value per channel"):
         net(torch.randn(1, 3, 1, 1))
+
+
+def test_training_falls_as_torchs_does():
+    net, images = ready()
+    losses = {}
+    for name, each in {"native": net, "stock": copy.deepcopy(NETS[BLOCKS][0]).train()}.items():
+        optimizer = torch.optim.SGD(each.parameters(), lr=0.05, momentum=0.9)
+        losses[name] = []
+        for _ in range(12):
+            loss = cross_entropy(each(images), torch.arange(len(images)) % CLASSES)
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            losses[name].append(loss.item())
+    assert losses["native"] == pytest.approx(losses["stock"], abs=1e-3)
+    assert losses["native"][-1] < 0.9 * losses["native"][0]
+
+
+@pytest.mark.parametrize(
+    ("model", "sentence"),
+    [
+        ("linear", "the native step is for networks with convolutions; this one has none"),
+        ("ghostnet", "no kernel for a grouped convolution outside of a bare Ghost module"),
+    ],
+)
+def test_a_run_refuses_a_network_before_anything_is_written(app, capsys, tmp_path, model, sentence):
+    assert app("callbacks=native", f"model={model}") == 1
+    assert sentence in capsys.readouterr().out
+    assert not [*tmp_path.rglob("result.json")]

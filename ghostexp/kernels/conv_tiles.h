@@ -2,6 +2,7 @@
 
 #pragma once
 
+#include "ahead.h"
 #include "operands.h"
 
 #if defined(__AVX512F__)
@@ -34,9 +35,11 @@ INLINE void pin(Floats& value) {
 #endif
 }
 
-// `channels` counts operands. to[i][j] = sum over channels, rows and taps of from[row][channel][j * step + tap] * weight.
+// `channels` counts operands. to[i * to_pitch + j * to_step] = sum over channels, rows and taps of
+// from[row][channel][j * step + tap] * weight.
 // Not inlined: with the code around it in one function, the compiler spills the sums.
-template <int channels, int pitch, int rows, int taps, int step, int outputs, int columns>
+template <int channels, int pitch, int rows, int taps, int step, int outputs, int columns,
+          int to_pitch, int to_step>
 __attribute__((noinline)) void tile(const Floats* const* from, const float* weights, Floats* to) {
   Floats sums[outputs][columns];
   const Floats* row[rows];
@@ -63,7 +66,8 @@ __attribute__((noinline)) void tile(const Floats* const* from, const float* weig
         for (int i = 0; i < outputs; ++i) {
           const float weight = weights[(r * taps + k) * outputs + i];
 #pragma GCC unroll 16
-          for (int j = 0; j < columns; ++j) sums[i][j] = multiply_add(sums[i][j], values[j], weight);
+          for (int j = 0; j < columns; ++j)
+            sums[i][j] = multiply_add(sums[i][j], values[j], weight);
         }
       }
       row[r] += pitch;
@@ -73,23 +77,23 @@ __attribute__((noinline)) void tile(const Floats* const* from, const float* weig
 #pragma GCC unroll 16
   for (int i = 0; i < outputs; ++i)
 #pragma GCC unroll 16
-    for (int j = 0; j < columns; ++j) to[i * columns + j] = sums[i][j];
+    for (int j = 0; j < columns; ++j) to[i * to_pitch + j * to_step] = sums[i][j];
 }
 
-// put(output, column, values, Constant<columns>) for all tiles of a row; rows[r] points at tap 0.
+constexpr int kFetched = 48;  // lines of memory for each tile
+
+// All tiles of a row, to `outputs` rows of `width` columns; from[r] points at tap 0.
 template <int channels, int pitch, int rows, int taps, int step, int outputs, int width,
-          typename Put>
-INLINE void convolve_row(const Floats* const (&from)[rows], const float* weights, Put put) {
+          int to_pitch, int to_step>
+INLINE void convolve_row(const Floats* const (&from)[rows], const float* weights, Floats* to,
+                         Ahead& ahead) {
   for_pieces<width, kColumns>([&](int x, auto columns) {
-    constexpr int kCount = decltype(columns)::kValue;
     const Floats* at[rows];
     for (int r = 0; r < rows; ++r) at[r] = from[r] + x * step;
     for_pieces<outputs, kOutputs>([&](int first, auto block) {
-      constexpr int kBlock = decltype(block)::kValue;
-      Floats sums[kBlock * kCount];
-      tile<channels, pitch, rows, taps, step, kBlock, kCount>(
-          at, weights + first * channels * rows * taps, sums);
-      for (int i = 0; i < kBlock; ++i) put(first + i, x, sums + i * kCount, columns);
+      ahead.fetch(kFetched);
+      tile<channels, pitch, rows, taps, step, block.kValue, columns.kValue, to_pitch, to_step>(
+          at, weights + first * channels * rows * taps, to + first * to_pitch + x * to_step);
     });
   });
 }

@@ -37,14 +37,14 @@ train: .venv/trains ## train Ghost-ResNet-56 on handwritten digits
 	$(BIN)/python train.py model=ghost_resnet56 sched=cosine
 
 test: install ## run the tests
-	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not extras"
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not extras and not slow"
 
 .venv/extras: .venv/installed tests/extras.lock
 	$(INSTALL) $(BACKEND) -r tests/extras.lock
 	touch $@
 
-test-extras: .venv/extras ## run the tests of several processes, launchers, search, W&B, MLflow and the wheel
-	$(BIN)/python -m pytest -n 2 -m extras
+test-extras: .venv/extras ## run the tests of several processes, launchers, W&B, MLflow and the wheel, and long ones
+	$(BIN)/python -m pytest -n 2 -m "extras or slow"
 
 lint: install ## check format, style and the types of the public functions
 	$(BIN)/ruff format --check .

@@ -17,6 +17,7 @@ COMMANDS = {
     "embeddings": "what lies before the last layer, as vectors and as a picture",
     "lr_range": "find a learning rate: a few steps with a rate that rises, and their curve",
     "benchmark": "time training, data, layers and inference on this machine",
+    "convert": "put Ghost modules where they are faster, measured in an engine",
     "download": "fetch published weights ahead of a training",
     "models": "names of the networks",
     "new": "begin a project with a network, data, an experiment and a test of yours",

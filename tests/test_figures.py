@@ -37,6 +37,7 @@ CIFAR_NETS = {
     # as many parameters as TingsongYu-ghost-resnet-56.pth holds
     "ghost_resnet56 model.shortcut=A model.inner_norm=true model.inner_activation=true"
     " model.outer_norm=true": (442_074, 65_139_328),
+    "g_ghost_resnet56 model.ratio=1": (855_770, 125_747_840),
     "vgg16": (14_990_922, 313_463_808),
     "ghost_vgg16 model.ratio=1": (14_990_922, 313_463_808),
     "ghost_vgg16": (7_650_474, 158_109_696),
@@ -79,6 +80,15 @@ IMAGENET_NETS = {
     "ghostnet_v2_130": (8_960_404, 269_322_976),
     "ghostnet_v2_160": (12_392_698, 398_607_224),
     "ghostnet_v3": (8_129_028, 404_128_320),
+    "g_ghost_regnet_x model.size=0.2": (1_825_440, 130_922_824),
+    "g_ghost_regnet_x model.size=0.4": (2_884_456, 221_245_824),
+    "g_ghost_regnet_x model.size=0.6": (4_029_776, 389_787_912),
+    "g_ghost_regnet_x model.size=0.8": (5_248_328, 528_571_968),
+    "g_ghost_regnet_x model.size=1.6": (7_109_660, 1_021_379_556),
+    "g_ghost_regnet_x": (10_511_000, 1_801_746_240),
+    "g_ghost_regnet_x_040": (15_726_268, 2_228_368_516),
+    "g_ghost_regnet_x_080": (24_586_928, 4_149_668_216),
+    "g_ghost_regnet_x_160": (32_381_704, 8_997_384_192),
     "ghost_resnet50 model.ratio=1": (25_557_032, 4_089_184_256),
     "ghost_resnet50": (13_953_512, 2_151_023_360),
     "ghost_resnet50 model.ratio=4": (8_151_752, 1_181_942_912),
@@ -89,6 +99,17 @@ DEPLOYED = {  # independent at width 1 only; elsewhere the deployed macs, versio
     "ghostnet_v3": (8_129_028, 6_147_588, "ghostnet_v2"),
     "ghostnet_v3_130": (12_217_720, 8_948_296, "ghostnet_v2_130"),
     "ghostnet_v3_160": (17_275_700, 12_377_778, "ghostnet_v2_160"),
+}
+REPGHOSTNETS = {
+    # model: params in training form, params deployed, macs of both
+    "repghostnet_050": (2_313_968, 2_306_528, 43_314_720),
+    "repghostnet_058": (2_546_388, 2_537_736, 59_804_016),
+    "repghostnet_080": (3_278_968, 3_267_112, 95_518_948),
+    "repghostnet": (4_073_604, 4_058_772, 142_394_128),
+    "repghostnet_111": (4_539_984, 4_523_568, 170_124_224),
+    "repghostnet_130": (5_478_612, 5_459_316, 231_123_652),
+    "repghostnet_150": (6_575_336, 6_553_064, 301_315_856),
+    "repghostnet_200": (9_796_124, 9_766_460, 515_869_856),
 }
 
 
@@ -129,6 +150,15 @@ def test_deployed_form_has_version_2s_macs(model):
     fused = fuse_branches(net)
     assert count_params(fused) == deployed
     assert count_macs(fused, IMAGENET) == count_macs(network(version_2), IMAGENET)
+
+
+@pytest.mark.parametrize("model", REPGHOSTNETS)
+def test_repghostnets_in_both_forms(model):
+    training, deployed, macs = REPGHOSTNETS[model]
+    net = network(model)
+    assert (count_params(net), count_macs(net, IMAGENET)) == (training, macs)
+    fused = fuse_branches(net)
+    assert (count_params(fused), count_macs(fused, IMAGENET)) == (deployed, macs)
 
 
 def test_papers_detection_backbone():

@@ -3,6 +3,8 @@
 GhostNet: "GhostNet: More Features from Cheap Operations", CVPR 2020, https://arxiv.org/abs/1911.11907
 GhostNetV2: NeurIPS 2022, https://arxiv.org/abs/2211.12905
 GhostNetV3: 2024, https://arxiv.org/abs/2404.11202
+G-Ghost: IJCV 2022, https://arxiv.org/abs/2201.03297
+RepGhostNet: 2022, https://arxiv.org/abs/2211.06088; macs as the names of its authors' files say
 The papers' "FLOPs" are macs. The report is the unpublished text on these networks whose claims this
 project checks; its figures come from the thop package.
 """
@@ -43,6 +45,11 @@ def _paper(
     return PublishedCost(factory, settings, *facts, params, macs, "macs", source, remark)
 
 
+def _repghost(width_mult: float, macs: str) -> PublishedCost:
+    settings = {"width_mult": width_mult}
+    return PublishedCost("repghostnet", settings, *IMAGENET, None, macs, "macs", "RepGhost authors")
+
+
 def _report(
     factory: str, settings: dict[str, Any], params: str, thop: str, remark: str = ""
 ) -> PublishedCost:
@@ -51,6 +58,7 @@ def _report(
 
 GHOST = {"ratio": 2, "cheap_kernel_size": 3}
 V1, V2, V3 = "GhostNet paper", "GhostNetV2 paper", "GhostNetV3 paper"
+G = "G-Ghost paper"
 D1_ARITHMETIC = (
     "0.43M and 63M are the counts of d = 1 (431,402 and 63,146,624); with d = 3, which the paper"
     " states, nothing gives 63M"
@@ -71,6 +79,10 @@ ROUNDING = (
 DEPLOYED = (
     "printed for the deployed form: fuse_branches gives 6,147,588 params and 167,048,288 macs;"
     " this is the form that trains"
+)
+EIGHT = (
+    "the paper's params are met; its macs are not: its definition has 4,149,668,216, which round to"
+    " 4.1B"
 )
 PAPER_BACKBONE = (
     "the paper counts the 1x1 convolution to 1056 maps too, 9,106,944 macs, with which it is"
@@ -98,6 +110,18 @@ PUBLISHED_COSTS = (
     _paper("ghostnet_v2", {"width_mult": 1.3}, IMAGENET, "8.9M", "269M", V2, CUT_OFF),
     _paper("ghostnet_v2", {"width_mult": 1.6}, IMAGENET, "12.3M", "399M", V2, CUT_OFF),
     _paper("ghostnet_v3", {"width_mult": 1.0}, IMAGENET, "6.1M", "167M", V3, DEPLOYED),
+    _repghost(0.5, "43M"),
+    _repghost(0.58, "60M"),
+    _repghost(0.8, "96M"),
+    _repghost(1.0, "142M"),
+    _repghost(1.11, "170M"),
+    _repghost(1.3, "231M"),
+    _repghost(1.5, "301M"),
+    _repghost(2.0, "516M"),
+    _paper("g_ghost_regnet_x", {"size": 3.2}, IMAGENET, "10.5M", "1.8B", G),
+    _paper("g_ghost_regnet_x", {"size": 4.0}, IMAGENET, "15.7M", "2.2B", G),
+    _paper("g_ghost_regnet_x", {"size": 8.0}, IMAGENET, "24.6M", "4.2B", G, EIGHT),
+    _paper("g_ghost_regnet_x", {"size": 16.0}, IMAGENET, "32.4M", "9.0B", G),
     PublishedCost(
         *("ghostnet", {"width_mult": 1.1}, 224, None),
         *(None, "164M", "macs", V1, PAPER_BACKBONE),

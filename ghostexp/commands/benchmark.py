@@ -3,9 +3,10 @@
 ghostexp benchmark train [overrides]   our loop with all its logging against a bare loop
 ghostexp benchmark data [overrides]    batches from memory: gather, crop, flip, normalise
 ghostexp benchmark layers [overrides]  each Ghost module against its convolution
-ghostexp benchmark steps [overrides]   what callbacks=fast gains in training, on the CPU
+ghostexp benchmark steps [overrides]   what callbacks=fast and native gain in training, on the CPU
 ghostexp benchmark infer [overrides]   networks beside their dense twins, as deployed
 ghostexp benchmark infer --run RUN     the same of a run, whose report then shows it
+ghostexp benchmark engines             the Ghost forms and smaller dense networks, in each engine
 
 Overrides are those of train.py; without any, `train` takes a linear model and batches of four
 digits, so that a step is short and what the loop adds is seen. `layers` takes CIFAR-10's shapes,
@@ -18,6 +19,7 @@ VGG-16, Ghost-ResNet-56 beside itself at ratio 1 (overrides: model.ratio=3), and
 at 224x224 pixels, our GhostNet and timm's two peers. `steps` takes --models, --batch and --threads;
 it times float32, and bfloat16 where the CPU computes in it, unless trainer.precision is given. It
 measures anew which layers callbacks=fast lets our kernels compute: run it on a quiet machine.
+`engines` takes --groups, --forms and --out; batch and threads belong to the group.
 """
 
 import argparse
@@ -40,8 +42,11 @@ from ghostexp.config.mistakes import users_mistakes
 from ghostexp.config.printer import Printer
 from ghostexp.deploy.forms import FORMS, Subject
 from ghostexp.deploy.latency import time_inference
+from ghostexp.results import engine_table
 from ghostexp.results.latency_file import document, write_latency
 from ghostexp.results.latency_report import to_markdown, write_measurements
+from ghostexp.runs.engine_table import FORMS as ENGINE_FORMS
+from ghostexp.runs.engine_table import groups, time_engines
 from ghostexp.runs.inference import (
     circumstances,
     default_models,
@@ -58,8 +63,9 @@ DEFAULTS = {
     "layers": ["model=ghost_resnet56", "dataset=cifar10"],
     "steps": ["dataset=cifar10"],
     "infer": ["dataset=cifar10"],
+    "engines": [],
 }
-WIDTH_OF_A_PIPE = 170
+WIDTH_OF_A_PIPE = 220
 BATCH_SIZES = (128, 1)  # training and one image
 
 
@@ -83,17 +89,19 @@ def main(arguments: list[str] | None = None) -> int:
         default=default_models(),
         help="of conf/model, a:b is a beside b (default: %(default)s)",
     )
-    infer.add_argument(
-        "--forms", type=_words, default=list(FORMS), help="infer: " + ",".join(FORMS)
-    )
+    infer.add_argument("--forms", type=_words, help="infer and engines: " + ",".join(FORMS))
     infer.add_argument("--batch", type=_numbers, help="default: 1,128; of steps 128")
     infer.add_argument("--threads", type=_numbers, help="default: 1 and one for each core")
-    infer.add_argument("--out", type=Path, help="infer: folder for inference.md, .json, .png")
+    infer.add_argument("--groups", type=_words, help="engines: cifar,mobile,regnet (default: all)")
+    infer.add_argument("--out", type=Path, help="infer and engines: folder for table and rounds")
     cli.add_grant(parser)
     options = parser.parse_intermixed_args(arguments)
     logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
     if options.what == "infer":
         time_networks(options)
+        return 0
+    if options.what == "engines":
+        time_the_engines(options)
         return 0
     if options.what == "steps":
         time_steps(options)
@@ -143,13 +151,12 @@ def time_ghosts(cfg: DictConfig, rounds: int, step: bool) -> None:
 
 def time_networks(options: argparse.Namespace) -> None:
     """Networks, or a run's, and their dense twins in every form of deployment."""
-    if options.out is not None and options.out.exists() and not options.out.is_dir():
-        raise UserError(f"--out {options.out} is a file: a folder is needed")
+    _check_out(options.out)
     subjects = _subjects(options)
     with users_mistakes("infer"):
         measurements = time_inference(
             subjects,
-            options.forms,
+            options.forms or list(FORMS),
             batch_sizes=options.batch or sorted(BATCH_SIZES),
             threads=options.threads or sorted({1, os.cpu_count() or 1}),
             rounds=options.rounds,
@@ -165,8 +172,26 @@ def time_networks(options: argparse.Namespace) -> None:
         print(f"wrote {path}")
 
 
+def time_the_engines(options: argparse.Namespace) -> None:
+    """The Ghost forms beside smaller dense networks, one column per engine."""
+    _check_out(options.out)
+    known = groups()
+    wanted = options.groups or list(known)
+    if unknown := [name for name in wanted if name not in known]:
+        raise UserError(f"--groups are {', '.join(known)}, not {', '.join(unknown)}")
+    with users_mistakes("engines"):
+        rows = time_engines(
+            [known[name] for name in wanted], options.forms or ENGINE_FORMS, options.rounds
+        )
+    everything = document(rows, circumstances(options.rounds), shlex.join(sys.argv))
+    print(engine_table.to_markdown(everything))
+    if options.out is not None:
+        for path in engine_table.write_engines(everything, options.out):
+            print(f"wrote {path}")
+
+
 def time_steps(options: argparse.Namespace) -> None:
-    """Training steps of networks with torch's operators and with ours, as callbacks=fast takes."""
+    """Training steps of networks with torch's operators and with ours."""
     console = Printer(width=None if sys.stdout.isatty() else WIDTH_OF_A_PIPE)
     gains = []
     with users_mistakes("steps"):
@@ -187,6 +212,11 @@ def _subjects(options: argparse.Namespace) -> list[Subject]:
     if options.run is not None:
         return subjects_of_run(options.run)
     return subjects_of_models(options.models, [*DEFAULTS[options.what], *options.overrides])
+
+
+def _check_out(folder: Path | None) -> None:
+    if folder is not None and folder.exists() and not folder.is_dir():
+        raise UserError(f"--out {folder} is a file: a folder is needed")
 
 
 def _words(text: str) -> list[str]:

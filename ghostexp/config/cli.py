@@ -37,7 +37,7 @@ VALUED = (
 NUMBERS = ("nan", "inf")  # words that Hydra's grammar takes for numbers; debug=nan is a choice
 OPTIONAL = {  # groups that a run can do without -> whether one is chosen where nothing is said
     **{"callbacks": True, "logger": True},
-    **{"debug": False, "experiment": False, "search": False, "suspect": False},
+    **{"debug": False, "experiment": False, "search": False, "suspect": False, "recipe": False},
 }
 
 

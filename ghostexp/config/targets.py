@@ -38,7 +38,13 @@ SHIPPED = (
 )
 HOMES: dict[type, tuple[str, ...]] = {  # base class -> modules whose classes a config may name
     nn.Module: (
-        *("ghostexp.data", "ghostexp.layers", "ghostexp.models", "ghostexp.training"),
+        *(
+            "ghostexp.data",
+            "ghostexp.layers",
+            "ghostexp.models",
+            "ghostexp.native",
+            "ghostexp.training",
+        ),
         *("torch.nn.modules", "torchvision.models", "torchvision.ops", "torchvision.transforms"),
         *("timm.layers", "timm.loss", "timm.models"),
     ),

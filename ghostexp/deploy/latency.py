@@ -20,8 +20,8 @@ class Measurement:
     """One network in one form, and how it compares with its reference in the same form.
 
     A ratio is the reference's number divided by this network's, so above 1 this network is ahead.
-    `low` and `high` are the smallest and the largest `speed_ratio` of a round. If there is no time,
-    `note` says why.
+    `low` and `high` are the smallest and the largest `speed_ratio` of a round. `seconds` has those
+    of each round, which belong together in one setting. If there is no time, `note` says why.
     """
 
     network: str
@@ -40,6 +40,7 @@ class Measurement:
     speed_ratio: float | None = None
     low: float | None = None
     high: float | None = None
+    seconds: tuple[float, ...] = ()
     note: str = ""
 
 
@@ -159,6 +160,7 @@ def _measurement(
         "fastest_ms": min(own.seconds) * 1e3,
         "slowest_ms": max(own.seconds) * 1e3,
         "images_per_s": batch_size / own.median,
+        "seconds": tuple(own.seconds),
     }
     other = timed.get((subject.reference, form))
     if other is None:

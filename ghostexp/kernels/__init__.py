@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-BATCH_NORM, GHOST_MODULE, INFERENCE = (
+BATCH_NORM, GHOST_MODULE, INFERENCE, TRAINING = (
     Path(__file__).with_name(name)
-    for name in ("batch_norm.cpp", "ghost_module.cpp", "inference.cpp")
+    for name in ("batch_norm.cpp", "ghost_module.cpp", "inference.cpp", "training.cpp")
 )

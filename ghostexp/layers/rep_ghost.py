@@ -1,8 +1,11 @@
-"""Ghost module whose convolutions train as sums of branches, which fuse to one convolution each.
+"""Ghost modules whose convolutions train as sums of branches, which fuse to one convolution each.
 
-"GhostNetV3: Exploring the Training Strategies for Compact Models", Liu et al. 2024,
-https://arxiv.org/abs/2404.11202. Every branch ends in a batch norm. In eval mode a batch norm only
-scales and shifts each channel, so the sum of the branches equals one convolution with a bias.
+`rep_ghost`: "GhostNetV3: Exploring the Training Strategies for Compact Models", Liu et al. 2024,
+https://arxiv.org/abs/2404.11202. `added_ghost`: "RepGhost: A Hardware-Efficient Ghost Module via
+Re-parameterization", Chen et al. 2022, https://arxiv.org/abs/2211.06088.
+
+Every branch ends in a batch norm. In eval mode a batch norm only scales and shifts each channel, so
+the sum of the branches equals one convolution with a bias.
 """
 
 from functools import reduce
@@ -16,14 +19,15 @@ from torchvision.ops import Conv2dNormActivation
 from ghostexp.layers.copied import copied
 from ghostexp.layers.ghost import GhostModule, Layer
 
-REPEATS = 3  # branches with the full kernel
+REPEATS = 3  # branches with the full kernel in GhostNetV3
 
 
 class RepConv(nn.Module):
     """Sum of branches that end in a batch norm, [N, c, H, W] -> [N, n, H / stride, W / stride].
 
-    Three branches are convolutions with the full kernel. If the full kernel is larger than 1x1, one
-    more has a 1x1 kernel. If input and output have the same shape, one more is only a batch norm.
+    `repeats` branches are convolutions with the full kernel. If the full kernel is larger than 1x1,
+    one more has a 1x1 kernel, unless `pointwise` is false. If input and output have the same shape,
+    one more is only a batch norm.
     """
 
     def __init__(
@@ -34,6 +38,8 @@ class RepConv(nn.Module):
         stride: int = 1,
         *,
         groups: int = 1,
+        repeats: int = REPEATS,
+        pointwise: bool = True,
     ) -> None:
         super().__init__()
 
@@ -44,8 +50,8 @@ class RepConv(nn.Module):
 
         same_shape = in_channels == out_channels and stride == 1
         self.identity = nn.BatchNorm2d(in_channels) if same_shape else None
-        self.repeated = nn.ModuleList(branch(kernel_size) for _ in range(REPEATS))
-        self.pointwise = branch(1) if kernel_size > 1 else None
+        self.repeated = nn.ModuleList(branch(kernel_size) for _ in range(repeats))
+        self.pointwise = branch(1) if pointwise and kernel_size > 1 else None
 
     def forward(self, inputs: Tensor) -> Tensor:
         branches = (self.identity, *self.repeated, self.pointwise)
@@ -87,6 +93,21 @@ def rep_ghost(
             conv.in_channels, conv.out_channels, conv.kernel_size[0], groups=conv.groups
         )
     return ghost
+
+
+def added_ghost(
+    in_channels: int, out_channels: int, *, activation_layer: Layer | None = None
+) -> nn.Sequential:
+    """RepGhost module, [N, c, H, W] -> [N, n, H, W]: ghosts are added to the maps they come from.
+
+    A 1x1 convolution makes all n maps, and a 3x3 depthwise convolution makes one ghost of each. The
+    sum of both is a `RepConv`, so one depthwise convolution remains of it where the network is
+    deployed, and no concatenation. `activation_layer` follows the 1x1 convolution and the sum.
+    """
+    primary = Conv2dNormActivation(in_channels, out_channels, 1, activation_layer=activation_layer)
+    ghosts = RepConv(out_channels, out_channels, 3, groups=out_channels, repeats=1, pointwise=False)
+    activations = [] if activation_layer is None else [activation_layer(inplace=True)]
+    return nn.Sequential(primary, ghosts, *activations)
 
 
 def fuse_branches(net: nn.Module) -> nn.Module:

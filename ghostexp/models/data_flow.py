@@ -20,6 +20,16 @@ MIXING = (  # beginnings of the names of autograd's nodes
     *("ScaledDotProduct", "MkldnnRnn", "CudnnRnn"),
 )
 JOINING = ("Cat", "Add")
+ACTIVATIONS = {  # autograd's names
+    "ReluBackward": nn.ReLU,
+    "HardtanhBackward": nn.ReLU6,
+    "SiluBackward": nn.SiLU,
+    "HardswishBackward": nn.Hardswish,
+    "GeluBackward": nn.GELU,
+    "LeakyReluBackward": nn.LeakyReLU,
+    "EluBackward": nn.ELU,
+    "MishBackward": nn.Mish,
+}
 
 
 @dataclass
@@ -43,6 +53,8 @@ class Flow:
     is_output: bool  # no layer with weights reads the maps
     in_ghost: bool  # the maps are joined with their depthwise copies
     read: str | None  # an attribute of the convolution, such as weight, that the network reads
+    is_added: bool  # to other maps, before anything but the norm
+    activation: type[nn.Module] | None  # the only reader behind norm and addition
 
 
 def flows(recorded: Recorded, net: nn.Module) -> dict[nn.Module, Flow]:
@@ -63,6 +75,7 @@ def flows(recorded: Recorded, net: nn.Module) -> dict[nn.Module, Flow]:
         }
         norm = norms.pop() if len(norms) == 1 else None
         reads = [edge for other, edge in recorded.norms if other is norm]
+        is_added, activation = graph.tail(made[0][0], has_norm=norm is not None)
         found[conv] = Flow(
             largest=max(sizes[conv]),
             norm=norm,
@@ -70,6 +83,8 @@ def flows(recorded: Recorded, net: nn.Module) -> dict[nn.Module, Flow]:
             is_output=not any(graph.reaches_mixing(node) for node, _ in made),
             in_ghost=conv in intrinsic,
             read=recorded.read.get(conv),
+            is_added=is_added,
+            activation=activation,
         )
     return found
 
@@ -105,6 +120,21 @@ class _Graph:
                 seen.add(node)
                 waiting += self.readers[node]
         return False
+
+    def tail(self, start: Node | None, *, has_norm: bool) -> tuple[bool, type[nn.Module] | None]:
+        """Whether the maps of `start` are added to others behind a norm, and their activation."""
+        node = self._only_reader(start)
+        if has_norm and node is not None:
+            node = self._only_reader(node)
+        is_added = node is not None and _is(node, "Add")
+        if is_added:
+            node = self._only_reader(node)
+        known = [ACTIVATIONS[name] for name in ACTIVATIONS if node is not None and _is(node, name)]
+        return is_added, known[0] if known else None
+
+    def _only_reader(self, node: Node | None) -> Node | None:
+        readers = self.readers[node] if node is not None else []
+        return readers[0] if len(readers) == 1 else None
 
 
 def _intrinsic(graph: _Graph, recorded: Recorded, net: nn.Module) -> set[nn.Module]:

@@ -152,8 +152,8 @@ class GhostNetTrunk(nn.Module):
 class GhostNet(nn.Module):
     """Stem, bottlenecks, 1x1 convolutions around the mean, classifier; -> [N, classes].
 
-    `blocks` holds, for each row of Table 1, what makes the bottleneck: it is called with the number
-    of input channels and the row.
+    `blocks` holds, for each row of `table`, what makes the bottleneck: it is called with the number
+    of input channels and the row. Strides and resolutions of another table are those of Table 1.
 
     The total stride is 32. `small_input` makes it 8, for 32x32 images: the stem and the second
     block (rows 1 and 3 of Table 1) get stride 1, and that block has no depthwise convolution. C2 to
@@ -169,11 +169,12 @@ class GhostNet(nn.Module):
         dropout: float = 0.2,
         small_input: bool = False,
         blocks: Sequence[Layer] = (GhostBottleneck,) * len(BLOCKS),
+        table: Sequence[BlockRow] = BLOCKS,
     ) -> None:
         if not width_mult > 0:
             raise ValueError(f"width_mult must be above 0, not {width_mult}")
         super().__init__()
-        rows = [row.scaled(width_mult) for row in BLOCKS]
+        rows = [row.scaled(width_mult) for row in table]
         if small_input:
             rows[1] = rows[1]._replace(stride=1)
         width = make_divisible(STEM_CHANNELS * width_mult)
@@ -210,11 +211,12 @@ def build(
     dropout: float,
     small_input: bool,
     weights: str | None,
+    table: Sequence[BlockRow] = BLOCKS,
 ) -> GhostNet:
-    """The network of these bottlenecks; what the three versions of GhostNet are made by.
+    """The network of these bottlenecks; all versions of GhostNet and RepGhostNet are made by it.
 
-    `small_input` and `blocks` are those of `GhostNet`. `weights` names trained weights to start
-    from, as in `load_weights`.
+    `small_input`, `blocks` and `table` are those of `GhostNet`. `weights` names trained weights to
+    start from, as in `load_weights`.
     """
     net = GhostNet(
         num_classes,
@@ -223,6 +225,7 @@ def build(
         dropout=dropout,
         small_input=small_input,
         blocks=blocks,
+        table=table,
     )
     return with_weights(net, weights)
 

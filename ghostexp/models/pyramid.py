@@ -55,7 +55,7 @@ def detection_body(backbone: nn.Module, trainable_stages: int, frozen_norm: bool
     if not hasattr(backbone, "trunk"):
         raise ValueError(
             f"backbone must be a network with a trunk() that gives the maps C2 to C5, as ghostnet"
-            f" and ghostnet_v2 have, not {type(backbone).__name__}"
+            f", ghostnet_v2 and repghostnet have, not {type(backbone).__name__}"
         )
     body = backbone.trunk()
     stages = body.stages()

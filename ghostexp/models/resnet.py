@@ -70,8 +70,23 @@ class BasicBlock(nn.Module):
         return self.relu(maps + self.shortcut(inputs))
 
 
+Stage = Callable[..., list[nn.Module]]
+
+
+def dense_stage(
+    in_channels: int, out_channels: int, stride: int, num_blocks: int, *, shortcut: Shortcut
+) -> list[nn.Module]:
+    """The blocks of a stage, of which the first has the stride and the new width."""
+    first = BasicBlock(in_channels, out_channels, stride, shortcut=shortcut)
+    others = range(num_blocks - 1)
+    return [first, *(BasicBlock(out_channels, out_channels, 1, shortcut=shortcut) for _ in others)]
+
+
 class CifarResNet(nn.Module):
-    """Stem, three stages of `num_blocks` blocks, mean, classifier; [N, c, H, W] -> [N, classes]."""
+    """Stem, three stages of `num_blocks` blocks, mean, classifier; [N, c, H, W] -> [N, classes].
+
+    `stage` makes the modules of a stage, with the arguments of `dense_stage`.
+    """
 
     def __init__(
         self,
@@ -80,6 +95,7 @@ class CifarResNet(nn.Module):
         in_channels: int = 3,
         *,
         shortcut: Shortcut = ProjectionShortcut,
+        stage: Stage = dense_stage,
     ) -> None:
         super().__init__()
         width = STAGES[0][0]
@@ -89,10 +105,9 @@ class CifarResNet(nn.Module):
             nn.ReLU(inplace=True),
         )
         blocks = []
-        for channels, first_stride in STAGES:
-            for stride in [first_stride] + [1] * (num_blocks - 1):
-                blocks.append(BasicBlock(width, channels, stride, shortcut=shortcut))
-                width = channels
+        for channels, stride in STAGES:
+            blocks += stage(width, channels, stride, num_blocks, shortcut=shortcut)
+            width = channels
         self.blocks = nn.Sequential(*blocks)
         self.pool = nn.AdaptiveAvgPool2d(1)
         self.classifier = nn.Linear(width, num_classes)
@@ -103,7 +118,7 @@ class CifarResNet(nn.Module):
         return self.classifier(self.pool(maps).flatten(1))
 
 
-def _shortcut(letter: str) -> Shortcut:
+def shortcut_of(letter: str) -> Shortcut:
     """The paper's name of a shortcut -> its class."""
     shortcuts = {"A": PaddingShortcut, "B": ProjectionShortcut}
     if letter not in shortcuts:
@@ -120,7 +135,7 @@ def resnet(
 
     `weights` names trained weights to start from, as in `load_weights`.
     """
-    net = CifarResNet(num_blocks, num_classes, in_channels, shortcut=_shortcut(shortcut))
+    net = CifarResNet(num_blocks, num_classes, in_channels, shortcut=shortcut_of(shortcut))
     return with_weights(net, weights)
 
 

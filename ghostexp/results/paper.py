@@ -5,6 +5,9 @@ GhostNetV2: "GhostNetV2: Enhance Cheap Operation with Long-Range Attention", Neu
 https://arxiv.org/abs/2211.12905
 GhostNetV3: "GhostNetV3: Exploring the Training Strategies for Compact Models", 2024,
 https://arxiv.org/abs/2404.11202
+G-Ghost: "GhostNets on Heterogeneous Devices via Cheap Operations", IJCV 2022,
+https://arxiv.org/abs/2201.03297
+RepGhostNet: https://arxiv.org/abs/2211.06088, as the names of its authors' weight files say
 """
 
 from collections.abc import Callable
@@ -31,6 +34,8 @@ FEWEST_IMAGES = {"cifar10": 45_000, "imagenet": 1_200_000, "coco": 110_000}  # v
 V1 = "GhostNet (CVPR 2020)"
 V2 = "GhostNetV2 (NeurIPS 2022)"
 V3 = "GhostNetV3 (2024), trained with a teacher"
+G = "G-Ghost (IJCV 2022)"
+REP = "the names of the RepGhost authors' files"
 
 
 @dataclass(frozen=True)
@@ -59,6 +64,11 @@ def _imagenet(factory: str, width_mult: float, percent: float, name: str, paper:
     return Published(
         "imagenet", factory, percent, f"{name} {width_mult}x in {paper}", settings, epochs
     )
+
+
+def _regnet(size: float, percent: float) -> Published:
+    source = f"G-Ghost RegNetX-{size}GF in {G}"
+    return Published("imagenet", "g_ghost_regnet_x", percent, source, {"size": size, "ratio": 2})
 
 
 def _resnet50(ratio: int, percent: float) -> Published:
@@ -91,6 +101,18 @@ PUBLISHED = (
     _imagenet("ghostnet_v3", 1.0, 77.1, "GhostNetV3", V3),
     _imagenet("ghostnet_v3", 1.3, 79.1, "GhostNetV3", V3),
     _imagenet("ghostnet_v3", 1.6, 80.4, "GhostNetV3", V3),
+    _imagenet("repghostnet", 0.5, 66.95, "RepGhostNet", REP),
+    _imagenet("repghostnet", 0.58, 68.94, "RepGhostNet", REP),
+    _imagenet("repghostnet", 0.8, 72.24, "RepGhostNet", REP),
+    _imagenet("repghostnet", 1.0, 74.22, "RepGhostNet", REP),
+    _imagenet("repghostnet", 1.11, 75.07, "RepGhostNet", REP),
+    _imagenet("repghostnet", 1.3, 76.37, "RepGhostNet", REP),
+    _imagenet("repghostnet", 1.5, 77.45, "RepGhostNet", REP),
+    _imagenet("repghostnet", 2.0, 78.81, "RepGhostNet", REP),
+    _regnet(3.2, 77.8),
+    _regnet(4.0, 78.6),
+    _regnet(8.0, 79.0),
+    _regnet(16.0, 79.9),
     _resnet50(2, 75.0),
     _resnet50(4, 74.1),
     _coco("faster_rcnn_ghostnet", 26.9, "Faster R-CNN", {"heads.channels": 256}),

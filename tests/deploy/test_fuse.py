@@ -39,6 +39,7 @@ OTHER_FORMS = [  # of a YAML
 ]
 CONF_MODELS = sorted({path.stem for path in (ROOT / "conf" / "model").glob("*.yaml")})
 BY_NUMBER_ONLY = re.compile(r".*_(\d{3}|m|l)")  # the blocks of another YAML, wider or more of them
+DEEPER = re.compile(r"resnet(32|44|110)|(faster_rcnn|retinanet).*_small")  # than another one here
 NARROW = 0.2  # times the YAML's own width
 
 
@@ -100,7 +101,16 @@ def levels(outputs: torch.Tensor | dict[str, torch.Tensor]) -> dict[str, torch.T
 
 @pytest.mark.parametrize(
     ("name", "settings", "count"),
-    [*((name, [], COUNTS.get(name)) for name in CONF_MODELS), *OTHER_FORMS],
+    [
+        *(
+            pytest.param(
+                *(name, [], COUNTS.get(name)),
+                marks=[pytest.mark.slow] if DEEPER.fullmatch(name) else [],
+            )
+            for name in CONF_MODELS
+        ),
+        *OTHER_FORMS,
+    ],
 )
 def test_every_network_is_equal_without_a_batch_norm(name, settings, count):
     if BY_NUMBER_ONLY.fullmatch(name):

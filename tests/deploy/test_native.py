@@ -1,6 +1,7 @@
 """The compiled twin against eager: every structure it takes, odd batches, threads, refusals."""
 
 import threading
+from functools import partial
 
 import pytest
 import torch
@@ -10,6 +11,7 @@ from ghostexp.deploy.native import native
 from ghostexp.deploy.native import net as native_net
 from ghostexp.kernels.compiler import machine_macros
 from ghostexp.models import convert_to_ghost
+from ghostexp.models.g_ghost_resnet import ghost_stage
 from ghostexp.models.resnet import CifarResNet, PaddingShortcut
 from ghostexp.models.vgg import VGG
 
@@ -43,6 +45,12 @@ def resnet8(in_channels: int = 3, **ghost: object) -> nn.Module:
 
 def padded_resnet8(**ghost: object) -> nn.Module:
     return trained(CifarResNet(1, 10, shortcut=PaddingShortcut), **ghost)
+
+
+def g_ghost_resnet26(**ghost: object) -> nn.Module:
+    """Stages with two blocks on intrinsic maps."""
+    stage = partial(ghost_stage, ratio=2)
+    return trained(CifarResNet(4, 10, shortcut=PaddingShortcut, stage=stage), **ghost)
 
 
 def small_vgg(**ghost: object) -> nn.Module:
@@ -86,6 +94,8 @@ def threads():
         (padded_resnet8, {"ratio": 5, "cheap_kernel_size": 7, "inner_norm": True}, (3, 8, 8)),
         (small_vgg, {}, (3, 9, 12)),
         (small_vgg, {"ratio": 2, "skip": ["features.0"]}, (3, 8, 4)),
+        # slices, concatenations, a sum with one pixel
+        (g_ghost_resnet26, {"ratio": 2, "only": ["blocks.1.first.conv2"]}, (3, 12, 8)),
     ],
 )
 def test_equal_to_eager(make, ghost, image):
@@ -193,6 +203,11 @@ class ReadsAnotherView(nn.Module):
         return logits
 
 
+class Twice(nn.Module):
+    def forward(self, maps: torch.Tensor) -> torch.Tensor:
+        return torch.cat([maps, maps], dim=1)
+
+
 def head(*layers: nn.Module) -> nn.Module:
     return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(1))
 
@@ -209,6 +224,7 @@ def head(*layers: nn.Module) -> nn.Module:
         (nn.Flatten(1), "flattening of more than one pixel"),
         (nn.Conv2d(3, 8, 1), "an output that is not logits"),
         (head(nn.Conv2d(3, 8, 1), nn.Conv2d(4, 8, 1)), "cannot trace"),
+        (head(nn.Conv2d(3, 8, 1), Twice()), "a concatenation of what lies in other maps"),
         (ReadsAnotherView(), "in-place ReLU of maps that others read"),
         (head(nn.Conv2d(3, 8, 1).double()), "float32 on the CPU; 0.weight is torch.float64"),
     ],

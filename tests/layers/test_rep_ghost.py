@@ -1,11 +1,11 @@
-"""Branches of GhostNetV3: their number, and their fusion against their sum."""
+"""Branches of GhostNetV3 and RepGhost: their number, and their fusion against their sum."""
 
 import pytest
 import torch
 from torch import nn
 
 from ghostexp.layers.ghost import GhostModule
-from ghostexp.layers.rep_ghost import RepConv, fuse_branches, rep_ghost
+from ghostexp.layers.rep_ghost import RepConv, added_ghost, fuse_branches, rep_ghost
 
 
 def randomize_norms(net: nn.Module) -> None:
@@ -46,6 +46,19 @@ def test_rep_ghost_is_a_ghost_module_with_branches():
     intrinsic = ghost.primary_conv[0](maps).relu()
     ghosts = ghost.cheap_operation[0](intrinsic).relu()
     torch.testing.assert_close(ghost(maps), torch.cat([intrinsic, ghosts], 1))
+
+
+def test_added_ghosts_fold_into_one_depthwise_convolution():
+    ghost = added_ghost(6, 10, activation_layer=nn.ReLU).double().eval()
+    randomize_norms(ghost)
+    assert len(ghost[1].state_dict()) == 5 + 6  # batch norm; convolution with batch norm
+    maps = torch.randn(2, 6, 8, 8, dtype=torch.float64)
+    made = ghost[0](maps)
+    expected = (ghost[1].repeated[0](made) + ghost[1].identity(made)).relu()
+    torch.testing.assert_close(ghost(maps), expected)
+    deployed = fuse_branches(ghost)
+    assert type(deployed[1]) is nn.Conv2d
+    torch.testing.assert_close(deployed(maps), expected)
 
 
 def test_fusion_makes_a_new_network():

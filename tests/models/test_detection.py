@@ -24,6 +24,7 @@ from ghostexp.models.detection import (
 from ghostexp.models.ghostnet import BLOCKS, GhostBottleneck, GhostNet, GhostNorm, ghostnet
 from ghostexp.models.ghostnet_v2 import ghostnet_v2
 from ghostexp.models.pyramid import freeze_norms
+from ghostexp.models.repghostnet import repghostnet
 
 IMAGE = (3, 224, 224)
 faster_rcnn = partial(faster_rcnn_ghostnet, heads=FasterHeads(rois_per_image=32))
@@ -97,6 +98,7 @@ def test_stages_are_the_whole_trunk_and_end_in_its_maps():
     [
         (faster_rcnn, ghostnet),
         (faster_rcnn, ghostnet_v2),
+        (faster_rcnn, repghostnet),
         (retinanet_ghostnet, ghostnet),
     ],
 )

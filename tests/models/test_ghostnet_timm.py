@@ -1,4 +1,4 @@
-"""The GhostNets of conf/model against timm's: same weights, same outputs."""
+"""GhostNets and RepGhostNets of conf/model against timm's: same weights, same outputs."""
 
 import pytest
 import torch
@@ -76,4 +76,24 @@ def test_version_3_agrees_before_and_after_fusion(width_mult):
     fused = timm.utils.reparameterize_model(theirs)
     assert sorted(p.shape for p in deployed.parameters()) == sorted(
         p.shape for p in fused.parameters()
+    )
+
+
+@pytest.mark.parametrize("width", ["050", "058", "080", "", "111", "130", "150", "200"])
+def test_repghostnet_is_timms_in_both_forms(width):
+    theirs = reference(f"repghostnet_{width or '100'}")
+    ours = from_conf(f"repghostnet_{width}".rstrip("_"))
+    assert copy_by_order(theirs, ours) == 672
+    images = torch.randn(2, 3, 64, 64)
+    with torch.no_grad():
+        logits = theirs(images)
+        assert logits.std() > 0.01
+        assert torch.equal(ours(images), logits)
+        deployed = fuse_branches(ours)
+        theirs_deployed = timm.utils.reparameterize_model(theirs)
+        limit = 1e-5 * float(logits.abs().max())
+        torch.testing.assert_close(deployed(images), logits, rtol=0, atol=limit)
+        torch.testing.assert_close(deployed(images), theirs_deployed(images), rtol=0, atol=limit)
+    assert sorted(p.shape for p in deployed.parameters()) == sorted(
+        p.shape for p in theirs_deployed.parameters()
     )

@@ -26,8 +26,12 @@ CLASSIFIERS = sorted(
 SIZE = 64  # pixels
 # ghostnet_v2 holds the blocks of ghostnet, and those of ghostnet_v3 but for branches that are fused
 # before an export; ghost_vgg16 and ghost_resnet56 hold the blocks of the next two; the last is
-# torchvision's
-NOT_EXPORTED = ("ghostnet", "ghostnet_v3", "vgg16", "ghost_resnet50", "efficientnet_v2_s")
+# torchvision's; the blocks of repghostnet are those of ghostnet_v3, and those of the RegNets are
+# those of g_ghost_resnet56 and ghost_resnet50
+NOT_EXPORTED = (
+    *("ghostnet", "ghostnet_v3", "repghostnet", "regnet_x", "g_ghost_regnet_x"),
+    *("vgg16", "ghost_resnet50", "efficientnet_v2_s"),
+)
 LARGER = {"ghostnet_v2": 128}  # a side of one pixel is taken for fixed
 
 

@@ -19,6 +19,7 @@ from ghostexp.download import fetch
 from ghostexp.models import weights
 from ghostexp.models.ghostnet import ghostnet
 from ghostexp.models.ghostnet_v2 import ghostnet_v2
+from ghostexp.models.repghostnet import repghostnet
 from ghostexp.models.weights import PUBLISHED, Published, cache_folder, load_weights, read_state
 
 BODY = bytes(range(256)) * 1000
@@ -242,7 +243,11 @@ def test_files_without_counters_of_batches_are_whole(tmp_path):
 
 @pytest.mark.parametrize(
     ("timm_name", "factory", "entries"),
-    [("ghostnet_100", ghostnet, 512), ("ghostnetv2_100", ghostnet_v2, 764)],
+    [
+        ("ghostnet_100", ghostnet, 512),
+        ("ghostnetv2_100", ghostnet_v2, 764),
+        ("repghostnet_100", repghostnet, 672),
+    ],
 )
 def test_timms_names_are_taken_by_their_order(tmp_path, timm_name, factory, entries):
     timm = pytest.importorskip("timm", reason="parity needs timm: install ghostexp[timm]")

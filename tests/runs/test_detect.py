@@ -52,6 +52,7 @@ def tiny_detector():
     return retinanet_ghostnet(2, backbone=backbone, min_size=64, max_size=64)
 
 
+@pytest.mark.slow
 def test_a_run_from_start_to_predictions(app, tmp_path, capsys):
     assert app(*TINY) == 0
     (run,) = tmp_path.glob("outputs/train/*")
@@ -97,6 +98,7 @@ def export(run, capsys):
     assert "embeddings are of classifiers" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_a_resumed_detector_ends_like_an_undisturbed_one(app, tmp_path):
     """Faster R-CNN draws the proposals that it trains on; here every second epoch is validated."""
     faster = ["model=faster_rcnn_ghostnet_small", *TINY[1:]]

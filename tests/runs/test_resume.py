@@ -58,19 +58,24 @@ def assert_same_run(one, other):
     assert first["selected"] == second["selected"]
 
 
+MORE_CHOICES = [
+    ["sched=plateau", "sched.scheduler.patience=0"],
+    ["callbacks=early_stopping", "callbacks.early_stopping.patience=3", "optimizer=muon"],
+    ["callbacks=finetune", "+callbacks.freeze.blocks_by_epoch={1: 2, 3: -1}", "task=layerwise"],
+    ["callbacks=progressive", "callbacks.progressive.image_size=[4, 8]"],
+    ["optimizer=adamw", "dataset.val_split=0", "sched=multistep", "dataset.sampler=balanced"],
+    ["trainer.accumulate_grad_batches=2", "sched=onecycle", "task=focal"],
+]
+
+
 @pytest.mark.parametrize(
     "overrides",
     [
         [],
         ["sched=warmup_cosine", "task.loss.class_weights=balanced"],
-        ["sched=plateau", "sched.scheduler.patience=0"],
         ["callbacks=ema", "callbacks.ema.decay=0.5"],
-        ["callbacks=early_stopping", "callbacks.early_stopping.patience=3", "optimizer=muon"],
-        ["callbacks=finetune", "+callbacks.freeze.blocks_by_epoch={1: 2, 3: -1}", "task=layerwise"],
-        ["callbacks=progressive", "callbacks.progressive.image_size=[4, 8]"],
-        ["optimizer=adamw", "dataset.val_split=0", "sched=multistep", "dataset.sampler=balanced"],
-        ["trainer.accumulate_grad_batches=2", "sched=onecycle", "task=focal"],
         ["+trainer.val_check_interval=0.4"],  # a validation follows the batch that is cut
+        *(pytest.param(overrides, marks=pytest.mark.slow) for overrides in MORE_CHOICES),
     ],
     ids=lambda overrides: "+".join(overrides) or "default",
 )

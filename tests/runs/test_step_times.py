@@ -1,5 +1,7 @@
 """`ghostexp benchmark steps`: both precisions, every network, and the smallest gain in words."""
 
+from dataclasses import replace
+
 import pytest
 from helpers import main_of
 
@@ -36,10 +38,20 @@ def test_the_smallest_gain_is_named():
 
     said = smallest_gain([timing("a", 2.0), timing("b", 3.125), timing("c", 3.0)])
     assert said == "callbacks=fast is at least 0.96 times as fast as torch (b)"
+    native = replace(timing("d", 3.0), native=Timing("", [2.0]))
+    assert smallest_gain([timing("b", 3.125), native]) == (
+        "callbacks=fast is at least 0.96 times as fast as torch (b), and callbacks=native at least"
+        " 1.50 times as fast as the fastest other form (d)"
+    )
+
+
+def refused(net: object) -> None:
+    raise ValueError("no kernel")
 
 
 def test_the_command_prints_a_table_for_each_precision(monkeypatch, capsys, tmp_path):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setattr(step_latency, "NativeStep", lambda: refused)
     known = tmp_path / "ghostexp" / "kernels.jsonl"
     known.parent.mkdir()
     known.write_text("measured on a busy machine\n")

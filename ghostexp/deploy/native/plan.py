@@ -25,7 +25,7 @@ class View:
     """Every `row_step`-th row and every `column_step`-th column of maps, with channels of zeros.
 
     There are `channels` in all. The first `first` of them are zeros, then come the maps' channels,
-    and the rest are zeros.
+    and the rest are zeros. With steps of 0 the first pixel stands for all.
     """
 
     maps: Maps
@@ -90,9 +90,29 @@ Step = Conv | MaxPool | MeanPool
 
 
 @dataclass(frozen=True)
+class Part:
+    """Maps that are the channels from `first` on of other maps, in the same memory."""
+
+    whole: Maps
+    first: int
+
+
+@dataclass(frozen=True)
 class Plan:
-    """Steps in the order of computation, from `images` to `logits`."""
+    """Steps in the order of computation, from `images` to `logits`.
+
+    `parts` holds the maps that lie in others: slices of them, and what is concatenated to them.
+    """
 
     steps: list[Step]
     images: Maps
     logits: Maps
+    parts: dict[Maps, Part]
+
+    def place(self, maps: Maps) -> Part:
+        """The maps that have memory of their own, and the channel from which `maps` lie in them."""
+        first = 0
+        while maps in self.parts:
+            first += self.parts[maps].first
+            maps = self.parts[maps].whole
+        return Part(maps, first)

@@ -93,30 +93,48 @@ def _assign_places(plan: Plan) -> tuple[dict[Maps, int], int]:
     """Where the vectors of each `Maps` begin, and the number of vectors in all.
 
     Memory is used again only for maps of the same shape, so that their borders of zeros stay. A
-    layer may overwrite the residual that it adds, pixel by pixel.
+    layer may overwrite the residual that it adds, pixel by pixel, if both have memory of their own.
     """
     last_reads = {source: index for index, step in enumerate(plan.steps) for source in _read(step)}
+    last_uses: dict[Maps, int] = defaultdict(int)  # of maps with memory of their own
+    for source, index in last_reads.items():
+        whole = plan.place(source).whole
+        last_uses[whole] = max(last_uses[whole], index)
     free: dict[tuple[int, int, int], list[int]] = defaultdict(list)
-    places: dict[Maps, int] = {}
+    starts: dict[Maps, int] = {}
     end = 0
 
-    def place(maps: Maps) -> None:
+    def begin(maps: Maps) -> None:
         nonlocal end
+        if maps in starts:  # another part of it was written before
+            return
         if not free[_shape(maps)]:
             free[_shape(maps)].append(end)
-            end += maps.channels * (maps.height + 2) * (maps.width + 2)
-        places[maps] = free[_shape(maps)].pop()
+            end += maps.channels * _grid(maps)
+        starts[maps] = free[_shape(maps)].pop()
 
-    place(plan.images)
+    begin(plan.place(plan.images).whole)
     for index, step in enumerate(plan.steps):
-        done = [source for source in _read(step) if last_reads[source] == index]
-        early = [source for source in done if source is not step.inputs]
-        for source in early:
-            free[_shape(source)].append(places[source])
-        place(step.outputs)
-        if step.inputs in done:
-            free[_shape(step.inputs)].append(places[step.inputs])
+        wholes = {source: plan.place(source).whole for source in _read(step)}
+        done = {whole for whole in wholes.values() if last_uses[whole] == index}
+        kept = wholes[step.inputs]
+        early = [whole for whole in done if whole is not kept and whole in wholes]
+        for whole in early:
+            free[_shape(whole)].append(starts[whole])
+        begin(plan.place(step.outputs).whole)
+        for whole in done.difference(early):
+            free[_shape(whole)].append(starts[whole])
+    every = {plan.images, *(maps for step in plan.steps for maps in (*_read(step), step.outputs))}
+    places = {}
+    for maps in every:
+        part = plan.place(maps)
+        places[maps] = starts[part.whole] + part.first * _grid(maps)
     return places, end
+
+
+def _grid(maps: Maps) -> int:
+    """Vectors of one channel, with its border."""
+    return (maps.height + 2) * (maps.width + 2)
 
 
 def _read(step: Step) -> set[Maps]:

@@ -3,7 +3,8 @@
 Each operator becomes an expression. Operators that follow a convolution are joined with it: a batch
 norm, a cheap operation, a residual, a ReLU. When another layer needs the maps, the convolution with
 what was joined becomes a step of the plan. A Ghost module is recognised as the concatenation of a
-convolution's maps and of a depthwise convolution of these maps.
+convolution's maps and of a depthwise convolution of these maps. Any other concatenation copies
+nothing: its parts are written to their places in it, and slices of maps are read from their places.
 """
 
 from collections.abc import Callable
@@ -13,7 +14,25 @@ import torch
 from torch import Tensor, fx
 from torch.export import ExportedProgram
 
-from ghostexp.deploy.native.plan import Cheap, Conv, Maps, MaxPool, MeanPool, Plan, Step, View
+from ghostexp.deploy.native.nodes import (
+    arguments,
+    channels,
+    check,
+    is_only_user,
+    outputs,
+    shape,
+)
+from ghostexp.deploy.native.plan import (
+    Cheap,
+    Conv,
+    Maps,
+    MaxPool,
+    MeanPool,
+    Part,
+    Plan,
+    Step,
+    View,
+)
 
 aten = torch.ops.aten
 Value = Maps | View | Cheap | Conv | Tensor | None
@@ -34,6 +53,7 @@ class _Reader:
         self.program = program
         self.images = images
         self.steps: list[Step] = []
+        self.parts: dict[Maps, Part] = {}
         self.values: dict[fx.Node, Value] = {}
         self.readers: dict[Callable, Callable[[fx.Node], Value]] = {
             aten.conv2d.default: self._conv,
@@ -60,11 +80,11 @@ class _Reader:
                 self.values[node] = self.images if name is None else tensors[name].double()
             elif node.op == "output":
                 (logits,) = node.args[0]
-                _check(len(_shape(logits)) == 2, logits, "an output that is not logits")
-                return Plan(self.steps, self.images, self._maps(logits))
+                check(len(shape(logits)) == 2, logits, "an output that is not logits")
+                return Plan(self.steps, self.images, self._maps(logits), self.parts)
             else:
-                _check(node.target in self.readers, node, str(node.target))
-                _check(not node.kwargs, node, f"{node.target} with {dict(node.kwargs)}")
+                check(node.target in self.readers, node, str(node.target))
+                check(not node.kwargs, node, f"{node.target} with {dict(node.kwargs)}")
                 self.values[node] = self.readers[node.target](node)
         raise AssertionError("a graph ends in its output")
 
@@ -75,45 +95,45 @@ class _Reader:
             if value not in self.steps:
                 self.steps.append(value)
             return value.outputs
-        _check(isinstance(value, Maps), node, f"{node.target} read by other layers")
+        check(isinstance(value, Maps), node, f"{node.target} read by other layers")
         return value
 
     def _view(self, node: fx.Node) -> View:
         value = self.values[node]
-        return value if isinstance(value, View) else View(self._maps(node), _channels(node))
+        return value if isinstance(value, View) else View(self._maps(node), channels(node))
 
     def _weights(self, weight: fx.Node, bias: fx.Node | None) -> tuple[Tensor, Tensor]:
         values = self.values[weight]
         return values, values.new_zeros(len(values)) if bias is None else self.values[bias]
 
     def _conv(self, node: fx.Node) -> Value:
-        source, weight, bias, stride, padding, dilation, groups = _arguments(
+        source, weight, bias, stride, padding, dilation, groups = arguments(
             node, None, None, None, [1, 1], [0, 0], [1, 1], 1
         )
         weight, bias = self._weights(weight, bias)
         size = weight.shape[-1]
         same = padding == [size // 2] * 2 and dilation == [1, 1] and stride[0] == stride[1]
         square = weight.shape[-2] == size and size % 2 == 1
-        _check(square and same, node, "a convolution not square, odd and padded by half its kernel")
+        check(square and same, node, "a convolution not square, odd and padded by half its kernel")
         if groups > 1:
-            depthwise = groups == _channels(source) and stride[0] == 1
+            depthwise = groups == channels(source) and stride[0] == 1
             conv = self.values[source]
             cheap = depthwise and _is_open(conv) and conv.cheap is None
-            _check(cheap, node, "a grouped convolution outside of a Ghost module")
+            check(cheap, node, "a grouped convolution outside of a Ghost module")
             return Cheap(conv, weight[:, 0], bias, each=len(weight) // groups)
-        _check(size <= 3, node, f"a {size}x{size} convolution")
-        return Conv(self._maps(source), _outputs(node), weight, bias, stride[0])
+        check(size <= 3, node, f"a {size}x{size} convolution")
+        return Conv(self._maps(source), outputs(node), weight, bias, stride[0])
 
     def _linear(self, node: fx.Node) -> Value:
-        source, weight, bias = _arguments(node, None, None, None)
+        source, weight, bias = arguments(node, None, None, None)
         weight, bias = self._weights(weight, bias)
         inputs = self._maps(source)
-        _check(inputs.height * inputs.width == 1, node, "a linear layer on more than one pixel")
-        return Conv(inputs, _outputs(node), weight[:, :, None, None], bias)
+        check(inputs.height * inputs.width == 1, node, "a linear layer on more than one pixel")
+        return Conv(inputs, outputs(node), weight[:, :, None, None], bias)
 
     def _batch_norm(self, node: fx.Node) -> Value:
         source, weight, bias, mean, variance, training, _, eps, _ = node.args
-        _check(not training, node, "batch norm that keeps no statistics")
+        check(not training, node, "batch norm that keeps no statistics")
         scale = (self.values[variance] + eps).rsqrt()
         scale = scale if weight is None else scale * self.values[weight]
         shift = -self.values[mean] * scale
@@ -121,13 +141,13 @@ class _Reader:
         value = self.values[source]
         if isinstance(value, Cheap):
             return _scaled(value, scale, shift)
-        _check(_is_open(value), node, "batch norm that follows no convolution")
+        check(_is_open(value), node, "batch norm that follows no convolution")
         if value.cheap is None:
-            return replace(_scaled(value, scale, shift), outputs=_outputs(node))
+            return replace(_scaled(value, scale, shift), outputs=outputs(node))
         half = len(value.weight)
         return replace(
             value,
-            outputs=_outputs(node),
+            outputs=outputs(node),
             scale=value.scale * scale[:half],
             shift=value.shift * scale[:half] + shift[:half],
             cheap=_scaled(value.cheap, scale[half:], shift[half:]),
@@ -136,88 +156,100 @@ class _Reader:
     def _relu(self, node: fx.Node) -> Value:
         (source,) = node.args
         if node.target is aten.relu_.default:
-            _check(_is_only_user(source), node, "an in-place ReLU of maps that others read")
+            check(is_only_user(source), node, "an in-place ReLU of maps that others read")
         conv = self.values[source]
-        _check(isinstance(conv, Conv) and not conv.relu, node, "a ReLU that follows no convolution")
-        return replace(conv, outputs=_outputs(node), relu=True)
+        check(isinstance(conv, Conv) and not conv.relu, node, "a ReLU that follows no convolution")
+        return replace(conv, outputs=outputs(node), relu=True)
 
     def _add(self, node: fx.Node) -> Value:
         first, second = node.args
-        alike = isinstance(second, fx.Node) and _shape(first) == _shape(second)
-        _check(alike, node, "an addition of unlike maps")
-        if not _is_open(self.values[first]):
+        check(isinstance(second, fx.Node), node, "an addition of unlike maps")
+        if not _is_open(self.values[first]) or shape(first) != shape(node):
             first, second = second, first
         conv = self.values[first]
-        _check(_is_open(conv), node, "an addition to no convolution")
-        return replace(conv, outputs=_outputs(node), residual=self._view(second))
+        alike = shape(first) == shape(node) and shape(second)[:2] == shape(node)[:2]
+        is_broadcast = alike and shape(second)[2:].numel() == 1 < shape(node)[2:].numel()
+        check(
+            alike and (is_broadcast or shape(second) == shape(node)),
+            node,
+            "an addition of unlike maps",
+        )
+        check(_is_open(conv), node, "an addition to no convolution")
+        view = self._view(second)
+        view = replace(view, row_step=0, column_step=0) if is_broadcast else view
+        return replace(conv, outputs=outputs(node), residual=view)
 
     def _cat(self, node: fx.Node) -> Value:
-        parts, dim = _arguments(node, None, 0)
+        parts, dim = arguments(node, None, 0)
         values = [self.values[part] for part in parts]
-        halves = dim == 1 and len(values) == 2 and isinstance(values[1], Cheap)
-        _check(halves and values[1].conv is values[0], node, "a concatenation of other maps")
+        check(dim == 1, node, "a concatenation that is not of channels")
+        if len(values) != 2 or not isinstance(values[1], Cheap) or values[1].conv is not values[0]:
+            return self._joined(node, parts)
         conv, cheap = values
         one = torch.ones_like(conv.bias)
-        return replace(conv, outputs=_outputs(node), cheap=cheap, scale=one, shift=0 * one)
+        return replace(conv, outputs=outputs(node), cheap=cheap, scale=one, shift=0 * one)
+
+    def _joined(self, node: fx.Node, parts: list[fx.Node]) -> Maps:
+        """Maps in which `parts` lie one behind the other: they are written there at once."""
+        whole, first = outputs(node), 0
+        for part in parts:
+            maps = self._maps(part)
+            own = maps not in self.parts and maps is not self.images
+            check(own, node, "a concatenation of what lies in other maps")
+            self.parts[maps] = Part(whole, first)
+            first += maps.channels
+        return whole
 
     def _slice(self, node: fx.Node) -> Value:
-        source, dim, start, end, step = _arguments(node, None, 0, None, None, 1)
+        source, dim, start, end, step = arguments(node, None, 0, None, None, 1)
         value = self.values[source]
-        if _shape(node) == _shape(source):
+        if shape(node) == shape(source):
             return value
         if isinstance(value, Cheap):
-            _check(dim == 1 and not start and step == 1, node, "a slice of ghost maps")
+            check(dim == 1 and not start and step == 1, node, "a slice of ghost maps")
             return replace(value, weight=value.weight[:end], bias=value.bias[:end])
-        whole = not start and (end is None or end >= _shape(source)[dim])
-        _check(whole and dim in (2, 3), node, "a slice of maps")
+        if dim == 1 and step == 1:
+            some = outputs(node)
+            self.parts[some] = Part(self._maps(source), start or 0)
+            return some
+        whole = not start and (end is None or end >= shape(source)[dim])
+        check(whole and dim in (2, 3), node, "a slice of maps")
         view = self._view(source)
         if dim == 2:
             return replace(view, row_step=view.row_step * step)
         return replace(view, column_step=view.column_step * step)
 
     def _pad(self, node: fx.Node) -> Value:
-        source, padding, mode, fill = _arguments(node, None, None, "constant", None)
+        source, padding, mode, fill = arguments(node, None, None, "constant", None)
         zeros = mode == "constant" and not fill and len(padding) == 6 and not any(padding[:4])
-        _check(zeros and min(padding) >= 0, node, "a padding of pixels")
+        check(zeros and min(padding) >= 0, node, "a padding of pixels")
         view = self._view(source)
-        return replace(view, channels=_channels(node), first=view.first + padding[4])
+        return replace(view, channels=channels(node), first=view.first + padding[4])
 
     def _max_pool(self, node: fx.Node) -> Value:
-        source, window, stride, padding, dilation, ceil = _arguments(
+        source, window, stride, padding, dilation, ceil = arguments(
             node, None, None, [], [0, 0], [1, 1], False
         )
         stride = stride or window
         plain = len({*window}) == len({*stride}) == 1 and not any(padding)
-        _check(plain and set(dilation) == {1} and not ceil, node, "a pooling with padding")
-        self.steps.append(MaxPool(self._maps(source), _outputs(node), window[0], stride[0]))
+        check(plain and set(dilation) == {1} and not ceil, node, "a pooling with padding")
+        self.steps.append(MaxPool(self._maps(source), outputs(node), window[0], stride[0]))
         return self.steps[-1].outputs
 
     def _mean_pool(self, node: fx.Node) -> Value:
         source, size = node.args
-        _check(size == [1, 1], node, f"a mean to {size} pixels")
-        self.steps.append(MeanPool(self._maps(source), _outputs(node)))
+        check(size == [1, 1], node, f"a mean to {size} pixels")
+        self.steps.append(MeanPool(self._maps(source), outputs(node)))
         return self.steps[-1].outputs
 
     def _flatten(self, node: fx.Node) -> Value:
         source = node.args[0]
-        one_pixel = _shape(source)[2:].numel() == 1 and len(_shape(node)) == 2
-        _check(one_pixel, node, "a flattening of more than one pixel")
+        one_pixel = shape(source)[2:].numel() == 1 and len(shape(node)) == 2
+        check(one_pixel, node, "a flattening of more than one pixel")
         return self.values[source]
 
     def _same(self, node: fx.Node) -> Value:
         return self.values[node.args[0]]
-
-
-def _check(supported: bool, node: fx.Node, what: str) -> None:
-    if not supported:
-        stack = [*node.meta.get("nn_module_stack", {}).values()]
-        layer = stack[-1][0] if stack else ""
-        raise ValueError(f"the native backend has no kernel for {what} (layer {layer or 'root'})")
-
-
-def _arguments(node: fx.Node, *defaults: object) -> tuple:
-    """All arguments of an operator, whose trailing ones are left out where they are `defaults`."""
-    return (*node.args, *defaults[len(node.args) :])
 
 
 def _is_open(value: Value) -> bool:
@@ -229,26 +261,3 @@ def _scaled(part: Conv | Cheap, scale: Tensor, shift: Tensor) -> Conv | Cheap:
     """`part` with its results times `scale` plus `shift`, which have one value per channel."""
     by_filter = scale.reshape(-1, *[1] * (part.weight.dim() - 1))
     return replace(part, weight=part.weight * by_filter, bias=part.bias * scale + shift)
-
-
-def _is_only_user(node: fx.Node) -> bool:
-    """Whether one operator reads the memory of `node`, which views of it share."""
-    views = (aten.alias.default, aten.flatten.using_ints, aten.slice.Tensor)
-    while len(node.users) == 1:
-        if node.target not in views:
-            return True
-        node = node.args[0]
-    return False
-
-
-def _shape(node: fx.Node) -> torch.Size:
-    return node.meta["val"].shape
-
-
-def _channels(node: fx.Node) -> int:
-    return _shape(node)[1]
-
-
-def _outputs(node: fx.Node) -> Maps:
-    _, channels, *pixels = _shape(node)
-    return Maps(channels, *(pixels or (1, 1)))

@@ -26,6 +26,13 @@ class Ahead {
     add(term.maps, {term.channels, term.height, term.width}, group, y);
   }
 
+  // Lines of memory of all rows.
+  int lines() const {
+    int64_t bytes = 0;
+    for (int row = 0; row < rows_; ++row) bytes += end_[row] - next_[row];
+    return int(bytes / 64);
+  }
+
   // Asks for the next lines.
   INLINE void fetch(int lines) {
     for (; lines > 0 && row_ < rows_; --lines) {

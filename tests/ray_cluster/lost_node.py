@@ -14,11 +14,10 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-HERE = Path(__file__).resolve().parent
-sys.path[:0] = [str(HERE.parent), str(HERE.parent / "slurm")]
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from disturbed import HOLD, SWEEP  # noqa: E402
 from helpers import ROOT, assert_same_weights, result  # noqa: E402
+from slurm.disturbed import HOLD, SWEEP  # noqa: E402
 
 RATIOS = (2, 4)
 JOBS = ("model.ratio=2,4", *(word for word in SWEEP if not word.startswith("model.ratio")))

@@ -14,14 +14,10 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-HERE = Path(__file__).resolve().parent
-sys.path.insert(0, str(HERE.parent))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from helpers import ROOT, assert_same_weights, result  # noqa: E402
-
-sys.path.insert(0, str(HERE))
-
-import cluster  # noqa: E402
+from slurm import cluster  # noqa: E402
 
 # a job waits in its second epoch while the file `hold` is there, once, until it is disturbed
 HOLD = """

@@ -2,11 +2,10 @@
 
 #pragma once
 
+#include "ahead.h"
 #include "operands.h"
 
-#if defined(__AVX512F__)
 #include <immintrin.h>
-#endif
 
 namespace {
 
@@ -34,9 +33,11 @@ INLINE void pin(Floats& value) {
 #endif
 }
 
-// `channels` counts operands. to[i][j] = sum over channels, rows and taps of from[row][channel][j * step + tap] * weight.
+// `channels` counts operands. to[i * to_pitch + j * to_step] = sum over channels, rows and taps of
+// from[row][channel][j * step + tap] * weight.
 // Not inlined: with the code around it in one function, the compiler spills the sums.
-template <int channels, int pitch, int rows, int taps, int step, int outputs, int columns>
+template <int channels, int pitch, int rows, int taps, int step, int outputs, int columns,
+          int to_pitch, int to_step>
 __attribute__((noinline)) void tile(const Floats* const* from, const float* weights, Floats* to) {
   Floats sums[outputs][columns];
   const Floats* row[rows];
@@ -63,7 +64,8 @@ __attribute__((noinline)) void tile(const Floats* const* from, const float* weig
         for (int i = 0; i < outputs; ++i) {
           const float weight = weights[(r * taps + k) * outputs + i];
 #pragma GCC unroll 16
-          for (int j = 0; j < columns; ++j) sums[i][j] = multiply_add(sums[i][j], values[j], weight);
+          for (int j = 0; j < columns; ++j)
+            sums[i][j] = multiply_add(sums[i][j], values[j], weight);
         }
       }
       row[r] += pitch;
@@ -73,23 +75,23 @@ __attribute__((noinline)) void tile(const Floats* const* from, const float* weig
 #pragma GCC unroll 16
   for (int i = 0; i < outputs; ++i)
 #pragma GCC unroll 16
-    for (int j = 0; j < columns; ++j) to[i * columns + j] = sums[i][j];
+    for (int j = 0; j < columns; ++j) to[i * to_pitch + j * to_step] = sums[i][j];
 }
 
-// put(output, column, values, Constant<columns>) for all tiles of a row; rows[r] points at tap 0.
+// All tiles of a row, to `outputs` rows of `width` columns; from[r] points at tap 0.
 template <int channels, int pitch, int rows, int taps, int step, int outputs, int width,
-          typename Put>
-INLINE void convolve_row(const Floats* const (&from)[rows], const float* weights, Put put) {
+          int to_pitch, int to_step>
+INLINE void convolve_row(const Floats* const (&from)[rows], const float* weights, Floats* to,
+                         Ahead& ahead) {
+  constexpr int kTiles = ((width + kColumns - 1) / kColumns) * ((outputs + kOutputs - 1) / kOutputs);
+  const int lines = ahead.lines() / kTiles + 1;  // to fetch with each tile
   for_pieces<width, kColumns>([&](int x, auto columns) {
-    constexpr int kCount = decltype(columns)::kValue;
     const Floats* at[rows];
     for (int r = 0; r < rows; ++r) at[r] = from[r] + x * step;
     for_pieces<outputs, kOutputs>([&](int first, auto block) {
-      constexpr int kBlock = decltype(block)::kValue;
-      Floats sums[kBlock * kCount];
-      tile<channels, pitch, rows, taps, step, kBlock, kCount>(
-          at, weights + first * channels * rows * taps, sums);
-      for (int i = 0; i < kBlock; ++i) put(first + i, x, sums + i * kCount, columns);
+      ahead.fetch(lines);
+      tile<channels, pitch, rows, taps, step, block.kValue, columns.kValue, to_pitch, to_step>(
+          at, weights + first * channels * rows * taps, to + first * to_pitch + x * to_step);
     });
   });
 }
@@ -138,13 +140,15 @@ INLINE void depthwise(const Floats* const* rows, const float* filter, int x, Flo
 
 typedef float Four __attribute__((vector_size(16)));
 
-// The sum of a vector's lanes in four parts.
+// The sum of a vector's lanes in four parts: lanes i, i + 4 and so on are added.
 INLINE Four quarter(const Floats& values) {
-  Four parts[kLanes / 4], sum = {};
-  std::memcpy(parts, &values, sizeof values);
-#pragma GCC unroll 4
-  for (int i = 0; i < kLanes / 4; ++i) sum += parts[i];
-  return sum;
+#if defined(__AVX512F__)
+  const __m256 half = _mm256_add_ps(_mm512_castps512_ps256((__m512)values),
+                                    _mm512_extractf32x8_ps((__m512)values, 1));
+#else
+  const __m256 half = (__m256)values;
+#endif
+  return (Four)_mm_add_ps(_mm256_castps256_ps128(half), _mm256_extractf128_ps(half, 1));
 }
 
 #if defined(__AVX512F__)
@@ -156,12 +160,10 @@ INLINE Four sum_four(const Floats& a, const Floats& b, const Floats& c, const Fl
   const __m512 quarters = _mm512_add_ps(_mm512_shuffle_ps(ab, cd, 0x44), _mm512_shuffle_ps(ab, cd, 0xEE));
   return quarter((Floats)quarters);
 }
-#else
+#elif defined(__AVX2__)
 INLINE Four sum_four(const Floats& a, const Floats& b, const Floats& c, const Floats& d) {
-  const Four p = quarter(a), q = quarter(b), r = quarter(c), s = quarter(d);
-  const Four pq = __builtin_shufflevector(p, q, 0, 1, 4, 5) + __builtin_shufflevector(p, q, 2, 3, 6, 7);
-  const Four rs = __builtin_shufflevector(r, s, 0, 1, 4, 5) + __builtin_shufflevector(r, s, 2, 3, 6, 7);
-  return __builtin_shufflevector(pq, rs, 0, 2, 4, 6) + __builtin_shufflevector(pq, rs, 1, 3, 5, 7);
+  const __m256 ab = _mm256_hadd_ps((__m256)a, (__m256)b), cd = _mm256_hadd_ps((__m256)c, (__m256)d);
+  return quarter((Floats)_mm256_hadd_ps(ab, cd));
 }
 #endif
 
@@ -193,7 +195,10 @@ __attribute__((noinline)) void weight_tile(const Floats* const* values, int64_t 
   for (int k = 0; k < taps; ++k) {
     if constexpr (outputs == 4) {
       const Four four = sum_four(sums[0][k], sums[1][k], sums[2][k], sums[3][k]);
-      for (int i = 0; i < 4; ++i) to[k * 4 + i] += four[i];
+      Four so_far;
+      std::memcpy(&so_far, to + k * 4, sizeof so_far);
+      so_far += four;
+      std::memcpy(to + k * 4, &so_far, sizeof so_far);
     } else {
       for (int i = 0; i < outputs; ++i) to[k * outputs + i] += float(sum_lanes(sums[i][k], kLanes));
     }

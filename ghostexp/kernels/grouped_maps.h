@@ -12,6 +12,7 @@
 #include <algorithm>
 #include <cstdint>
 #include <limits>
+#include <type_traits>
 #include <vector>
 
 #include "vectors.h"
@@ -178,34 +179,46 @@ struct Closing {
   int relu;
 };
 
+// Adds other readers' gradients of a channel to its row `grad`.
+INLINE void add_more(const Term& more, int64_t group, int c, int y, int width, Floats* grad) {
+  if (!more.maps || y % more.step) return;
+  const int64_t row = (group * more.height + y / more.step) * more.channels + c + more.first;
+  const Stored* from = more.maps + row * more.width * kLanes;
+  if (more.step == 1)
+    for (int x = 0; x < width; ++x) grad[x] += load(from + x * kLanes);
+  else
+    for (int x = 0; x < width; x += more.step, from += kLanes) grad[x] += load(from);
+}
+
 // A gradient row [channels][width] in `raw` of values value(channel, x); sums go into lanes.
 template <typename Value>
 INLINE void close_row(const Closing& closing, const Sizes sizes, int64_t group, int y, Floats* raw,
                       Value value, Floats* lanes) {
   const int64_t start = sizes.row(group, y), line = int64_t(sizes.width) * kLanes;
-  for (const Term& more : closing.more) {
-    if (!more.maps || y % more.step) continue;
-    for (int c = 0; c < sizes.channels; ++c) {
-      const int64_t row = (group * more.height + y / more.step) * more.channels + c + more.first;
-      const Stored* from = more.maps + row * more.width * kLanes;
-      for (int x = 0; x < sizes.width; x += more.step, from += kLanes)
-        raw[c * sizes.width + x] += load(from);
-    }
-  }
+  const bool masks = closing.relu, sums = closing.sums;
   for (int c = 0; c < sizes.channels; ++c) {
     Floats* grad = raw + c * sizes.width;
     Stored* to = closing.grads + start + c * line;
-    if (closing.relu)
-      for (int x = 0; x < sizes.width; ++x) grad[x] = value(c, x) <= 0 ? Floats{} : grad[x];
-    for (int x = 0; x < sizes.width; ++x) save(to + x * kLanes, grad[x]);
-    if (!closing.sums) continue;
     const Stored* output = closing.outputs + start + c * line;
-    const float mean = closing.mean[c];
+    for (const Term& more : closing.more) add_more(more, group, c, y, sizes.width, grad);
+    const float mean = sums ? closing.mean[c] : 0;
     Floats sum = {}, product = {};
-    for (int x = 0; x < sizes.width; ++x) {
-      sum += grad[x];
-      product += grad[x] * (load(output + x * kLanes) - mean);
-    }
+    const auto close = [&](auto with_mask, auto with_sums) {
+      for (int x = 0; x < sizes.width; ++x) {
+        Floats g = grad[x];
+        if constexpr (with_mask.value) g = value(c, x) <= 0 ? Floats{} : g;
+        save(to + x * kLanes, g);
+        if constexpr (with_sums.value) {
+          sum += g;
+          product += g * (load(output + x * kLanes) - mean);
+        }
+      }
+    };
+    if (masks && sums) close(std::true_type{}, std::true_type{});
+    else if (sums) close(std::false_type{}, std::true_type{});
+    else if (masks) close(std::true_type{}, std::false_type{});
+    else close(std::false_type{}, std::false_type{});
+    if (!sums) continue;
     lanes[2 * c] += sum;
     lanes[2 * c + 1] += product;
   }

@@ -6,6 +6,10 @@
 //
 // Struct parameters `L` hold a layer's sizes as constants; generated code defines them.
 
+#if defined(__linux__)
+#include <sys/mman.h>
+#endif
+
 #include "conv_tiles.h"
 #include "norms.h"
 #include "pooling.h"
@@ -44,8 +48,9 @@ INLINE void load_operands(const Source& source, const Sizes sizes, int64_t group
 template <class L>
 struct Forward {
   using S = Layer<L>;
-  static constexpr int kRow = S::kChannels * L::width;
+  static constexpr int kRow = (L::ghosts > 0 ? L::ghosts : L::intrinsic) * L::width;
   static constexpr int kInputRow = L::in_channels * L::in_width;
+  static constexpr int kPrimaryPitch = L::ghosts > 0 ? S::Primary::kPitch : L::width;
   static constexpr int64_t kSize =
       S::Inputs::kSize + S::Primary::kSize + kRow + 2 * S::kChannels + kInputRow;
   const Source& source;
@@ -56,6 +61,7 @@ struct Forward {
   Floats* row = primary.memory + S::Primary::kSize;  // [channels][width]
   Floats* lanes = row + kRow;                        // [channels][2]
   Floats* input_row = lanes + 2 * S::kChannels;      // [in_channels][in_width]
+  Ahead ahead{};
 
   void run(int64_t group, int count, double* moments) {
     float centre[S::kChannels];
@@ -68,12 +74,17 @@ struct Forward {
         for (; loaded <= last; ++loaded)
           load_operands(source, S::kInputs, group, loaded, true, input_row, inputs.row(loaded),
                         S::Inputs::kPitch);
+        ahead.clear();
+        ahead.add(source.main.maps, S::kInputs, group, loaded);
+        ahead.add(source.residual, group, loaded);
+        ahead.add(source.kept, S::kInputs, group, loaded);
+        ahead.add(outputs, S::kOutputs, group, y + 1);
         primary_row(y);
-        finish(group, y, 0, L::intrinsic, count, centre);
+        finish(group, y, 0, L::intrinsic, primary_at(y), kPrimaryPitch, count, centre);
       }
       if (L::ghosts > 0 && y >= S::kBehind) {
         cheap_row(y - S::kBehind);
-        finish(group, y - S::kBehind, L::intrinsic, S::kChannels, count, centre);
+        finish(group, y - S::kBehind, L::intrinsic, S::kChannels, row, L::width, count, centre);
       }
     }
     fold_moments(lanes, centre, S::kChannels, count, int64_t(L::height) * L::width, moments);
@@ -83,16 +94,13 @@ struct Forward {
     const Floats* rows[L::kernel_size];
     for (int ky = 0; ky < L::kernel_size; ++ky)
       rows[ky] = inputs.row_or_zeros(y * L::stride + ky - S::kPad, L::in_height) - S::kPad;
-    convolve_row<paired(L::in_channels), S::Inputs::kPitch, L::kernel_size, L::kernel_size, L::stride,
-                 L::intrinsic, L::width>(
-        rows, weights, [&](int channel, int x, const Floats* sums, auto columns) {
-          for (int j = 0; j < columns.kValue; ++j) row[channel * L::width + x + j] = sums[j];
-          if constexpr (L::ghosts > 0) {
-            Floats* to = primary.row(y) + channel * S::Primary::kPitch + x;
-            for (int j = 0; j < columns.kValue; ++j) to[j] = sums[j];
-          }
-        });
+    convolve_row<paired(L::in_channels), S::Inputs::kPitch, L::kernel_size, L::kernel_size,
+                 L::stride, L::intrinsic, L::width, kPrimaryPitch, 1>(rows, weights, primary_at(y),
+                                                                       ahead);
   }
+
+  // The primary maps of a row: in the ring that the cheap operation reads, or in `row`.
+  Floats* primary_at(int y) const { return L::ghosts > 0 ? primary.row(y) : row; }
 
   void cheap_row(int y) {
     for (int ghost = 0; ghost < L::ghosts; ++ghost) {
@@ -101,7 +109,7 @@ struct Forward {
         rows[ky] = primary.row_or_zeros(y + ky - S::kCheapPad, L::height) - S::kCheapPad +
                    ghost / L::ghosts_each * S::Primary::kPitch;
       const float* filter = cheap_weights + ghost * S::kCheapFilter;
-      Floats* to = row + (L::intrinsic + ghost) * L::width;
+      Floats* to = row + ghost * L::width;
       for_pieces<L::width, 4>([&](int x, auto columns) {
         Floats sums[columns.kValue] = {};
         depthwise<L::cheap_kernel_size, columns.kValue>(rows, filter, x, sums);
@@ -111,10 +119,10 @@ struct Forward {
   }
 
   // Stores channels of a row, and adds them to their moments.
-  void finish(int64_t group, int y, int first, int end, int count, float* centre) {
+  INLINE void finish(int64_t group, int y, int first, int end, const Floats* values, int pitch,
+                     int count, float* centre) {
     Stored* to = outputs + S::kOutputs.row(group, y);
-    for (int c = first; c < end; ++c) {
-      const Floats* values = row + c * L::width;
+    for (int c = first; c < end; ++c, values += pitch) {
       if (y == 0) centre[c] = mean_of(values, L::width, count);
       Floats sum = {}, squares = {};
       for (int x = 0; x < L::width; ++x) {
@@ -214,6 +222,7 @@ struct Backward {
   Floats* cheap_lanes = lanes + 2 * L::in_channels;  // [ghosts][d * d]
   Floats* grad_row = cheap_lanes + kCheap;           // [channels][width]
   Floats* paired_rows = grad_row + kGradRow;         // of gradients, and of inputs for each ky
+  Ahead ahead{};
 
   void clear() {
     inputs.clear();
@@ -235,6 +244,7 @@ struct Backward {
       const bool is_last = ready == L::height - 1;
       for (; closed < L::in_height && (is_last || (closed + S::kPad) / L::stride <= ready); ++closed) {
         loaded = load_inputs(group, loaded, closed);
+        ask_for(group, y + 1, loaded, closed + 1);
         if (closing.grads) input_gradients(group, closed);
       }
       if ((ready + 1) % S::kRows && !is_last) continue;
@@ -244,6 +254,18 @@ struct Backward {
     if (closing.sums)
       fold_sums(lanes, L::in_channels, count, closing.sums + group * 2 * L::in_channels);
     for (int i = 0; i < kCheap; ++i) cheap_sums[i] = float(sum_lanes(cheap_lanes[i], count));
+  }
+
+  // The rows that the next iteration works on.
+  void ask_for(int64_t group, int y, int input, int closing_row) {
+    ahead.clear();
+    ahead.add(gradient.grads, S::kOutputs, group, y);
+    ahead.add(gradient.outputs, S::kOutputs, group, y);
+    ahead.add(source.kept ? source.kept : source.main.maps, S::kInputs, group, input);
+    if (source.kept && closing.sums) ahead.add(closing.outputs, S::kInputs, group, closing_row);
+    for (const Term& more : closing.more)
+      if (more.step == 1) ahead.add(more, group, closing_row);
+    ahead.add(closing.grads, S::kInputs, group, closing_row);
   }
 
   int load_inputs(int64_t group, int loaded, int last) {
@@ -306,18 +328,21 @@ struct Backward {
   }
 
   void cheap_weight_gradients(const Floats* given, const Floats* const* maps, Floats* to) {
-    constexpr int kSize = L::cheap_kernel_size;
-    for (int ky = 0; ky < kSize; ++ky) {
-      Floats sums[kSize] = {};
+    constexpr int kSize = L::cheap_kernel_size, kRowsAtOnce = kSize <= 3 ? kSize : 1;
+    for (int first = 0; first < kSize; first += kRowsAtOnce) {
+      Floats sums[kRowsAtOnce][kSize] = {};
       for (int x = 0; x < L::width; ++x)
+#pragma GCC unroll 3
+        for (int ky = 0; ky < kRowsAtOnce; ++ky)
 #pragma GCC unroll 7
-        for (int kx = 0; kx < kSize; ++kx) sums[kx] += given[x] * maps[ky][x + kx];
-      for (int kx = 0; kx < kSize; ++kx) to[ky * kSize + kx] += sums[kx];
+          for (int kx = 0; kx < kSize; ++kx) sums[ky][kx] += given[x] * maps[first + ky][x + kx];
+      for (int i = 0; i < kRowsAtOnce * kSize; ++i)
+        to[first * kSize + i] += sums[i / kSize][i % kSize];
     }
   }
 
   void input_gradients(int64_t group, int y) {
-    std::fill_n(raw, kRow, Floats{});
+    if (L::stride > L::kernel_size) std::fill_n(raw, kRow, Floats{});  // some pixels were not read
     for_parities<L>([&](auto row, auto column, int64_t start) {
       using Rows = Taps<L::kernel_size, L::stride, row.kValue>;
       using Columns = Taps<L::kernel_size, L::stride, column.kValue>;
@@ -329,12 +354,9 @@ struct Backward {
           constexpr int kBefore = L::stride == 1 ? S::kPad : 0;
           rows[r] = primary_grads.row_or_zeros(y / L::stride + r - kBefore, L::height) - kBefore;
         }
-        convolve_row<paired(L::intrinsic), S::PrimaryGrads::kPitch, Rows::kCount, Columns::kCount, 1,
-                     L::in_channels, kWidth>(
-            rows, weights + start, [&](int channel, int x, const Floats* sums, auto columns) {
-              Floats* to = raw + channel * L::in_width + L::stride * x + column.kValue;
-              for (int j = 0; j < columns.kValue; ++j) to[L::stride * j] = sums[j];
-            });
+        convolve_row<paired(L::intrinsic), S::PrimaryGrads::kPitch, Rows::kCount, Columns::kCount,
+                     1, L::in_channels, kWidth, L::in_width, L::stride>(rows, weights + start,
+                                                                       raw + column.kValue, ahead);
       }
     });
     const Floats* values = inputs.row(y);
@@ -440,6 +462,13 @@ void backward(const Source& source, const NormGradient& gradient, const Closing&
 }  // namespace
 
 extern "C" const int lanes = kLanes;
+
+// Asks for pages of 2 MB, which cost fewer look-ups; where there are none, nothing changes.
+extern "C" void use_large_pages(void* memory, int64_t bytes) {
+#if defined(__linux__)
+  madvise(memory, bytes, MADV_HUGEPAGE);
+#endif
+}
 
 #define LAYER(index, L)                                                                          \
   extern "C" void pack_##index(const float* weights, int64_t by_output, int64_t by_channel,      \

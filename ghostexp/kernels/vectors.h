@@ -6,6 +6,10 @@
 #include <cstdint>
 #include <cstring>
 
+#if defined(__AVX512F__)
+#include <immintrin.h>
+#endif
+
 namespace {
 
 #if defined(__AVX512F__)
@@ -29,6 +33,10 @@ inline Floats load(const float* from) {
 }
 
 inline Floats load(const bfloat16* from) {
+#if defined(__AVX512F__)  // one instruction, where the compiler makes two halves of it
+  return (Floats)_mm512_slli_epi32(
+      _mm512_cvtepu16_epi32(_mm256_loadu_si256((const __m256i*)from)), 16);
+#endif
   Halves halves;
   std::memcpy(&halves, from, sizeof halves);
   return (Floats)(__builtin_convertvector(halves, Words) << 16);

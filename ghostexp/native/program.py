@@ -77,6 +77,7 @@ class NormGradientC(Structure):
 
 
 FUNCTIONS = (
+    ("use_large_pages", (POINTER, LONG)),
     ("group_images", (POINTER, POINTER, SizesC, LONG, INT)),
     ("join_moments", (POINTER, POINTER, INT, LONG, LONG)),
     ("spread_sums", (POINTER, POINTER, INT, LONG, LONG, POINTER, POINTER, POINTER)),

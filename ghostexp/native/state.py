@@ -11,6 +11,9 @@ from ghostexp.kernels.binding import addresses
 from ghostexp.native.plan import Conv, Maps, Plan, Source, Term, View
 from ghostexp.native.program import NormC, Program, SourceC, TermC
 
+FLOAT = 4  # bytes
+PAGE = 2**21  # bytes of a large page
+
 
 class Block:
     """Memory that is free to be used again when the block is forgotten."""
@@ -62,9 +65,18 @@ class State:
         """A block of float32 values, which are arbitrary."""
         free = self._free[values]
         if not free:
-            self.bytes += 4 * values
-            free.append(torch.empty(values))
+            self.bytes += FLOAT * values
+            free.append(self._allocate(values))
         return Block(free.pop(), free)
+
+    def _allocate(self, values: int) -> Tensor:
+        """New memory, in large pages where it fills one."""
+        if FLOAT * values < PAGE:
+            return torch.empty(values)
+        memory = torch.empty(values + PAGE // FLOAT)
+        start = -memory.data_ptr() % PAGE // FLOAT
+        self.program.library.use_large_pages(memory[start:].data_ptr(), FLOAT * values)
+        return memory[start : start + values]
 
     def zeros(self, *shape: int, dtype: torch.dtype = torch.float32) -> Tensor:
         """A tensor that lives as long as this state."""

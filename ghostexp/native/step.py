@@ -78,6 +78,8 @@ class NativeForward:
         if not self._fits():
             return type(self.net).forward(self.net, images)
         _check_batch(self.plan, len(images))
+        if self.program is None:
+            self.program = Program(self.plan, self.is_bf16)
         features = _Features.apply(self, images, *self.parameters)
         return self.rest(features[:, :, None, None])
 
@@ -105,7 +107,7 @@ class NativeForward:
 
     def _prepare(self, shape: torch.Size, bf16: bool) -> None:
         self.plan, self.rest = read_step(self.net, tuple(shape))
-        self.program = Program(self.plan, bf16)
+        self.program: Program | None = None
         self.free_runs: list[Run] = []
         self.parameters = self.plan.parameters
         self.prepared = shape, bf16

@@ -12,7 +12,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from signal import SIGINT, SIGTERM, Signals
 from typing import Any
@@ -36,14 +36,16 @@ log = logging.getLogger(__name__)
 
 
 class DoJob:
-    """What does a job, also in another process: it knows what the command line granted."""
+    """What does a job, also in another process: it knows what the launch was told and where."""
 
     def __init__(self, task_function: TaskFunction) -> None:
         self.task_function = task_function
         self.granted = grants.granted()
+        self.folder = os.getcwd()
         self.program = os.path.abspath(sys.argv[0])
 
     def __call__(self, cfg: DictConfig) -> Any:
+        os.chdir(self.folder)  # a worker of Ray may have been started elsewhere
         hydra = HydraConfig.get()
         gpus = gpus_of_this_machine(cfg.trainer) if shares_this_machine(hydra.launcher) else []
         if not gpus and not starts_processes(cfg.trainer):
@@ -97,6 +99,10 @@ def wait_for(process: subprocess.Popen) -> None:
 
 
 def end(process: subprocess.Popen, signum: int) -> None:
-    """Let a job end after its batch. A terminal sends the same signal, and the two count as one."""
+    """Let a job end after its batch. A terminal sends the same signal, and the two count as one.
+
+    This may be called by the handler of a signal that came while `process.wait` held its lock.
+    """
     process.send_signal(signum)
-    process.wait()
+    with suppress(ChildProcessError):  # which has been waited for already
+        os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)

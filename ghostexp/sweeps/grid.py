@@ -99,13 +99,14 @@ def compose_point(
         hydra.job.override_dirname = ",".join(
             f"{key}={texts[key]}" for key in sorted(varied) if key in texts
         )
-        hydra.sweep.dir = str(hydra.sweep.dir)  # from here on without our resolvers, which a
-        hydra.sweep.subdir = str(hydra.sweep.subdir)  # worker process does not have yet
+        # from here on without our resolvers and our working folder, which a worker may not have
+        hydra.sweep.dir = str(Path(hydra.sweep.dir).absolute())
+        hydra.sweep.subdir = str(hydra.sweep.subdir)
     job_config = composed.copy()
     with read_write(job_config), open_dict(job_config):
         del job_config["hydra"]
     job = Job(
-        directory=(Path(hydra.sweep.dir) / hydra.sweep.subdir).absolute(),
+        directory=Path(hydra.sweep.dir) / hydra.sweep.subdir,
         config=job_config,
         overrides=values,
         choices=chosen(hydra),

@@ -1,19 +1,23 @@
 """Hydra's launchers, as our sweepers use them: composed jobs go in, how they ended comes out."""
 
+import logging
 import shlex
 from collections.abc import Sequence
 from typing import Any
 
 from hydra.core.plugins import Plugins
-from hydra.core.utils import JobReturn
+from hydra.core.utils import JobReturn, JobStatus
 from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
+from ghostexp.results.record import FILE_NAME
 from ghostexp.sweeps.command import DoJob, job_words
 from ghostexp.sweeps.grid import Point
 from ghostexp.sweeps.slurm import SlurmLauncher
 from ghostexp.sweeps.workers import threads_of_a_job
+
+log = logging.getLogger(__name__)
 
 
 class FrozenConfigs:
@@ -56,6 +60,8 @@ class Launches:
         launched = self.launcher.launch(overrides, initial_job_idx=self.done)
         self.done += len(points)
         self.frozen.configs.clear()
+        for point, ended in zip(points, launched, strict=True):
+            _tell_failure(point, ended)
         return launched
 
     def plan(self, points: Sequence[Point]) -> str:
@@ -71,6 +77,17 @@ class Launches:
             return
         with read_write(composed), open_dict(composed):
             composed.hydra.job.env_set.OMP_NUM_THREADS = str(self.threads)
+
+
+def _tell_failure(point: Point, ended: JobReturn) -> None:
+    """Say why a job failed that has left no record of it."""
+    if ended.status != JobStatus.FAILED or (point.job.directory / FILE_NAME).exists():
+        return
+    try:
+        told = str(ended.return_value)  # Hydra raises the job's exception here
+    except Exception as error:
+        told = f"{type(error).__name__}: {error}"
+    log.error("%s failed: %s", point.job.title, " ".join(told.split()))
 
 
 def overrides_of(point: Point) -> list[str]:

@@ -206,7 +206,7 @@ def _arrays(numbers: list[str]) -> list[str]:
 
 
 def _directory(composed: DictConfig) -> Path:
-    return (Path(composed.hydra.sweep.dir) / composed.hydra.sweep.subdir).absolute()
+    return Path(composed.hydra.sweep.dir) / composed.hydra.sweep.subdir
 
 
 def _note(folder: Path) -> Path:

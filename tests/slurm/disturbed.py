@@ -106,6 +106,12 @@ class Cluster:
         path = self.job(ratio)
         return result(path)["status"] if (path / "result.json").exists() else "nothing"
 
+    def said(self, ratio: int) -> str:
+        """What submitit has written for a job."""
+        number = self.number(ratio)
+        log = self.work / f"outputs/disturbed/.submitit/{number}/{number}_0_log.out"
+        return log.read_text()
+
     def is_held(self, ratio: int) -> bool:
         return (self.work / "held" / f"model.ratio={ratio}").exists()
 
@@ -133,6 +139,7 @@ def disturb(slurm: Cluster) -> None:
             f"model.ratio={ratio}, which was {what}, has saved its state and ended",
             lambda ratio=ratio: slurm.status(ratio) != "running" or len(segments(slurm, ratio)) > 1,
         )
+    slurm.wait("model.ratio=4 is in the queue again", lambda: "Requeued job" in slurm.said(4))
     node = slurm.run("squeue", "--noheader", f"--jobs={slurm.number(5)}", "--format=%N").strip()
     slurm.say(f"# power cut: the slurmd of {node}, its steps and all processes of its jobs die")
     cluster.kill_node(slurm.folder, node)

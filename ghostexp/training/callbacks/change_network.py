@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Callable
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,16 @@ class ChangeNetwork(pl.Callback):
     def __init__(self, change: Callable[[nn.Module, Path], nn.Module]) -> None:
         self.change = change
         self.is_described = False
+
+    def check(
+        self,
+        trainer: pl.Trainer,
+        pl_module: pl.LightningModule,
+        datamodule: pl.LightningDataModule,
+    ) -> None:
+        """ValueError with one sentence where the network cannot be changed; it stays as it is."""
+        if any(True for _ in pl_module.net.parameters()):  # an exported network is not trained
+            self.change(deepcopy(pl_module.net), Path(trainer.default_root_dir))
 
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
         if stage == "fit":

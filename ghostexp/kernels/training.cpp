@@ -474,7 +474,9 @@ extern "C" void use_large_pages(void* memory, int64_t bytes) {
 extern "C" void multiply_adds(int64_t rounds, int threads, float* result) {
 #pragma omp parallel num_threads(threads)
   {
-    Floats sums[12] = {}, value = Floats{} + result[0], other = Floats{} + result[1];
+    Floats sums[12], value = Floats{} + result[0], other = Floats{} + result[1];
+#pragma GCC unroll 12
+    for (int j = 0; j < 12; ++j) sums[j] = Floats{};
     for (int64_t i = 0; i < rounds; ++i)
 #pragma GCC unroll 12
       for (int j = 0; j < 12; ++j) {
@@ -482,7 +484,8 @@ extern "C" void multiply_adds(int64_t rounds, int threads, float* result) {
         pin(sums[j]);
       }
     Floats sum = {};
-    for (const Floats& each : sums) sum += each;
+#pragma GCC unroll 12
+    for (int j = 0; j < 12; ++j) sum += sums[j];
 #pragma omp critical
     result[2] += float(sum_lanes(sum, kLanes));
   }

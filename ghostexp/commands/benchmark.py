@@ -4,6 +4,7 @@ ghostexp benchmark train [overrides]   our loop with all its logging against a b
 ghostexp benchmark data [overrides]    batches from memory: gather, crop, flip, normalise
 ghostexp benchmark layers [overrides]  each Ghost module against its convolution
 ghostexp benchmark steps [overrides]   what callbacks=fast and native gain in training, on the CPU
+ghostexp benchmark kernels [overrides] our kernels of a native step beside the CPU's ceiling
 ghostexp benchmark infer [overrides]   networks beside their dense twins, as deployed
 ghostexp benchmark infer --run RUN     the same of a run, whose report then shows it
 ghostexp benchmark engines             the Ghost forms and smaller dense networks, in each engine
@@ -33,6 +34,7 @@ from pathlib import Path
 
 from omegaconf import DictConfig, OmegaConf
 
+from ghostexp.analysis.kernel_speed import Program, kernels_table, time_kernels
 from ghostexp.analysis.layer_latency import faster_layers, fill_table, time_layers
 from ghostexp.config import cli
 from ghostexp.config.audit import audit
@@ -62,6 +64,7 @@ DEFAULTS = {
     "data": ["dataset=digits", "dataset.batch_size=128", "dataset.augment.flip=true"],
     "layers": ["model=ghost_resnet56", "dataset=cifar10"],
     "steps": ["dataset=cifar10"],
+    "kernels": ["model=ghost_resnet56", "dataset=cifar10"],
     "infer": ["dataset=cifar10"],
     "engines": [],
 }
@@ -112,6 +115,8 @@ def main(arguments: list[str] | None = None) -> int:
         OmegaConf.update(cfg, "run_dir", folder)
         if options.what == "train":
             Printer().print(time_loops(cfg, options.rounds))
+        elif options.what == "kernels":
+            time_all_kernels(cfg, options.rounds)
         elif options.what == "data":
             Printer().print(time_batches(cfg, options.rounds))
         else:
@@ -147,6 +152,23 @@ def time_ghosts(cfg: DictConfig, rounds: int, step: bool) -> None:
         )
         if names:
             print(f"model.only=[{','.join(names)}]")
+
+
+def time_all_kernels(cfg: DictConfig, rounds: int) -> None:
+    """The kernels of a native step for one batch, in float32 and where there is bfloat16 in it."""
+    parts = build_parts(cfg)
+    console = Printer(width=None if sys.stdout.isatty() else WIDTH_OF_A_PIPE)
+    for bf16 in Program.precisions():
+        with users_mistakes("kernels"):
+            ceiling, speeds = time_kernels(
+                parts.task.net,
+                parts.datamodule.input_shape,
+                batch_size=BATCH_SIZES[0],
+                rounds=rounds,
+                bf16=bf16,
+            )
+        title = f"batch {BATCH_SIZES[0]}, {'bfloat16' if bf16 else 'float32'}"
+        console.print(kernels_table(title, ceiling, speeds))
 
 
 def time_networks(options: argparse.Namespace) -> None:

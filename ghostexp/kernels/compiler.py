@@ -11,6 +11,7 @@ import os
 import re
 import subprocess
 import tempfile
+from functools import cache
 from pathlib import Path
 
 import torch
@@ -77,6 +78,11 @@ def machine_macros() -> str:
     return macros
 
 
+def multiplies_bf16() -> bool:
+    """Whether the target has an instruction that multiplies bfloat16 (AVX512_BF16)."""
+    return "__AVX512BF16__" in _macros_once(target())
+
+
 def cache_folder() -> Path:
     """Where libraries, and what is known of them, are kept; made if it is missing."""
     folder = user_cache()
@@ -92,6 +98,11 @@ def cache_folder() -> Path:
 
 def _macros(march: str) -> str:
     return _run([*_compiler(march), "-dM", "-E", "-x", "c++", os.devnull])
+
+
+@cache
+def _macros_once(march: str) -> str:
+    return machine_macros()
 
 
 def _compiler(march: str | None = None) -> list[str]:

@@ -470,6 +470,29 @@ extern "C" void use_large_pages(void* memory, int64_t bytes) {
 #endif
 }
 
+// `rounds` of 12 multiply-adds in each thread, and nothing else: the most that a kernel can reach.
+extern "C" void multiply_adds(int64_t rounds, int threads, float* result) {
+#pragma omp parallel num_threads(threads)
+  {
+    Floats sums[12], value = Floats{} + result[0], other = Floats{} + result[1];
+#pragma GCC unroll 12
+    for (int j = 0; j < 12; ++j) sums[j] = Floats{};
+    for (int64_t i = 0; i < rounds; ++i)
+#pragma GCC unroll 12
+      for (int j = 0; j < 12; ++j) {
+        sums[j] = multiply_add(sums[j], value, other);
+        pin(sums[j]);
+      }
+    Floats sum = {};
+#pragma GCC unroll 12
+    for (int j = 0; j < 12; ++j) sum += sums[j];
+#pragma omp critical
+    result[2] += float(sum_lanes(sum, kLanes));
+  }
+}
+
+extern "C" const int pair = kPair;
+
 #define LAYER(index, L)                                                                          \
   extern "C" void pack_##index(const float* weights, int64_t by_output, int64_t by_channel,      \
                                int64_t by_row, int64_t by_column, float* ahead, float* back,     \

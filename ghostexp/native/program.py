@@ -7,6 +7,7 @@ from dataclasses import dataclass, fields
 
 from ghostexp.kernels import TRAINING
 from ghostexp.kernels.binding import DOUBLE, INT, LONG, POINTER, load_library
+from ghostexp.kernels.compiler import multiplies_bf16
 from ghostexp.native.plan import Conv, Maps, Plan
 
 
@@ -78,6 +79,7 @@ class NormGradientC(Structure):
 
 FUNCTIONS = (
     ("use_large_pages", (POINTER, LONG)),
+    ("multiply_adds", (LONG, INT, POINTER)),
     ("group_images", (POINTER, POINTER, SizesC, LONG, INT)),
     ("join_moments", (POINTER, POINTER, INT, LONG, LONG)),
     ("spread_sums", (POINTER, POINTER, INT, LONG, LONG, POINTER, POINTER, POINTER)),
@@ -129,6 +131,18 @@ class Shape:
             cheap_kernel_size=1 if cheap is None else cheap.kernel_size[0],
         )
 
+    def __str__(self) -> str:
+        ghosts = f"+{self.ghosts}" if self.ghosts else ""
+        kernel = f"{self.kernel_size}x{self.kernel_size}"
+        return (
+            f"{kernel}, {self.in_channels} -> {self.intrinsic}{ghosts}, {self.height}x{self.width}"
+        )
+
+    @property
+    def macs(self) -> int:
+        """Multiply-adds for an image, forward; those of ghosts are too few to count."""
+        return self.weights * self.height * self.width
+
     @property
     def weights(self) -> int:
         """Weights of the primary convolution."""
@@ -158,6 +172,12 @@ class Program:
         code = "\n".join(_struct(shape, index) for shape, index in self._indices.items())
         self.library = load_library(TRAINING, (*FUNCTIONS, *functions), code, BF16=int(bf16))
         self.lanes = ctypes.c_int.in_dll(self.library, "lanes").value
+        self.macs_at_once = self.lanes * ctypes.c_int.in_dll(self.library, "pair").value
+
+    @staticmethod
+    def precisions() -> list[bool]:
+        """`bf16` of all programs that this CPU can run."""
+        return [False, True] if multiplies_bf16() else [False]
 
     def function(self, name: str, conv: Conv) -> Callable[..., None]:
         """A function of a layer's shape."""

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from ghostexp.native.backward import Backward
-from ghostexp.native.forward import forward_calls
+from ghostexp.native.forward import Call, forward_calls
 from ghostexp.native.plan import Plan
 from ghostexp.native.program import Program, sizes
 from ghostexp.native.state import State
@@ -27,6 +27,11 @@ class Run:
     def bytes(self) -> int:
         """Memory of all maps, of both passes."""
         return self._state.bytes
+
+    @property
+    def calls(self) -> list[Call]:
+        """Calls of both passes, for timing."""
+        return [*self._forward, *self._backward]
 
     def is_current(self) -> bool:
         """Whether threads, parameters and statistics are those that the calls name."""

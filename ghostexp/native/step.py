@@ -4,7 +4,6 @@ Loss, optimizer, schedules and checkpoints stay torch's, and so does what lies b
 pooling of the last maps. Evaluation is torch's. The state dict is that of the stock network.
 """
 
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-from ghostexp.kernels.compiler import machine_macros, target
+from ghostexp.kernels.compiler import machine_macros, multiplies_bf16
 from ghostexp.native.plan import Plan
 from ghostexp.native.program import Program
 from ghostexp.native.read import read_step
@@ -131,12 +130,7 @@ def _is_bf16() -> bool:
     is_wanted = (
         torch.is_autocast_enabled("cpu") and torch.get_autocast_dtype("cpu") == torch.bfloat16
     )
-    return is_wanted and _multiplies_bf16(target())
-
-
-@cache
-def _multiplies_bf16(march: str) -> bool:
-    return "__AVX512BF16__" in machine_macros()
+    return is_wanted and multiplies_bf16()
 
 
 def _check_batch(plan: Plan, images: int) -> None:

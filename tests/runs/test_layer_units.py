@@ -58,7 +58,7 @@ def test_a_unit_computes_what_stands_in_the_network():
     [
         ("mobilenet_v2", "features.2.conv.0.0", False, nn.ReLU6),
         ("mobilenet_v2", "features.3.conv.2", True, None),  # linear bottleneck, read twice
-        ("vgg11", "features.3", False, nn.ReLU),  # no norm
+        ("squeezenet1_1", "features.3.squeeze", False, nn.ReLU),  # no norm
         ("efficientnet_b0", "features.7.0.block.0.0", False, nn.SiLU),
     ],
 )
@@ -67,7 +67,7 @@ def test_the_tail_of_other_networks(name, layer, is_added, activation):
     kinds = find_kinds(net, (3, 64, 64), ratios=[2], cheap_kernel_size=3, skip=())
     (kind,) = [kind for kind in kinds if layer in kind.names]
     assert (kind.flow.is_added, kind.flow.activation) == (is_added, activation)
-    assert (kind.flow.norm is None) == (name == "vgg11")
+    assert (kind.flow.norm is None) == (name == "squeezenet1_1")
 
 
 def test_the_unit_of_a_ghost_module_is_what_a_conversion_builds():

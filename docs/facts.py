@@ -55,6 +55,11 @@ def loss_of(path: str, than: str, digits: int = 1, metric: str = "test/acc") -> 
     return f"{100 * (second - first):.{digits}f}"
 
 
+def network(path: str, what: str) -> int:
+    """`macs` or `params` of a run's network."""
+    return run(path).record["network"][what]
+
+
 def seconds(path: str) -> int:
     """What a run took."""
     return round(run(path).record["wall_s"])

@@ -11,6 +11,7 @@ TEMPLATES = sorted((ROOT / "docs" / "templates").rglob("*.md"))
 MADE = re.compile(r"\{\{.*?\}\}|\{%.*?%\}", re.DOTALL)
 CODE = re.compile(r"`[^`]*`|(?:^ {4}.*\n)+", re.MULTILINE)
 RESULT = re.compile(r"[\d.,]*\d ?(?:%|points|ms\b|M\b|images/s|times as)")
+CLAIM = re.compile(r"^\|[^|]*\|", re.MULTILINE)  # the first column of claims.md, which quotes
 NOT_OURS = {  # what the templates say besides our results
     "4.5 points",  # a claim of the unpublished report
     *("0.43 M", "63 M"),  # printed in the GhostNet paper
@@ -39,7 +40,10 @@ def test_the_page_says_what_the_records_say(template):
 
 @pytest.mark.parametrize("template", TEMPLATES, ids=name_of)
 def test_no_result_is_typed_by_hand(template):
-    prose = CODE.sub("", MADE.sub("", template.read_text()))
+    text = template.read_text()
+    if template.name == "claims.md":
+        text = CLAIM.sub("", text)
+    prose = CODE.sub("", MADE.sub("", text))
     assert set(RESULT.findall(prose)) <= NOT_OURS
 
 

@@ -17,9 +17,10 @@ train.py model=converted model.net._target_=ghostexp.models.resnet56 'model.only
 `infer` times, in turn and on the CPU, eager, fused, bf16, torch.compile, the native backend, ONNX
 Runtime, OpenVINO and int8. --models ghost_vgg16:vgg16,ghost_resnet56,peers is Ghost-VGG-16 beside
 VGG-16, Ghost-ResNet-56 beside itself at ratio 1 (overrides: model.ratio=3), and, beside each other
-at 224x224 pixels, our GhostNet and timm's two peers. `steps` takes --models, --batch and --threads;
-it times float32, and bfloat16 where the CPU computes in it, unless trainer.precision is given. It
-measures anew which layers callbacks=fast lets our kernels compute: run it on a quiet machine.
+at 224x224 pixels, our GhostNet and timm's two peers. `steps` takes --models, --batch, --threads and
+--out; it times float32, and bfloat16 where the CPU computes in it, unless trainer.precision
+is given. It measures anew which layers callbacks=fast lets our kernels compute: the machine should
+be quiet.
 `engines` takes --groups, --forms and --out; batch and threads belong to the group.
 """
 
@@ -47,6 +48,7 @@ from ghostexp.deploy.latency import time_inference
 from ghostexp.results import engine_table
 from ghostexp.results.latency_file import document, write_latency
 from ghostexp.results.latency_report import to_markdown, write_measurements
+from ghostexp.results.step_table import write_steps
 from ghostexp.runs.engine_table import FORMS as ENGINE_FORMS
 from ghostexp.runs.engine_table import groups, time_engines
 from ghostexp.runs.inference import (
@@ -96,7 +98,7 @@ def main(arguments: list[str] | None = None) -> int:
     infer.add_argument("--batch", type=_numbers, help="default: 1,128; of steps 128")
     infer.add_argument("--threads", type=_numbers, help="default: 1 and one for each core")
     infer.add_argument("--groups", type=_words, help="engines: cifar,mobile,regnet (default: all)")
-    infer.add_argument("--out", type=Path, help="infer and engines: folder for table and rounds")
+    infer.add_argument("--out", type=Path, help="folder for table and rounds")
     cli.add_grant(parser)
     options = parser.parse_intermixed_args(arguments)
     logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
@@ -215,9 +217,10 @@ def time_the_engines(options: argparse.Namespace) -> None:
 def time_steps(options: argparse.Namespace) -> None:
     """Training steps of networks with torch's operators and with ours."""
     console = Printer(width=None if sys.stdout.isatty() else WIDTH_OF_A_PIPE)
-    gains = []
+    gains, rows = [], []
+    _check_out(options.out)
     with users_mistakes("steps"):
-        for table, gain in time_training(
+        for table, gain, measured in time_training(
             _subjects(options),
             overrides=options.overrides,
             threads=options.threads or [allowed_cores()],
@@ -227,7 +230,12 @@ def time_steps(options: argparse.Namespace) -> None:
             table.caption = circumstances(options.rounds)
             console.print(table)
             gains.append(gain)
+            rows += measured
     print(*gains, sep="\n")
+    if options.out is not None:
+        everything = document(rows, circumstances(options.rounds), shlex.join(sys.argv))
+        for path in write_steps(everything, options.out):
+            print(f"wrote {path}")
 
 
 def _subjects(options: argparse.Namespace) -> list[Subject]:

@@ -1,12 +1,21 @@
 """What `ghostexp benchmark steps` prints: training steps with torch's operators and with ours."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from statistics import median
+from typing import Any
 
 import torch
 from rich.table import Table
 
-from ghostexp.analysis.step_latency import NATIVE, OURS, StepTiming, steps_table, time_steps
+from ghostexp.analysis.step_latency import (
+    NATIVE,
+    NCHW,
+    OURS,
+    TORCH,
+    StepTiming,
+    steps_table,
+    time_steps,
+)
 from ghostexp.config.cli import compose_config
 from ghostexp.config.precision import AUTO, FLOAT32, resolve_precision
 from ghostexp.deploy.forms import Subject
@@ -29,8 +38,8 @@ def time_training(
     threads: Sequence[int],
     batch_sizes: Sequence[int],
     rounds: int,
-) -> Iterator[tuple[Table, str]]:
-    """A table for each number of threads, batch size and precision, and its smallest gain.
+) -> Iterator[tuple[Table, str, list[dict[str, Any]]]]:
+    """For each number of threads, batch size and precision: table, smallest gain and all rounds.
 
     Which layers our kernels compute is measured anew, for the runs that follow as well.
     """
@@ -48,9 +57,26 @@ def time_training(
                     title = f"training steps, batch {batch_size}, {count} threads, {precision}"
                     table = steps_table(timings, references)
                     table.title = title
-                    yield table, f"{title}: {smallest_gain(timings)}"
+                    rows = as_rows(timings, references, title)
+                    yield table, f"{title}: {smallest_gain(timings)}", rows
     finally:
         torch.set_num_threads(before)
+
+
+def as_rows(
+    timings: Sequence[StepTiming], references: Mapping[str, str], setting: str
+) -> list[dict[str, Any]]:
+    """Every network in every form, with the seconds of each round, as plain data."""
+    rows = []
+    for each in timings:
+        forms = {NCHW: each.nchw, TORCH: each.torch, OURS: each.ours, NATIVE: each.native}
+        for form, timing in forms.items():
+            if timing is None:
+                continue
+            row = {"setting": setting, "network": each.name, "reference": references[each.name]}
+            row |= {"form": form, "batch_size": each.batch_size, "seconds": timing.seconds}
+            rows.append(row | {"megabytes": each.megabytes})
+    return rows
 
 
 def smallest_gain(timings: Sequence[StepTiming]) -> str:

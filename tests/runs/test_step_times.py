@@ -1,5 +1,6 @@
 """`ghostexp benchmark steps`: both precisions, every network, and the smallest gain in words."""
 
+import json
 from dataclasses import replace
 
 import pytest
@@ -56,7 +57,10 @@ def test_the_command_prints_a_table_for_each_precision(monkeypatch, capsys, tmp_
     known.parent.mkdir()
     known.write_text("measured on a busy machine\n")
     monkeypatch.setattr(precision, "_gains_by_bfloat16", lambda accelerator: True)
-    assert main_of("benchmark")(list(STEPS)) == 0
+    assert main_of("benchmark")([*STEPS, "--out", str(tmp_path / "steps")]) == 0
+    rows = json.loads((tmp_path / "steps" / "steps.json").read_text())["rows"]
+    assert [row["network"] for row in rows] == [*["resnet20"] * 3, *["linear"] * 3] * 2
+    assert all(row["reference"] == "linear" and len(row["seconds"]) == 1 for row in rows)
     printed = capsys.readouterr().out
     for words in ("batch 3, 1 threads, 32-true", "batch 3, 1 threads, bf16-mixed"):
         assert printed.count(f"training steps, {words}") == 2  # title and last lines

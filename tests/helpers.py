@@ -3,12 +3,13 @@
 import importlib
 import json
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 from PIL import Image
 
 ROOT = Path(__file__).parents[1]
@@ -25,6 +26,11 @@ SMALL = (  # seconds a run: a small network on small digits, two batches an epoc
     "callbacks.pictures=null",
 )
 DRAWN = SMALL[:-1]  # with its pictures, which take as long as the rest of a small run
+
+
+def long_ones(values: Iterable[Any], long: Iterable[Any]) -> list[Any]:
+    """Parameters of a test; those in `long` run in `make test-extras`."""
+    return [pytest.param(v, marks=pytest.mark.slow) if v in long else v for v in values]
 
 
 def main_of(command: str) -> Callable[[list[str]], int]:

@@ -1,7 +1,7 @@
 """Every YAML of conf/ composes, every experiment runs a batch; sizes: tests/test_figures.py."""
 
 import pytest
-from helpers import ROOT
+from helpers import ROOT, long_ones
 from omegaconf import OmegaConf
 
 from ghostexp.config.audit import audit
@@ -30,6 +30,16 @@ NARROWED = {  # seconds instead of minutes; shapes are rendered at the size aske
     "short_recipe": ["recipe=shipped,average", "seed=0"],
     "audio_suspects": [*SMALL_GHOST, "suspect=none,cross_entropy", "~dataset.seconds"],
 }
+LIKE_OTHERS = (  # their kind is that of another experiment here
+    *(
+        "audio_losses",
+        "audio_scaling",
+        "detectors",
+        "detectors_shapes",
+        "faster_rcnn_ghostnet_run2",
+    ),
+    *("ghost_resnet56_multistep_100_500", "ghostnet_widths", "kernel_ablation", "vgg_val_split"),
+)
 EXPERIMENTS = sorted(path.stem for path in (CONF / "experiment").glob("*.yaml"))
 
 
@@ -72,7 +82,7 @@ def test_the_learning_rate_follows_the_batch_size():
     assert compose("dataset=digits", "optimizer.lr=0.2").optimizer.lr == 0.2
 
 
-@pytest.mark.parametrize("experiment", EXPERIMENTS)
+@pytest.mark.parametrize("experiment", long_ones(EXPERIMENTS, long=LIKE_OTHERS))
 def test_every_experiment_runs_a_batch(app, experiment):
     narrowed = NARROWED.get(experiment, [])
     one_batch = ["dataset=digits", "dataset.batch_size=4", "debug=fast"]

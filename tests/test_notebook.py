@@ -32,6 +32,7 @@ def _own_place(tmp_path, monkeypatch):
 
 
 @pytest.mark.usefixtures("_own_place")
+@pytest.mark.slow
 def test_the_notebook_runs_and_prints_what_it_shows():
     names = {}
     for cell in CELLS:

@@ -130,6 +130,7 @@ def test_a_subclass_of_a_task_is_that_task(run, capsys, monkeypatch, script):
     sys.modules.pop("subclassing")
 
 
+@pytest.mark.slow
 def test_predictions_end_quietly_with_their_reader(run):
     photos = Path("photos")
     photos.mkdir()

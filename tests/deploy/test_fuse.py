@@ -6,7 +6,7 @@ from copy import deepcopy
 
 import pytest
 import torch
-from helpers import ROOT
+from helpers import ROOT, long_ones
 from torch import nn
 from torch.nn.utils import weight_norm as old_weight_norm
 from torch.nn.utils.parametrizations import weight_norm
@@ -39,7 +39,10 @@ OTHER_FORMS = [  # of a YAML
 ]
 CONF_MODELS = sorted({path.stem for path in (ROOT / "conf" / "model").glob("*.yaml")})
 BY_NUMBER_ONLY = re.compile(r".*_(\d{3}|m|l)")  # the blocks of another YAML, wider or more of them
-DEEPER = re.compile(r"resnet(32|44|110)|(faster_rcnn|retinanet).*_small")  # than another one here
+TIMMS = ("mobileone_s0", "levit_128s", "repghostnet_050", "repvgg_a0")
+DEEPER = re.compile(
+    r"resnet(32|44|110)|(faster_rcnn|retinanet).*_small|g_ghost_resnet56|ghostnet_v2_.*"
+)  # than another one here
 NARROW = 0.2  # times the YAML's own width
 
 
@@ -393,7 +396,7 @@ def test_ghost_modules_with_trained_filters_fold_behind_their_order(ratio):
     check_equal(net, fused, torch.randn(2, 3, 8, 8, dtype=torch.float64), 1e-14)
 
 
-@pytest.mark.parametrize("name", ["mobileone_s0", "levit_128s", "repghostnet_050", "repvgg_a0"])
+@pytest.mark.parametrize("name", long_ones(TIMMS, long=["mobileone_s0"]))
 @pytest.mark.parametrize("converted", [False, True])
 def test_timms_blocks_take_their_deployed_form_unless_they_hold_ghost_modules(name, converted):
     timm = pytest.importorskip("timm", reason="timm is an extra")

@@ -74,6 +74,7 @@ def test_torch_fx_sees_the_whole_network(name, net, fused):
     assert features[names[-3]].shape[0] == 2
 
 
+@pytest.mark.slow
 def test_torch_export_takes_every_batch_and_every_size(name, net):
     if name in NOT_EXPORTED:
         pytest.skip("its blocks are exported elsewhere")

@@ -5,6 +5,7 @@ import pickle
 
 import pytest
 import torch
+from helpers import long_ones
 from torch import nn
 from torch.nn.functional import cross_entropy
 
@@ -87,13 +88,14 @@ def errors(name: str, images: int, **autocast: bool) -> dict[str, tuple[float, f
     }  # fmt: skip
 
 
-@pytest.mark.parametrize("images", [16, 37])
+@pytest.mark.parametrize("images", long_ones([16, 37], long=[16]))
 @pytest.mark.parametrize("name", NETS)
 def test_error_against_float64_is_no_larger_than_torchs(name, images):
     for key, (stock, native, size) in errors(name, images, enabled=False).items():
         assert native <= 2 * stock + 1e-6 * size + 1e-7, key
 
 
+@pytest.mark.slow
 def test_the_same_for_any_cpu_with_avx2(monkeypatch):
     monkeypatch.setenv("GHOSTEXP_MARCH", "x86-64-v3")
     for key, (stock, native, size) in errors("ghosts", 37, enabled=False).items():

@@ -79,6 +79,7 @@ def test_a_program_of_a_run_with_its_metadata_and_its_refusals(small_run, capsys
     assert "is no run" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_int8_of_an_audio_run_with_a_cosine_head(app, tmp_path, monkeypatch):
     monkeypatch.setattr(module, "CALIBRATED", 16)
     monkeypatch.setattr(module, "JUDGED", 16)

@@ -72,6 +72,7 @@ WAYS = {  # words after the run, or the file's format -> scripts that are tried 
 }
 
 
+@pytest.mark.slow
 def test_engines_and_files_say_what_the_run_says(run, photos, tmp_path, capsys):
     evaluated = right(say(capsys, "evaluate", run))
     few = ("--examples", "60", "--out")

@@ -66,6 +66,7 @@ def start_and_kill(tmp_path) -> None:
     assert done.returncode == -signal.SIGKILL, done.stderr
 
 
+@pytest.mark.slow
 def test_a_killed_run_decides_as_before_without_the_cache(app, tmp_path, monkeypatch, cache):
     verdict(monkeypatch, 16)
     undisturbed = run(app, tmp_path, "undisturbed")

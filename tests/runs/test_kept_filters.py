@@ -2,6 +2,7 @@
 
 import sys
 
+import pytest
 import torch
 from helpers import main_of
 
@@ -17,6 +18,7 @@ ARGUMENTS = [
 ]
 
 
+@pytest.mark.slow
 def test_rows_of_a_network(tmp_path, monkeypatch, capsys):
     torch.manual_seed(0)
     torch.save(resnet20(in_channels=1).state_dict(), tmp_path / "weights.pth")

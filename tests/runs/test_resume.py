@@ -100,6 +100,7 @@ def test_a_cut_run_ends_like_an_undisturbed_one(small_run, app, tmp_path, monkey
 @pytest.mark.parametrize(
     "overrides", [["callbacks=ema", "callbacks.ema.decay=0.5"], ["sched=plateau"]], ids=str
 )
+@pytest.mark.slow
 def test_a_run_cut_in_a_validation_validates_again(
     small_run, app, tmp_path, monkeypatch, overrides
 ):
@@ -218,6 +219,7 @@ def curve(folder):
         ]
 
 
+@pytest.mark.slow
 def test_a_detector_goes_on_within_its_epoch(app, tmp_path, monkeypatch):
     """A detector draws the proposals that it trains on; its task logs the mean of each loss."""
     detector = (

@@ -118,6 +118,7 @@ def test_launches_are_kept_apart_and_add_up(small_run, app):
     assert record["started"] == first["started"]
 
 
+@pytest.mark.slow
 def test_a_kill_between_the_last_epoch_and_the_end_of_the_test_loses_nothing(
     small_run, app, tmp_path
 ):

@@ -221,6 +221,7 @@ def test_a_loss_that_is_not_finite_stops_with_a_sentence(tmp_path):
         make_trainer(tmp_path, limit_val_batches=0).fit(make_task(net), datamodule=Data([batch]))
 
 
+@pytest.mark.slow
 def test_two_images_are_learnt_by_heart(tmp_path):
     torch.manual_seed(0)
     net = retinanet_ghostnet(

@@ -4,7 +4,7 @@ import json
 
 import pytest
 import torch
-from helpers import SMALL
+from helpers import SMALL, long_ones
 
 from ghostexp.config.cli import CONFIG_FOLDER, UserError, checked_arguments, compose_config
 
@@ -22,6 +22,7 @@ NEEDED = {  # callbacks choice -> what else it takes
         *("model.width_mult=0.25", "model.depth_mult=0.2"),
     ],
 }
+TRIED = ("default", "fast", "none")
 CHOICES = sorted(path.stem for path in (CONFIG_FOLDER / "callbacks").glob("*.yaml"))
 
 
@@ -30,7 +31,6 @@ CHOICES = sorted(path.stem for path in (CONFIG_FOLDER / "callbacks").glob("*.yam
     [
         ["debug=limit", "trainer=cpu", "trainer.deterministic=true"],
         ["debug=profiler"],
-        ["debug=nan"],
         ["debug=overfit", "trainer.max_epochs=1"],
     ],
     ids=lambda overrides: overrides[0],
@@ -66,7 +66,7 @@ def test_a_device_that_is_not_there_is_one_sentence(app, tmp_path, capfd, choice
     assert not list(tmp_path.glob("outputs/train/*/result.json"))
 
 
-@pytest.mark.parametrize("choice", CHOICES)
+@pytest.mark.parametrize("choice", long_ones(CHOICES, long={*CHOICES} - {*TRIED}))
 def test_debug_fast_takes_every_choice_of_callbacks(app, tmp_path, choice):
     overrides = [*FAST, f"callbacks={choice}", *NEEDED.get(choice, [])]
     assert app(*overrides, "logger=tensorboard") == 0

@@ -10,10 +10,13 @@ from collections.abc import Sequence
 from functools import cache
 from itertools import pairwise
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 from scipy.stats import ttest_ind
 
+from ghostexp.analysis.step_latency import NATIVE
+from ghostexp.results import engine_table, step_table
 from ghostexp.results.circumstances import circumstances as circumstances_of
 from ghostexp.results.collect import Run, collect, read_run
 from ghostexp.results.paper import PUBLISHED as PAPERS
@@ -58,6 +61,36 @@ def loss_of(path: str, than: str, digits: int = 1, metric: str = "test/acc") -> 
 def network(path: str, what: str) -> int:
     """`macs` or `params` of a run's network."""
     return run(path).record["network"][what]
+
+
+def measured_steps(name: str) -> str:
+    """The tables of `benchmark steps --out`."""
+    return step_table.to_markdown(_document(name, "steps.json"))
+
+
+def measured_engines(name: str) -> str:
+    """The tables of `benchmark engines --out`."""
+    return engine_table.to_markdown(_document(name, "engines.json"))
+
+
+def engine_ratio(name: str, network: str, form: str, digits: int = 2) -> str:
+    """How many times as fast a network is in an engine as the first network of its group."""
+    rows = _document(name, "engines.json")["rows"]
+    (found,) = (r["speed_ratio"] for r in rows if (r["network"], r["form"]) == (network, form))
+    return f"{found:.{digits}f}"
+
+
+def step_gain(name: str, network: str, precision: str) -> str:
+    """How many times as fast a native step is as the fastest other form, by the medians."""
+    rows = _document(name, "steps.json")["rows"]
+    chosen = [r for r in rows if r["network"] == network and precision in r["setting"]]
+    medians = {each["form"]: median(each["seconds"]) for each in chosen}
+    return f"{min(t for f, t in medians.items() if f != NATIVE) / medians[NATIVE]:.2f}"
+
+
+@cache
+def _document(name: str, file: str) -> dict[str, Any]:
+    return json.loads((PUBLISHED / name / file).read_text())
 
 
 def seconds(path: str) -> int:

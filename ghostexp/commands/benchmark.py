@@ -27,7 +27,6 @@ be quiet.
 import argparse
 import logging
 import os
-import shlex
 import sys
 import tempfile
 from dataclasses import asdict
@@ -186,7 +185,7 @@ def time_networks(options: argparse.Namespace) -> None:
             rounds=options.rounds,
         )
     rows = [asdict(measurement) for measurement in measurements]
-    everything = document(rows, circumstances(options.rounds), shlex.join(sys.argv))
+    everything = document(rows, circumstances(options.rounds), cli.typed_command())
     print(to_markdown(everything))
     written = write_measurements(everything, options.out) if options.out is not None else []
     if options.run is not None:
@@ -207,7 +206,7 @@ def time_the_engines(options: argparse.Namespace) -> None:
         rows = time_engines(
             [known[name] for name in wanted], options.forms or ENGINE_FORMS, options.rounds
         )
-    everything = document(rows, circumstances(options.rounds), shlex.join(sys.argv))
+    everything = document(rows, circumstances(options.rounds), cli.typed_command())
     print(engine_table.to_markdown(everything))
     if options.out is not None:
         for path in engine_table.write_engines(everything, options.out):
@@ -233,7 +232,7 @@ def time_steps(options: argparse.Namespace) -> None:
             rows += measured
     print(*gains, sep="\n")
     if options.out is not None:
-        everything = document(rows, circumstances(options.rounds), shlex.join(sys.argv))
+        everything = document(rows, circumstances(options.rounds), cli.typed_command())
         for path in write_steps(everything, options.out):
             print(f"wrote {path}")
 

@@ -68,7 +68,7 @@ def main(arguments: list[str] | None = None) -> int:
             setting,
             network=options.network,
             circumstances=circumstances(options.rounds),
-            command=shlex.join(sys.argv),
+            command=cli.typed_command(),
             cheap_kernel_size=options.cheap_kernel_size,
         )
     print("\n".join(summary(document)))

@@ -47,6 +47,7 @@ from ghostexp.deploy.latency import time_inference
 from ghostexp.results import engine_table
 from ghostexp.results.latency_file import document, write_latency
 from ghostexp.results.latency_report import to_markdown, write_measurements
+from ghostexp.results.record import command_line
 from ghostexp.results.step_table import write_steps
 from ghostexp.runs.engine_table import FORMS as ENGINE_FORMS
 from ghostexp.runs.engine_table import groups, time_engines
@@ -185,7 +186,7 @@ def time_networks(options: argparse.Namespace) -> None:
             rounds=options.rounds,
         )
     rows = [asdict(measurement) for measurement in measurements]
-    everything = document(rows, circumstances(options.rounds), cli.typed_command())
+    everything = document(rows, circumstances(options.rounds), command_line())
     print(to_markdown(everything))
     written = write_measurements(everything, options.out) if options.out is not None else []
     if options.run is not None:
@@ -206,7 +207,7 @@ def time_the_engines(options: argparse.Namespace) -> None:
         rows = time_engines(
             [known[name] for name in wanted], options.forms or ENGINE_FORMS, options.rounds
         )
-    everything = document(rows, circumstances(options.rounds), cli.typed_command())
+    everything = document(rows, circumstances(options.rounds), command_line())
     print(engine_table.to_markdown(everything))
     if options.out is not None:
         for path in engine_table.write_engines(everything, options.out):
@@ -232,7 +233,7 @@ def time_steps(options: argparse.Namespace) -> None:
             rows += measured
     print(*gains, sep="\n")
     if options.out is not None:
-        everything = document(rows, circumstances(options.rounds), cli.typed_command())
+        everything = document(rows, circumstances(options.rounds), command_line())
         for path in write_steps(everything, options.out):
             print(f"wrote {path}")
 

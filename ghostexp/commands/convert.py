@@ -19,7 +19,6 @@ import argparse
 import logging
 import os
 import shlex
-import sys
 from pathlib import Path
 
 from ghostexp.config import cli
@@ -29,6 +28,7 @@ from ghostexp.config.facts import completed_config
 from ghostexp.config.mistakes import users_mistakes
 from ghostexp.deploy.forms import FORMS
 from ghostexp.results.conversion_report import summary, write_conversion
+from ghostexp.results.record import command_line
 from ghostexp.runs.conversion_files import as_document, converted_model, dense_model, write_model
 from ghostexp.runs.inference import circumstances
 from ghostexp.runs.measured_conversion import Setting, convert_by_measurement
@@ -68,7 +68,7 @@ def main(arguments: list[str] | None = None) -> int:
             setting,
             network=options.network,
             circumstances=circumstances(options.rounds),
-            command=cli.typed_command(),
+            command=command_line(),
             cheap_kernel_size=options.cheap_kernel_size,
         )
     print("\n".join(summary(document)))

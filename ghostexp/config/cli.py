@@ -41,11 +41,6 @@ OPTIONAL = {  # groups that a run can do without -> whether one is chosen where 
 }
 
 
-def typed_command() -> str:
-    """The command line as it was typed: its first word may be two, as in `ghostexp benchmark`."""
-    return f"{sys.argv[0]} {shlex.join(sys.argv[1:])}"
-
-
 def call(main: Callable[[], None]) -> int:
     """Run what trains, which takes its own command line; return the exit code."""
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # errors come here instead of Hydra's printer
@@ -63,7 +58,7 @@ def call(main: Callable[[], None]) -> int:
             print("interrupted", file=sys.stderr)
             return 130
         except Exception as error:  # Hydra's, of a broken file; runs tell theirs as UserError
-            kept = keep_trace(error, REFUSED_LOG, typed_command())
+            kept = keep_trace(error, REFUSED_LOG, shlex.join(sys.argv))
             return _complain(f"{explain(error)}{f' (full trace: {REFUSED_LOG})' if kept else ''}")
     return 0
 

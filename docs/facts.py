@@ -165,7 +165,7 @@ def difference(folder: str, first: str, second: str) -> list[str]:
 @cache
 def timings(name: str) -> dict[tuple[str, str, int, int], dict[str, Any]]:
     """What `benchmark.py infer` measured: (network, form, batch, threads) -> its row."""
-    rows = json.loads((PUBLISHED / name / "inference.json").read_text())["rows"]
+    rows = _document(name, "inference.json")["rows"]
     return {(r["network"], r["form"], r["batch_size"], r["threads"]): r for r in rows}
 
 

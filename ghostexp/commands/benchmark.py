@@ -36,6 +36,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from ghostexp.analysis.kernel_speed import Program, kernels_table, time_kernels
 from ghostexp.analysis.layer_latency import faster_layers, fill_table, time_layers
+from ghostexp.commands.arguments import check_out, number, numbers, words
 from ghostexp.config import cli
 from ghostexp.config.audit import audit
 from ghostexp.config.build import build_parts
@@ -83,21 +84,21 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("what", choices=list(DEFAULTS))
     parser.add_argument("overrides", nargs="*", help="as for train.py")
     parser.add_argument(
-        "--rounds", type=_number, default=7, help="counted rounds, after one warm-up"
+        "--rounds", type=number, default=7, help="counted rounds, after one warm-up"
     )
     parser.add_argument("--step", action="store_true", help="layers: forward and backward")
     infer = parser.add_argument_group("infer and steps")
     infer.add_argument("--run", type=Path, help="folder of a run in the place of models")
     infer.add_argument(
         "--models",
-        type=_words,
+        type=words,
         default=default_models(),
         help="of conf/model, a:b is a beside b (default: %(default)s)",
     )
-    infer.add_argument("--forms", type=_words, help="infer and engines: " + ",".join(FORMS))
-    infer.add_argument("--batch", type=_numbers, help="default: 1,128; of steps 128")
-    infer.add_argument("--threads", type=_numbers, help="default: 1 and one for each core")
-    infer.add_argument("--groups", type=_words, help="engines: cifar,mobile,regnet (default: all)")
+    infer.add_argument("--forms", type=words, help="infer and engines: " + ",".join(FORMS))
+    infer.add_argument("--batch", type=numbers, help="default: 1,128; of steps 128")
+    infer.add_argument("--threads", type=numbers, help="default: 1 and one for each core")
+    infer.add_argument("--groups", type=words, help="engines: cifar,mobile,regnet (default: all)")
     infer.add_argument("--out", type=Path, help="folder for table and rounds")
     cli.add_grant(parser)
     options = parser.parse_intermixed_args(arguments)
@@ -175,7 +176,7 @@ def time_all_kernels(cfg: DictConfig, rounds: int) -> None:
 
 def time_networks(options: argparse.Namespace) -> None:
     """Networks, or a run's, and their dense twins in every form of deployment."""
-    _check_out(options.out)
+    check_out(options.out)
     subjects = _subjects(options)
     with users_mistakes("infer"):
         measurements = time_inference(
@@ -198,7 +199,7 @@ def time_networks(options: argparse.Namespace) -> None:
 
 def time_the_engines(options: argparse.Namespace) -> None:
     """The Ghost forms beside smaller dense networks, one column per engine."""
-    _check_out(options.out)
+    check_out(options.out)
     known = groups()
     wanted = options.groups or list(known)
     if unknown := [name for name in wanted if name not in known]:
@@ -218,7 +219,7 @@ def time_steps(options: argparse.Namespace) -> None:
     """Training steps of networks with torch's operators and with ours."""
     console = Printer(width=None if sys.stdout.isatty() else WIDTH_OF_A_PIPE)
     gains, rows = [], []
-    _check_out(options.out)
+    check_out(options.out)
     with users_mistakes("steps"):
         for table, gain, measured in time_training(
             _subjects(options),
@@ -242,24 +243,3 @@ def _subjects(options: argparse.Namespace) -> list[Subject]:
     if options.run is not None:
         return subjects_of_run(options.run)
     return subjects_of_models(options.models, [*DEFAULTS[options.what], *options.overrides])
-
-
-def _check_out(folder: Path | None) -> None:
-    if folder is not None and folder.exists() and not folder.is_dir():
-        raise UserError(f"--out {folder} is a file: a folder is needed")
-
-
-def _words(text: str) -> list[str]:
-    return text.split(",")
-
-
-def _number(text: str) -> int:
-    (number,) = _numbers(text)
-    return number
-
-
-def _numbers(text: str) -> list[int]:
-    numbers = [int(word) for word in text.split(",")]
-    if min(numbers) < 1:
-        raise argparse.ArgumentTypeError(f"must be at least 1, not {min(numbers)}")
-    return numbers

@@ -21,6 +21,7 @@ import os
 import shlex
 from pathlib import Path
 
+from ghostexp.commands.arguments import check_out, number, numbers, words
 from ghostexp.config import cli
 from ghostexp.config.build import build_network, input_shape
 from ghostexp.config.cli import UserError
@@ -41,6 +42,7 @@ FOLDER = Path("outputs/convert")
 def main(arguments: list[str] | None = None) -> int:
     """Exit code: 1 with one sentence for a user's slip, else 0."""
     options = _parser().parse_intermixed_args(arguments)
+    check_out(options.out)
     logging.basicConfig(format="%(message)s")
     logging.getLogger("ghostexp.runs.measured_conversion").setLevel(logging.INFO)
     logging.getLogger("ghostexp.models").setLevel(logging.WARNING)
@@ -95,17 +97,17 @@ def _parser() -> argparse.ArgumentParser:
         metavar="ENGINE",
         help=f"{', '.join([*TORCH, *FORMS])} (default: %(default)s)",
     )
-    parser.add_argument("--batch", type=_number, default=1, help="images (default: %(default)s)")
+    parser.add_argument("--batch", type=number, default=1, help="images (default: %(default)s)")
     parser.add_argument(
-        "--threads", type=_number, default=os.cpu_count(), help="default: one for each core"
+        "--threads", type=number, default=os.cpu_count(), help="default: one for each core"
     )
-    parser.add_argument("--image-size", type=_number, help="the same as dataset.image_size")
-    parser.add_argument("--ratios", type=_numbers, default=[2], help="such as 2,4 (default: 2)")
-    parser.add_argument("--cheap-kernel-size", type=_number, default=3, help="(default: 3)")
+    parser.add_argument("--image-size", type=number, help="the same as dataset.image_size")
+    parser.add_argument("--ratios", type=numbers, default=[2], help="such as 2,4 (default: 2)")
+    parser.add_argument("--cheap-kernel-size", type=number, default=3, help="(default: 3)")
     parser.add_argument(
-        "--skip", type=_names, default=[], help="convolutions that stay dense, such as conv1"
+        "--skip", type=words, default=[], help="convolutions that stay dense, such as conv1"
     )
-    parser.add_argument("--rounds", type=_number, default=9, help="counted (default: %(default)s)")
+    parser.add_argument("--rounds", type=number, default=9, help="counted (default: %(default)s)")
     parser.add_argument("--out", type=Path, help=f"folder (default: {FOLDER}/NETWORK_ENGINE)")
     cli.add_grant(parser)
     return parser
@@ -144,19 +146,3 @@ def _write_plan(node: dict, name: str, folder: Path, options: argparse.Namespace
         print(f"model.ratio={node['ratio']} 'model.only=[{','.join(node['only'])}]'")
     rest = shlex.join(options.overrides)
     print(f"train.py model={name} 'hydra.searchpath=[file://{folder}]' {rest}".rstrip())
-
-
-def _number(text: str) -> int:
-    (number,) = _numbers(text)
-    return number
-
-
-def _numbers(text: str) -> list[int]:
-    numbers = [int(word) for word in text.split(",")]
-    if min(numbers) < 1:
-        raise argparse.ArgumentTypeError(f"must be at least 1, not {min(numbers)}")
-    return numbers
-
-
-def _names(text: str) -> list[str]:
-    return text.split(",")

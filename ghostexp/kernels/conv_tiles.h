@@ -4,6 +4,7 @@
 
 #include "ahead.h"
 #include "operands.h"
+#include "pieces.h"
 
 #include <immintrin.h>
 
@@ -11,18 +12,6 @@ namespace {
 
 constexpr int kColumns = kBytes == 64 ? 4 : 3;  // of a tile: outputs x columns are its sums
 constexpr int kOutputs = 4;
-
-template <int value>
-struct Constant {
-  static constexpr int kValue = value;
-};
-
-// each(start, Constant<length>) for pieces of at most `piece` that make up `total`.
-template <int total, int piece, typename Each>
-INLINE void for_pieces(Each each) {
-  for (int start = 0; start + piece <= total; start += piece) each(start, Constant<piece>{});
-  if constexpr (total % piece > 0) each(total - total % piece, Constant<total % piece>{});
-}
 
 // Keeps a value in a register, whatever the compiler would like better.
 INLINE void pin(Floats& value) {

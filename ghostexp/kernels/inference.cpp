@@ -13,22 +13,11 @@
 #include <limits>
 
 #include "groups.h"
+#include "pieces.h"
 
 namespace {
 
 constexpr int kColumns = kBytes == 64 ? 4 : 2;  // channels x columns hold sums in registers
-
-template <int value>
-struct Constant {
-  static constexpr int kValue = value;
-};
-
-// each(start, Constant<length>) for pieces of at most `piece` that make up `total`.
-template <int total, int piece, typename Each>
-inline void for_pieces(Each each) {
-  for (int start = 0; start + piece <= total; start += piece) each(start, Constant<piece>{});
-  if constexpr (total % piece > 0) each(total - total % piece, Constant<total % piece>{});
-}
 
 // What is added to `count` channels from channel `first` on: every `row_step`-th row and
 // `column_step`-th column of other maps.

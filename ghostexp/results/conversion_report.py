@@ -1,6 +1,5 @@
 """Table and picture of what `ghostexp convert` measured, and the files of both."""
 
-import json
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -9,7 +8,7 @@ import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from ghostexp.files.atomic import write_text
+from ghostexp.results.latency_file import write_measured
 from ghostexp.results.style import (
     GREY,
     OKABE_ITO,
@@ -20,7 +19,7 @@ from ghostexp.results.style import (
     remark,
     render,
 )
-from ghostexp.results.text import quoted
+from ghostexp.results.text import quoted, table_row
 
 Document = dict[str, Any]
 COLUMNS = (
@@ -36,11 +35,9 @@ COLUMNS = (
 
 def write_conversion(document: Document, folder: Path) -> list[Path]:
     """conversion.json with the rounds, conversion.md and conversion.png."""
-    folder.mkdir(parents=True, exist_ok=True)
-    paths = [folder / f"conversion.{suffix}" for suffix in ("json", "md", "png")]
-    write_text(paths[0], json.dumps(document, indent=2) + "\n")
-    write_text(paths[1], to_markdown(document))
-    paths[2].write_bytes(render(draw_savings(document), "png"))
+    paths = write_measured(document, folder, "conversion", to_markdown(document))
+    paths.append(folder / "conversion.png")
+    paths[-1].write_bytes(render(draw_savings(document), "png"))
     return paths
 
 
@@ -53,9 +50,9 @@ def to_markdown(document: Document) -> str:
         "",
         *summary(document),
         "",
-        _line(name for name, _ in COLUMNS),
-        _line(rule for _, rule in COLUMNS),
-        *(_line(_cells(layer)) for layer in document["layers"]),
+        table_row(name for name, _ in COLUMNS),
+        table_row(rule for _, rule in COLUMNS),
+        *(table_row(_cells(layer)) for layer in document["layers"]),
     ]
     return "\n".join(lines) + "\n"
 
@@ -182,7 +179,3 @@ def _cells(layer: Document) -> list[str]:
 def _spread(seconds: list[float], unit: str = " ms") -> str:
     low, middle, high = (1e3 * of(seconds) for of in (min, median, max))
     return f"{middle:.3f} [{low:.3f}-{high:.3f}]{unit}"
-
-
-def _line(cells) -> str:
-    return f"| {' | '.join(cells)} |"

@@ -1,12 +1,10 @@
 """The table of `ghostexp benchmark engines`: networks of one task, with one column per engine."""
 
-import json
 from pathlib import Path
 from typing import Any
 
-from ghostexp.files.atomic import write_text
-from ghostexp.results.latency_file import Measured
-from ghostexp.results.text import quoted
+from ghostexp.results.latency_file import Measured, write_measured
+from ghostexp.results.text import quoted, table_row
 
 HEADERS = {
     "eager": "torch eager",
@@ -19,11 +17,7 @@ HEADERS = {
 
 def write_engines(document: Measured, folder: Path) -> list[Path]:
     """engines.json with the seconds of each round, and engines.md."""
-    folder.mkdir(parents=True, exist_ok=True)
-    paths = [folder / "engines.json", folder / "engines.md"]
-    write_text(paths[0], json.dumps(document, indent=2) + "\n")
-    write_text(paths[1], to_markdown(document))
-    return paths
+    return write_measured(document, folder, "engines", to_markdown(document))
 
 
 def to_markdown(document: Measured) -> str:
@@ -89,4 +83,4 @@ def _notes(rows: list[Measured]) -> list[str]:
 
 
 def _line(cells: list[Any]) -> str:
-    return f"| {' | '.join(str(cell).replace('|', chr(92) + '|') for cell in cells)} |"
+    return table_row(str(cell).replace("|", "\\|") for cell in cells)

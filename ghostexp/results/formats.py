@@ -3,7 +3,7 @@
 import csv
 import io
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from ghostexp.results.circumstances import circumstances
@@ -12,7 +12,7 @@ from ghostexp.results.repeats import FOLD
 from ghostexp.results.rows import Row
 from ghostexp.results.standing import summary, unfinished
 from ghostexp.results.table import Report, no_difference, published
-from ghostexp.results.text import one_line
+from ghostexp.results.text import one_line, table_row
 
 
 def to_markdown(report: Report, pictures: dict[str, str]) -> str:
@@ -21,7 +21,7 @@ def to_markdown(report: Report, pictures: dict[str, str]) -> str:
     rules = ["---:" if column.is_number else "---" for column in report.columns]
     cells = zip(*(column.cells for column in report.columns), strict=True)
     lines = [f"## {_cell(report.title)}", "", _cell(summary(report.tree)), ""]
-    lines += [_line(headers), _line(rules), *(_line(map(_cell, row)) for row in cells)]
+    lines += [table_row(headers), table_row(rules), *(table_row(map(_cell, row)) for row in cells)]
     for number, note in enumerate(report.notes, 1):
         lines += ["", f"[{number}] {_cell(note)}"]
     lines += _section("Recipes", ["run", "folder", "what tells it apart"], report.legend)
@@ -97,12 +97,8 @@ def _section(title: str, headers: list[str], rows: Sequence[tuple[str, ...]]) ->
     """A table below a heading; nothing without rows."""
     if not rows:
         return []
-    lines = ["", f"### {title}", "", _line(headers), _line(["---"] * len(headers))]
-    return lines + [_line(map(_cell, row)) for row in rows]
-
-
-def _line(cells: Iterable[str]) -> str:
-    return f"| {' | '.join(cells)} |"
+    lines = ["", f"### {title}", "", table_row(headers), table_row(["---"] * len(headers))]
+    return lines + [table_row(map(_cell, row)) for row in rows]
 
 
 def _cell(text: str) -> str:

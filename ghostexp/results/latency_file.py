@@ -29,6 +29,15 @@ def document(rows: list[Measured], circumstances: str, command: str) -> Measured
     }
 
 
+def write_measured(everything: Measured, folder: Path, name: str, markdown: str) -> list[Path]:
+    """A `document` as `name`.json, which keeps every round, and its tables as `name`.md."""
+    folder.mkdir(parents=True, exist_ok=True)
+    paths = [folder / f"{name}.json", folder / f"{name}.md"]
+    write_text(paths[0], json.dumps(everything, indent=2) + "\n")
+    write_text(paths[1], markdown)
+    return paths
+
+
 def write_latency(directory: Path, network: str, everything: Measured) -> Path:
     """A `document` into a run's folder with its `network`'s latency; ValueError without one."""
     own = [

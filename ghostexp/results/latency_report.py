@@ -1,14 +1,12 @@
 """Table and figure of what `ghostexp benchmark infer` measured, and the files of both."""
 
-import json
 from pathlib import Path
 
 import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from ghostexp.files.atomic import write_text
-from ghostexp.results.latency_file import Measured
+from ghostexp.results.latency_file import Measured, write_measured
 from ghostexp.results.style import (
     GREY,
     MARKERS,
@@ -19,7 +17,7 @@ from ghostexp.results.style import (
     plain,
     render,
 )
-from ghostexp.results.text import quoted
+from ghostexp.results.text import quoted, table_row
 
 COLUMNS = {  # header -> whether it is of numbers
     "form": False,
@@ -35,10 +33,7 @@ COLUMNS = {  # header -> whether it is of numbers
 
 def write_measurements(everything: Measured, folder: Path) -> list[Path]:
     """A `document` as inference.json and .md, and its figure if networks are compared in it."""
-    folder.mkdir(parents=True, exist_ok=True)
-    paths = [folder / "inference.json", folder / "inference.md"]
-    write_text(paths[0], json.dumps(everything, indent=2) + "\n")
-    write_text(paths[1], to_markdown(everything))
+    paths = write_measured(everything, folder, "inference", to_markdown(everything))
     figure = draw_ratios(everything["rows"])
     if figure is not None:
         paths.append(folder / "inference.png")
@@ -54,13 +49,13 @@ def to_markdown(everything: Measured) -> str:
         f"    {quoted(everything['command'])}",
     ]
     for setting, members in _by_setting(everything["rows"]).items():
-        lines += ["", f"**{setting}**", "", _line(COLUMNS)]
-        lines.append(_line("---:" if is_number else "---" for is_number in COLUMNS.values()))
+        lines += ["", f"**{setting}**", "", table_row(COLUMNS)]
+        lines.append(table_row("---:" if is_number else "---" for is_number in COLUMNS.values()))
         known = {(row["network"], row["form"]): row for row in members}
         references = {row["reference"] for row in members if row["network"] != row["reference"]}
         for row in members:
             if row["network"] not in references:  # else it is shown beside the others
-                lines.append(_line(_cells(row, known[row["reference"], row["form"]])))
+                lines.append(table_row(_cells(row, known[row["reference"], row["form"]])))
     return "\n".join(lines) + "\n"
 
 
@@ -147,7 +142,3 @@ def _time(row: Measured) -> str:
     if row["ms"] is None:
         return row["note"].replace("|", "\\|")
     return f"{row['ms']:.2f} [{row['fastest_ms']:.2f}-{row['slowest_ms']:.2f}]"
-
-
-def _line(cells: object) -> str:
-    return f"| {' | '.join(cells)} |"

@@ -1,23 +1,17 @@
 """What `ghostexp benchmark steps --out DIR` writes: training steps, with every round."""
 
-import json
 from pathlib import Path
 from statistics import median
 
-from ghostexp.files.atomic import write_text
-from ghostexp.results.latency_file import Measured
-from ghostexp.results.text import quoted
+from ghostexp.results.latency_file import Measured, write_measured
+from ghostexp.results.text import quoted, table_row
 
 NO_TIME = "none"
 
 
 def write_steps(document: Measured, folder: Path) -> list[Path]:
     """steps.json with the seconds of each round, and steps.md."""
-    folder.mkdir(parents=True, exist_ok=True)
-    paths = [folder / "steps.json", folder / "steps.md"]
-    write_text(paths[0], json.dumps(document, indent=2) + "\n")
-    write_text(paths[1], to_markdown(document))
-    return paths
+    return write_measured(document, folder, "steps", to_markdown(document))
 
 
 def to_markdown(document: Measured) -> str:
@@ -40,10 +34,10 @@ def _table(rows: list[Measured]) -> list[str]:
     by_place = {(row["network"], row["form"]): row for row in rows}
     heads = ["network", *(f"{form}, images/s [rounds]" for form in forms)]
     heads += [f"{forms[-1]} / fastest other form [rounds]", f"{forms[-1]} / twin in the same form"]
-    lines = [_line(heads), _line(["---", *["---:"] * (len(heads) - 1)])]
+    lines = [table_row(heads), table_row(["---", *["---:"] * (len(heads) - 1)])]
     for network in dict.fromkeys(row["network"] for row in rows):
         own = [by_place.get((network, form)) for form in forms]
-        lines.append(_line([network, *map(_speed, own), *_ratios(own, by_place)]))
+        lines.append(table_row([network, *map(_speed, own), *_ratios(own, by_place)]))
     return lines
 
 
@@ -74,7 +68,3 @@ def _ratio(slower: Measured, faster: Measured) -> str:
     rounds = [a / b for a, b in zip(slower["seconds"], faster["seconds"], strict=True)]
     whole = median(slower["seconds"]) / median(faster["seconds"])
     return f"**{whole:.2f}** [{min(rounds):.2f}-{max(rounds):.2f}]"
-
-
-def _line(cells: list[str]) -> str:
-    return f"| {' | '.join(cells)} |"

@@ -3,6 +3,7 @@
 import math
 import re
 import shlex
+from collections.abc import Iterable
 from typing import Any
 
 
@@ -98,3 +99,8 @@ def quoted(command: Any) -> str:
 def _speaks_for_itself(value: Any) -> bool:
     is_word = as_number(value) is None and not isinstance(value, bool)
     return is_word and str(value).lower() not in ("none", "default", "true", "false")
+
+
+def table_row(cells: Iterable[str]) -> str:
+    """A row of a Markdown table."""
+    return f"| {' | '.join(cells)} |"

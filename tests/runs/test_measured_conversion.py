@@ -172,3 +172,13 @@ def test_slips_are_sentences(convert, words, sentence):
     assert code == 1
     assert err.startswith("error: ")
     assert sentence in err
+
+
+@pytest.mark.parametrize("words", [["convert", "vgg16"], ["benchmark", "engines"]], ids=" ".join)
+def test_a_file_in_the_place_of_the_folder_is_refused_before_anything_is_timed(
+    words, tmp_path, capsys
+):
+    file = tmp_path / "file"
+    file.touch()
+    assert main_of(words[0])([*words[1:], "--out", str(file)]) == 1
+    assert capsys.readouterr().err == f"error: --out {file} is a file: a folder is needed\n"

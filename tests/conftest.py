@@ -17,6 +17,20 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # small tensors, and processes si
 get_absl_handler().python_handler.stream = sys.__stderr__
 
 
+@pytest.fixture(autouse=True)
+def _levels_of_loggers():
+    """A command's main chooses what its process says: the next test of this process starts anew."""
+    before = {logger: logger.level for logger in _loggers()}
+    yield
+    for logger in _loggers():
+        logger.setLevel(before.get(logger, logging.NOTSET))
+
+
+def _loggers() -> list[logging.Logger]:
+    known = list(logging.root.manager.loggerDict.values())
+    return [logger for logger in known if isinstance(logger, logging.Logger)]
+
+
 @pytest.fixture
 def app(tmp_path, monkeypatch):
     """Call train.py with overrides, in an empty folder; returns the exit code."""

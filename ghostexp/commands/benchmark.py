@@ -36,12 +36,12 @@ from omegaconf import DictConfig, OmegaConf
 
 from ghostexp.analysis.kernel_speed import Program, kernels_table, time_kernels
 from ghostexp.analysis.layer_latency import faster_layers, fill_table, time_layers
-from ghostexp.commands.arguments import check_out, number, numbers, words
 from ghostexp.config import cli
 from ghostexp.config.audit import audit
 from ghostexp.config.build import build_parts
 from ghostexp.config.cli import CONFIG_FOLDER, UserError, compose_config
 from ghostexp.config.mistakes import users_mistakes
+from ghostexp.config.options import check_out, number, numbers, words
 from ghostexp.config.printer import Printer
 from ghostexp.deploy.forms import FORMS, Subject
 from ghostexp.deploy.latency import time_inference

@@ -21,12 +21,12 @@ import os
 import shlex
 from pathlib import Path
 
-from ghostexp.commands.arguments import check_out, number, numbers, words
 from ghostexp.config import cli
 from ghostexp.config.build import build_network, input_shape
 from ghostexp.config.cli import UserError
 from ghostexp.config.facts import completed_config
 from ghostexp.config.mistakes import users_mistakes
+from ghostexp.config.options import check_out, number, numbers, words
 from ghostexp.deploy.forms import FORMS
 from ghostexp.results.conversion_report import summary, write_conversion
 from ghostexp.results.record import command_line

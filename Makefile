@@ -10,6 +10,10 @@ NO_GPU = grep -Ev '^(nvidia-|cuda-|triton)'
 NEW = grep -vxFf requirements.lock
 BACKEND := $(if $(TORCH),--torch-backend $(TORCH))
 
+# our kernels train faster, where a compiler with OpenMP and a CPU with AVX2 are
+KERNELS = $(shell $(CXX) -march=native -fopenmp -dM -E -x c++ /dev/null 2>/dev/null \
+	| grep -q __AVX2__ && echo callbacks=native)
+
 .DEFAULT_GOAL := help
 .PHONY: help install train test test-extras lint docs results notebook lock
 
@@ -33,8 +37,8 @@ install: .venv/installed ## make .venv with the pinned versions of everything
 	touch .venv/trains $@
 
 train: .venv/trains ## train Ghost-ResNet-56 on handwritten digits
-	@echo "Ghost-ResNet-56 learns 1,438 handwritten digits in 12 epochs: one to two minutes on 2 cores"
-	$(BIN)/python train.py model=ghost_resnet56 sched=cosine
+	@echo "Ghost-ResNet-56 learns 1,438 handwritten digits in 12 epochs: about a minute on 2 cores"
+	$(BIN)/python train.py model=ghost_resnet56 sched=cosine $(KERNELS)
 
 test: install ## run the tests
 	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not extras and not slow"

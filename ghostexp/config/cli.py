@@ -202,7 +202,8 @@ def options_first(arguments: list[str]) -> list[str]:
 def quoted(argument: str) -> str:
     """`resume=PATH` as Hydra's grammar takes it, whose words end at `=`, `,` and brackets."""
     key, _, path = argument.partition("=")
-    if key != "resume" or path == "null" or path[:1] in "'\"":
+    plain = path == "null" or re.fullmatch(r"[\w./-]*/[\w./-]*", path, re.ASCII)
+    if key != "resume" or plain or path[:1] in "'\"":
         return argument
     # a backslash is itself, but for those before a quote
     escaped = re.sub(r"(\\*)('|$)", lambda m: 2 * m[1] + ("\\'" if m[2] else ""), path)

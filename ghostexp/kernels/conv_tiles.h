@@ -12,6 +12,7 @@ namespace {
 
 constexpr int kColumns = kBytes == 64 ? 4 : 3;  // of a tile: outputs x columns are its sums
 constexpr int kOutputs = 4;
+constexpr int kSummed = 32;  // operands of one sum: sums of sums round less than one long sum
 
 // Keeps a value in a register, whatever the compiler would like better.
 INLINE void pin(Floats& value) {
@@ -32,39 +33,45 @@ __attribute__((noinline)) void tile(const Floats* const* from, const float* weig
   const Floats* row[rows];
 #pragma GCC unroll 3
   for (int r = 0; r < rows; ++r) row[r] = from[r];
-#pragma GCC unroll 16
-  for (int i = 0; i < outputs; ++i)
-#pragma GCC unroll 16
-    for (int j = 0; j < columns; ++j) sums[i][j] = Floats{};
-  const float* const end = weights + channels * rows * taps * outputs;
 #pragma GCC unroll 1
-  do {
+  for (int first = 0; first < channels; first += kSummed) {
+#pragma GCC unroll 16
+    for (int i = 0; i < outputs; ++i)
+#pragma GCC unroll 16
+      for (int j = 0; j < columns; ++j) sums[i][j] = Floats{};
+    const float* const end = weights + std::min(kSummed, channels - first) * rows * taps * outputs;
+#pragma GCC unroll 1
+    do {
 #pragma GCC unroll 3
-    for (int r = 0; r < rows; ++r) {
+      for (int r = 0; r < rows; ++r) {
 #pragma GCC unroll 3
-      for (int k = 0; k < taps; ++k) {
-        Floats values[columns];
+        for (int k = 0; k < taps; ++k) {
+          Floats values[columns];
 #pragma GCC unroll 16
-        for (int j = 0; j < columns; ++j) {
-          values[j] = row[r][j * step + k];
-          pin(values[j]);
+          for (int j = 0; j < columns; ++j) {
+            values[j] = row[r][j * step + k];
+            pin(values[j]);
+          }
+#pragma GCC unroll 16
+          for (int i = 0; i < outputs; ++i) {
+            const float weight = weights[(r * taps + k) * outputs + i];
+#pragma GCC unroll 16
+            for (int j = 0; j < columns; ++j)
+              sums[i][j] = multiply_add(sums[i][j], values[j], weight);
+          }
         }
-#pragma GCC unroll 16
-        for (int i = 0; i < outputs; ++i) {
-          const float weight = weights[(r * taps + k) * outputs + i];
-#pragma GCC unroll 16
-          for (int j = 0; j < columns; ++j)
-            sums[i][j] = multiply_add(sums[i][j], values[j], weight);
-        }
+        row[r] += pitch;
       }
-      row[r] += pitch;
-    }
-    weights += rows * taps * outputs;
-  } while (weights != end);
+      weights += rows * taps * outputs;
+    } while (weights != end);
 #pragma GCC unroll 16
-  for (int i = 0; i < outputs; ++i)
+    for (int i = 0; i < outputs; ++i)
 #pragma GCC unroll 16
-    for (int j = 0; j < columns; ++j) to[i * to_pitch + j * to_step] = sums[i][j];
+      for (int j = 0; j < columns; ++j) {
+        Floats& sum = to[i * to_pitch + j * to_step];
+        sum = first > 0 ? sum + sums[i][j] : sums[i][j];
+      }
+  }
 }
 
 // All tiles of a row, to `outputs` rows of `width` columns; from[r] points at tap 0.

@@ -92,7 +92,7 @@ def job_of_hydra(cfg: DictConfig, hydra: HydraConf) -> Job:
     values = {override.key_or_group: override.value() for override in parsed}
     choices = chosen(hydra)
     if values.get("resume") is not None:
-        cfg = resumed_config(directory, choices, parsed)
+        cfg = resumed_config(directory, cfg, choices, parsed)
     return Job(
         directory=directory,
         config=cfg,

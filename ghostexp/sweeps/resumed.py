@@ -1,6 +1,7 @@
 """The config of a run that is gone on with: the saved one, with the command line's values in it."""
 
 from pathlib import Path
+from typing import Any
 
 from hydra.core.override_parser.types import Override
 from omegaconf import DictConfig, OmegaConf, open_dict
@@ -8,13 +9,17 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from ghostexp.config.cli import UserError, did_you_mean
 from ghostexp.config.saved import CONFIG_FILE, read_saved
 
+KERNELS = "ChangeNetwork"  # the callback by which our kernels compute what torch would compute
+
 
 def resumed_config(
-    directory: Path, choices: dict[str, str], overrides: list[Override]
+    directory: Path, composed: DictConfig, choices: dict[str, str], overrides: list[Override]
 ) -> DictConfig:
     """Saved config of the run that is gone on with, with the values of the command line in it.
 
-    `UserError` for a key that the saved config does not have, or for another choice of a group.
+    `composed` is what the command line alone would give. `UserError` for a key that the saved
+    config does not have, or for another choice of a group; only the kernels of `callbacks` may
+    be chosen anew.
     """
     saved = directory / CONFIG_FILE
     if not saved.exists():
@@ -26,13 +31,36 @@ def resumed_config(
         key = override.key_or_group
         if key == "resume":
             continue
+        if key == "callbacks" and _differ_in_kernels(composed.callbacks, cfg.callbacks):
+            cfg.callbacks = _others(cfg.callbacks) | _kernels(composed.callbacks)
+            continue
         if key in choices or override.is_delete():
             raise UserError(
                 f"resume goes on with the run's saved config: {override.input_line} would choose"
-                " another part, and only values can change (key=value)"
+                " another part, and only values can change (key=value), or callbacks=default, fast"
+                " and native"
             )
         _set_value(cfg, override)
     return cfg
+
+
+def _differ_in_kernels(asked: DictConfig, saved: DictConfig) -> bool:
+    """Whether the asked callbacks bring nothing new but kernels."""
+    return _others(asked).keys() <= _others(saved).keys()
+
+
+def _kernels(callbacks: DictConfig) -> dict[str, Any]:
+    nodes = OmegaConf.to_container(callbacks, resolve=False)
+    return {name: node for name, node in nodes.items() if _is_kernels(node)}
+
+
+def _others(callbacks: DictConfig) -> dict[str, Any]:
+    nodes = OmegaConf.to_container(callbacks, resolve=False)
+    return {name: node for name, node in nodes.items() if not _is_kernels(node)}
+
+
+def _is_kernels(node: Any) -> bool:
+    return isinstance(node, dict) and str(node.get("_target_")).endswith(f".{KERNELS}")
 
 
 def _set_value(cfg: DictConfig, override: Override) -> None:

@@ -65,6 +65,7 @@ MORE_CHOICES = [
     ["callbacks=progressive", "callbacks.progressive.image_size=[4, 8]"],
     ["optimizer=adamw", "dataset.val_split=0", "sched=multistep", "dataset.sampler=balanced"],
     ["trainer.accumulate_grad_batches=2", "sched=onecycle", "task=focal"],
+    ["callbacks=native"],
 ]
 
 
@@ -265,8 +266,28 @@ def test_resume_refuses_what_is_no_value_of_the_run(small_run, app, capfd):
     folder = small_run()
     before = result(folder)
     assert app(f"resume={folder}", "model=resnet56") == 1
-    assert "would choose another part, and only values can change" in "".join(capfd.readouterr())
+    assert app(f"resume={folder}", "callbacks=early_stopping") == 1
+    said = "".join(capfd.readouterr())
+    assert said.count("would choose another part, and only values can change") == 2
     assert result(folder) == before
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("first", "then"), [("default", "native"), ("native", "default")])
+def test_kernels_may_change_where_a_run_goes_on(small_run, app, tmp_path, monkeypatch, first, then):
+    overrides = [EPOCHS, BATCHES, "trainer.precision=32-true"]
+    undisturbed = small_run(*overrides)
+    with monkeypatch.context() as patch:
+        cut(patch, send(signal.SIGINT))
+        assert app(*SMALL, "name=cut", *overrides, f"callbacks={first}") == 130
+    (folder,) = tmp_path.glob("outputs/cut/*")
+    assert app(f"resume={folder}", f"callbacks={then}") == 0
+    record = result(folder)
+    assert ["native" in change for change in record["segments"][1]["changed"]] == [True, True]
+    assert ("native" in record["config"]["callbacks"]) == (then == "native")
+    ours, torchs = record["metrics"]["train/loss"], result(undisturbed)["metrics"]["train/loss"]
+    assert ours == pytest.approx(torchs, rel=0.02)  # few images, high rate
+    assert ours != torchs
 
 
 def test_metrics_of_a_cut_epoch_are_replaced(app, tmp_path, monkeypatch):

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from ghostexp.data.balanced import check_sampler, class_counts
-from ghostexp.data.draws import epoch_generator
+from ghostexp.data.draws import Place
 from ghostexp.data.fingerprint import fingerprint
 from ghostexp.data.folds import Fold
 from ghostexp.data.in_memory import (
@@ -28,8 +28,6 @@ from ghostexp.data.read_ahead import Loading
 from ghostexp.data.splits import grouped_split, stratified_split
 
 log = logging.getLogger(__name__)
-
-AUGMENTATION = 1  # its random stream, apart from the order's
 
 
 @dataclass(frozen=True)
@@ -59,9 +57,7 @@ class BatchAugment(Protocol):
 
     num_channels: int
 
-    def train(
-        self, examples: Tensor, labels: Tensor, generator: torch.Generator
-    ) -> tuple[Tensor, Tensor]: ...
+    def train(self, examples: Tensor, labels: Tensor, place: Place) -> tuple[Tensor, Tensor]: ...
 
     def evaluate(self, examples: Tensor) -> Tensor: ...
 
@@ -200,9 +196,9 @@ class ClassificationData(pl.LightningDataModule):
         if not self.trainer.training:
             inputs = self.augment.evaluate(examples)
             return inputs if self.trainer.predicting else (inputs, labels)
-        place = (self.trainer.current_epoch, self.trainer.global_rank, self.train_order.done)
-        generator = epoch_generator(self.seed, *place, AUGMENTATION)
-        return self.augment.train(examples, labels, generator)
+        epoch, rank = self.trainer.current_epoch, self.trainer.global_rank
+        place = Place(self.seed, epoch, rank, self.train_order.done)
+        return self.augment.train(examples, labels, place)
 
     def _load_once(self) -> None:
         if self.labelled_set is not None:

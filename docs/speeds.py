@@ -54,12 +54,15 @@ def _conversion(document: dict[str, Any]) -> list[str]:
     ]
 
 
-def step_gain(name: str, network: str, precision: str) -> str:
-    """How many times as fast a native step is as the fastest other form, by the medians."""
+def step_gain(name: str, network: str, precision: str, others: str = "") -> str:
+    """How many times as fast a native step is as the fastest other form, by the medians.
+
+    `others` is how the names of the other forms begin.
+    """
     rows = _document(name, "steps.json")["rows"]
     chosen = [r for r in rows if r["network"] == network and precision in r["setting"]]
     medians = {each["form"]: median(each["seconds"]) for each in chosen}
-    return f"{min(t for f, t in medians.items() if f != NATIVE) / medians[NATIVE]:.2f}"
+    return f"{min(t for f, t in medians.items() if f != NATIVE and f.startswith(others)) / medians[NATIVE]:.2f}"
 
 
 @cache

@@ -7,6 +7,7 @@ factories that conf/dataset names.
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Protocol
 
@@ -14,7 +15,7 @@ import pytorch_lightning as pl
 import torch
 from torch import Tensor
 
-from ghostexp.data.balanced import check_sampler, class_counts
+from ghostexp.data.balanced import balanced_draw, check_sampler, class_counts
 from ghostexp.data.draws import epoch_generator
 from ghostexp.data.fingerprint import fingerprint
 from ghostexp.data.folds import Fold
@@ -229,6 +230,13 @@ class ClassificationData(pl.LightningDataModule):
             raise ValueError("keep_groups needs a data set that knows its groups")
         return grouped_split(data.train, data.labels, data.groups, data.class_names, **share)
 
+    def _draw(self, indices: Tensor) -> Callable[[torch.Generator], Tensor] | None:
+        """How an epoch of the training examples at `indices` is shuffled, if not at random."""
+        if self.sampler:
+            return partial(balanced_draw, self.labelled_set.labels[indices])
+        shuffle = self.labelled_set.shuffle
+        return None if shuffle is None else partial(shuffle, indices)
+
     def _loader(self, indices: Tensor, *, shuffle: bool) -> BatchLoader:
         labels = self.labelled_set.labels
         order = EpochOrder(
@@ -238,7 +246,7 @@ class ClassificationData(pl.LightningDataModule):
             seed=self.seed,
             rank=self.trainer.global_rank if self.trainer else 0,
             world_size=self.trainer.world_size if self.trainer else 1,
-            balance=labels[indices] if shuffle and self.sampler else None,
+            draw=self._draw(indices),
         )
         examples = self.labelled_set.examples
         if shuffle and self.labelled_set.train_examples is not None:

@@ -187,3 +187,9 @@ def to_tensor(image: Image.Image) -> Tensor:
     """Pixels uint8 [C, H, W] of a grey or RGB image."""
     pixels = np.array(image).reshape(image.height, image.width, -1)
     return torch.from_numpy(pixels).permute(2, 0, 1)
+
+
+def to_image(pixels: Tensor) -> Image.Image:
+    """Grey or RGB image of pixels uint8 [C, H, W]."""
+    array = pixels.permute(1, 2, 0).numpy()
+    return Image.fromarray(array.squeeze(2) if array.shape[2] == 1 else array)

@@ -2,15 +2,17 @@
 
 python docs/write_pages.py      docs/templates/PATH.md becomes docs/PATH.md
 
-A template is a page with Jinja's braces. What may stand in them is in docs/facts.py. `choices` are
+A template is a page with Jinja's braces. What may stand in them is in docs/facts.py (records) and
+docs/speeds.py (times). `choices` are
 the config groups: group -> choice -> the line that --help shows. `commands` are those of
 `ghostexp`. A number in braces comes from a record.
 """
 
-import importlib.util
+import importlib
+import sys
 from functools import cache
 from pathlib import Path
-from types import ModuleType
+from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
@@ -23,14 +25,11 @@ TEMPLATES = DOCS / "templates"
 
 
 @cache
-def facts() -> ModuleType:
-    """docs/facts.py, which is no part of a package."""
-    spec = importlib.util.spec_from_file_location("facts", DOCS / "facts.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+def facts() -> dict[str, Any]:
+    """The functions of docs/facts.py and docs/speeds.py, which are no part of a package."""
+    sys.path.insert(0, str(DOCS))
+    modules = [importlib.import_module(name) for name in ("facts", "speeds")]
+    return {key: value for module in modules for key, value in vars(module).items()}
 
 
 @cache
@@ -42,7 +41,7 @@ def environment() -> Environment:
         trim_blocks=True,
         keep_trailing_newline=True,
     )
-    made.globals |= {key: value for key, value in vars(facts()).items() if key[0] != "_"}
+    made.globals |= {key: value for key, value in facts().items() if key[0] != "_"}
     made.globals |= {"choices": described(CONFIG_FOLDER), "commands": COMMANDS}
     return made
 

@@ -54,7 +54,7 @@ def test_every_page_of_results_is_made():
 
 def test_the_shares_and_differences_are_right():
     """Independent of the report code: from the text of the records."""
-    facts = vars(writer().facts())
+    facts = writer().facts()
     text = (ROOT / "outputs/published/fsdd_digits/held_out_speaker/result.json").read_text()
     (accuracy,) = re.findall(r'"test/acc": ([\d.]+)', text)
     assert facts["share"]("fsdd_digits/held_out_speaker") == f"{100 * float(accuracy):.2f}"

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from ghostexp.data.augment import Mix, mix_batch
+from ghostexp.data.draws import Place
 from ghostexp.data.log_mel import LogMel
 
 FULL_SCALE = 2**15  # of int16
@@ -93,10 +94,9 @@ class AudioAugment:
         self.masks = masks
         self.mix = mix
 
-    def train(
-        self, waveforms: Tensor, labels: Tensor, generator: torch.Generator
-    ) -> tuple[Tensor, Tensor]:
+    def train(self, waveforms: Tensor, labels: Tensor, place: Place) -> tuple[Tensor, Tensor]:
         """Augmented spectrograms and their targets: labels [B], or class shares [B, K] if mixed."""
+        generator = place.generator()
         inputs = self._spectrograms(self._vary(waveforms.float() / FULL_SCALE, generator))
         if self.masks is not None:
             inputs = self.masks(inputs, generator)

@@ -10,12 +10,13 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from ghostexp.data.draws import drawing_from
+from ghostexp.data.draws import Place, drawing_from
 
 # of CIFAR-10's training images, where a config says nothing else
 MEAN = (0.4914, 0.4822, 0.4465)
 STD = (0.2470, 0.2435, 0.2616)
 CROP_PADDING = 4  # of CIFAR's usual augmentation (He et al. 2016)
+MULTIPLIER = 2654435761  # Knuth's, for hashes of whole numbers
 
 Mix = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
 
@@ -24,7 +25,9 @@ class Augment:
     """uint8 images to normalised float images, on their device; for training also augmented.
 
     `crop_padding` pixels of black, None for 4, are laid around the image, of which a random window
-    of its size stays; `flip` mirrors half of the images; `cutout` is the side of a square of the
+    of its size stays; `flip` mirrors half of the images, and with `alternate_flips` every epoch
+    mirrors the half that the epoch before did not (Jordan 2024, https://arxiv.org/abs/2404.00498);
+    `cutout` is the side of a square of the
     mean colour, its centre anywhere (DeVries and Taylor 2017), 0 for none; `mean` and `std` are per
     channel, of pixels in [0, 1], None for those of CIFAR-10; `mix` is called with (images, labels),
     as torchvision's MixUp and CutMix.
@@ -42,6 +45,7 @@ class Augment:
         std: list[float] | None = None,
         mix: Mix | None = None,
         train_size: int | None = None,
+        alternate_flips: bool = False,
     ) -> None:
         crop_padding = CROP_PADDING if crop_padding is None else crop_padding
         for name, pixels in (("crop_padding", crop_padding), ("cutout", cutout)):
@@ -56,8 +60,11 @@ class Augment:
             raise ValueError(
                 f"mean and std need one value a channel, std above 0, not {mean} and {std}"
             )
+        if alternate_flips and not flip:
+            raise ValueError("alternate_flips needs flip=true")
         self.crop_padding = crop_padding
         self.flip = flip
+        self.alternate_flips = alternate_flips
         self.cutout = cutout
         self.num_channels = len(mean)
         self.mean = torch.tensor(mean)
@@ -65,13 +72,15 @@ class Augment:
         self.mix = mix
         self.train_size = train_size
 
-    def train(
-        self, images: Tensor, labels: Tensor, generator: torch.Generator
-    ) -> tuple[Tensor, Tensor]:
+    def train(self, images: Tensor, labels: Tensor, place: Place) -> tuple[Tensor, Tensor]:
         """Augmented images and their targets: labels [B], or class shares [B, K] when mixed."""
+        generator = place.generator()
+        if self.alternate_flips:
+            images = alternately_mirrored(images, place)
         if self.crop_padding or self.flip:
+            flip = self.flip and not self.alternate_flips
             images = random_crop_flip(
-                images, padding=self.crop_padding, flip=self.flip, generator=generator
+                images, padding=self.crop_padding, flip=flip, generator=generator
             )
         images = self.evaluate(images)
         if self.cutout:
@@ -112,6 +121,18 @@ def random_crop_flip(
     runs = padded.flatten().unfold(0, w * c, c)  # a row of W pixels from every pixel on
     rows = runs.index_select(0, starts.flatten().to(images.device))
     return rows.view(n, h, w, c).permute(0, 3, 1, 2)
+
+
+def alternately_mirrored(images: Tensor, place: Place) -> Tensor:
+    """Images [N, C, H, W] of which each is mirrored in every second epoch.
+
+    Which images are mirrored in even epochs follows from the seed and the sums of their pixels, so
+    that no index of the image is needed.
+    """
+    sums = images.sum((1, 2, 3), dtype=torch.int64)
+    hashes = (sums + place.seed) * MULTIPLIER >> 16
+    mirrored = (hashes + place.epoch) % 2 == 1
+    return torch.where(mirrored[:, None, None, None], images.flip(3), images)
 
 
 def resize(images: Tensor, size: int) -> Tensor:

@@ -4,7 +4,6 @@ A data set's own part is its `Source` and its augmentation; vision.py and audio.
 factories that conf/dataset names.
 """
 
-import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -16,7 +15,7 @@ import torch
 from torch import Tensor
 
 from ghostexp.data.balanced import balanced_draw, check_sampler, class_counts
-from ghostexp.data.draws import epoch_generator
+from ghostexp.data.draws import Place
 from ghostexp.data.fingerprint import fingerprint
 from ghostexp.data.folds import Fold
 from ghostexp.data.in_memory import (
@@ -26,11 +25,7 @@ from ghostexp.data.in_memory import (
     LabelledSet,
 )
 from ghostexp.data.read_ahead import Loading
-from ghostexp.data.splits import grouped_split, stratified_split
-
-log = logging.getLogger(__name__)
-
-AUGMENTATION = 1  # its random stream, apart from the order's
+from ghostexp.data.splits import grouped_split, stratified_split, warn_of_leakage
 
 
 @dataclass(frozen=True)
@@ -60,9 +55,7 @@ class BatchAugment(Protocol):
 
     num_channels: int
 
-    def train(
-        self, examples: Tensor, labels: Tensor, generator: torch.Generator
-    ) -> tuple[Tensor, Tensor]: ...
+    def train(self, examples: Tensor, labels: Tensor, place: Place) -> tuple[Tensor, Tensor]: ...
 
     def evaluate(self, examples: Tensor) -> Tensor: ...
 
@@ -201,9 +194,9 @@ class ClassificationData(pl.LightningDataModule):
         if not self.trainer.training:
             inputs = self.augment.evaluate(examples)
             return inputs if self.trainer.predicting else (inputs, labels)
-        place = (self.trainer.current_epoch, self.trainer.global_rank, self.train_order.done)
-        generator = epoch_generator(self.seed, *place, AUGMENTATION)
-        return self.augment.train(examples, labels, generator)
+        epoch, rank = self.trainer.current_epoch, self.trainer.global_rank
+        place = Place(self.seed, epoch, rank, self.train_order.done)
+        return self.augment.train(examples, labels, place)
 
     def _load_once(self) -> None:
         if self.labelled_set is not None:
@@ -258,15 +251,3 @@ class ClassificationData(pl.LightningDataModule):
             loading=self.source.loading,
             to_gpu=self.trainer is not None and self.trainer.strategy.root_device.type == "cuda",
         )
-
-
-def warn_of_leakage(groups: Tensor, train: Tensor, held_out: dict[str, Tensor]) -> None:
-    """Log a sentence for each split that shares groups with the training split."""
-    for name, indices in held_out.items():
-        known = torch.isin(groups[indices], groups[train])
-        if known.any():
-            log.warning(
-                "%d of %d %s examples belong to a group (a speaker, a recording) that is also in"
-                " the training split: their accuracy says nothing about new groups",
-                int(known.sum()), len(indices), name,
-            )  # fmt: skip

@@ -3,9 +3,26 @@
 import random
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 import numpy as np
 import torch
+
+AUGMENTATION = 1  # its random stream, apart from the order's
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a training batch stands: all random draws of its augmentation follow from this."""
+
+    seed: int
+    epoch: int = 0
+    rank: int = 0  # of the process
+    batch: int = 0
+
+    def generator(self) -> torch.Generator:
+        """CPU generator for the batch, always in the same state."""
+        return epoch_generator(self.seed, self.epoch, self.rank, self.batch, AUGMENTATION)
 
 
 def epoch_generator(*entropy: int) -> torch.Generator:

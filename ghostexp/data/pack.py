@@ -21,8 +21,8 @@ from rich.progress import Progress, track
 from ghostexp.data.draws import epoch_generator
 from ghostexp.data.folder import BadFile
 from ghostexp.data.labelled_files import LabelledFiles
-from ghostexp.data.places import LocalPlace
 from ghostexp.data.shard_index import FILES, SAMPLE, Shard, ShardIndex, read_index
+from ghostexp.data.stores import LocalStore
 from ghostexp.data.transformed import imagenet_files
 from ghostexp.files.folders import is_free
 from ghostexp.files.lock import Busy, Lock
@@ -66,14 +66,14 @@ def pack(folder: Path, out: Path, *, shard_size: int, seed: int) -> ShardIndex:
 
 def check(packed: Path, files: LabelledFiles) -> None:
     """ValueError unless the shards hold the images of the folder, byte for byte by their CRC-32."""
-    place = LocalPlace(str(packed))
-    index = read_index(place)
+    store = LocalStore(str(packed))
+    index = read_index(store)
     samples = index.samples
     starts = range(0, len(samples), CHUNK)
     for start in track(starts, "checking", transient=True, disable=len(samples) < WORTH_A_BAR):
         rows = np.arange(start, min(start + CHUNK, len(samples)))
         found = samples[rows]
-        pieces = place.pieces(index.names_of(rows), found["offset"], found["length"])
+        pieces = store.pieces(index.names_of(rows), found["offset"], found["length"])
         if [zlib.crc32(piece) for piece in pieces] != found["crc"].tolist():
             raise ValueError(
                 f"{packed} gives other bytes back than were written: is the disk well?"

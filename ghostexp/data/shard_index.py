@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from ghostexp.data.places import Place
+from ghostexp.data.stores import Store
 
 FACTS, SAMPLES, FILES = "index.json", "samples.npy", "files.txt"
 SCHEMA = 1
@@ -70,20 +70,20 @@ class ShardIndex:
         return {SAMPLES: table.getvalue(), FACTS: (json.dumps(facts, indent=1) + "\n").encode()}
 
 
-def read_facts(place: Place) -> dict[str, Any]:
+def read_facts(store: Store) -> dict[str, Any]:
     """`index.json` of a folder of shards; ValueError with one sentence where there is no good one.
 
     Backends of fsspec raise errors of any class, for a missing package, key, bucket or server.
     """
     try:
-        content = place.read(FACTS)
+        content = store.read(FACTS)
     except FileNotFoundError as error:
         raise ValueError(
-            f"{place.address} holds no {FACTS}: make shards with `ghostexp pack FOLDER OUT`"
+            f"{store.address} holds no {FACTS}: make shards with `ghostexp pack FOLDER OUT`"
         ) from error
     except Exception as error:
         what = str(error).strip().partition("\n")[0] or type(error).__name__
-        raise ValueError(f"{place.address} cannot be read: {what}") from error
+        raise ValueError(f"{store.address} cannot be read: {what}") from error
     try:
         facts = json.loads(content)
         if facts["schema"] != SCHEMA:
@@ -91,28 +91,28 @@ def read_facts(place: Place) -> dict[str, Any]:
         facts["shards"] = [Shard(**shard) for shard in facts["shards"]]
         return facts
     except (KeyError, TypeError, ValueError) as error:
-        raise ValueError(f"{place.address}/{FACTS} is no index of shards: {error!r}") from error
+        raise ValueError(f"{store.address}/{FACTS} is no index of shards: {error!r}") from error
 
 
-def read_index(place: Place) -> ShardIndex:
+def read_index(store: Store) -> ShardIndex:
     """The index of a folder of shards, each of which is there as a whole; ValueError otherwise."""
-    facts = read_facts(place)
+    facts = read_facts(store)
     again = "pack or copy the folder again"
-    sizes = place.sizes()
+    sizes = store.sizes()
     for shard in facts["shards"]:
         if sizes.get(shard.name) != shard.size:
             found = f"{sizes[shard.name]} bytes long" if shard.name in sizes else "missing"
             raise ValueError(
-                f"{place.address}/{shard.name} is {found}, and {FACTS} says {shard.size} bytes:"
+                f"{store.address}/{shard.name} is {found}, and {FACTS} says {shard.size} bytes:"
                 f" {again}"
             )
     if SAMPLES not in sizes:
-        raise ValueError(f"{place.address}/{SAMPLES} is missing: {again}")
+        raise ValueError(f"{store.address}/{SAMPLES} is missing: {again}")
     try:
-        samples = np.load(BytesIO(place.read(SAMPLES)), allow_pickle=False)
+        samples = np.load(BytesIO(store.read(SAMPLES)), allow_pickle=False)
     except (ValueError, EOFError) as error:
-        raise ValueError(f"{place.address}/{SAMPLES} is damaged: {again}") from error
+        raise ValueError(f"{store.address}/{SAMPLES} is damaged: {again}") from error
     index = ShardIndex(facts["classes"], facts["shards"], samples, facts["seed"])
     if samples.dtype != SAMPLE or index.checksum != facts["samples_sha256"]:
-        raise ValueError(f"{place.address}/{SAMPLES} is not the one that {FACTS} means: {again}")
+        raise ValueError(f"{store.address}/{SAMPLES} is not the one that {FACTS} means: {again}")
     return index

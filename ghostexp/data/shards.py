@@ -17,9 +17,9 @@ from ghostexp.data.folder import EXTENSIONS, BadFile, all_cores, check_size
 from ghostexp.data.folds import chosen_fold, folded
 from ghostexp.data.in_memory import STANDARD, LabelledSet
 from ghostexp.data.jpeg import log_decoder
-from ghostexp.data.places import Place, place_of
 from ghostexp.data.read_ahead import Loading
 from ghostexp.data.shard_index import ShardIndex, read_facts, read_index
+from ghostexp.data.stores import Store, store_of
 from ghostexp.data.transformed import FileTransforms, read_transformed
 
 
@@ -32,14 +32,14 @@ class ShardImages:
 
     def __init__(
         self,
-        place: Place,
+        store: Store,
         index: ShardIndex,
         *,
         read: Callable[[BytesIO], Tensor],
         random: bool,
         num_workers: int | None,
     ) -> None:
-        self.place = place
+        self.store = store
         self.index = index
         self.read = read
         self.random = random
@@ -65,10 +65,10 @@ class ShardImages:
     def _contents(self, names: list[str], offsets: list[int], lengths: list[int]) -> list[bytes]:
         """Backends of fsspec raise errors of any class where a server does not answer."""
         try:
-            return self.place.pieces(names, offsets, lengths)
+            return self.store.pieces(names, offsets, lengths)
         except Exception as error:
             raise BadFile(
-                f"shards of {self.place.address} cannot be read any more: {error!r}"
+                f"shards of {self.store.address} cannot be read any more: {error!r}"
             ) from error
 
     def _image(self, row: int, shard: str, content: bytes) -> Tensor:
@@ -76,7 +76,7 @@ class ShardImages:
             return self.read(BytesIO(content))
         except BadFile as error:
             raise BadFile(
-                f"image {row:08d} of {self.place.address}/{shard} (line {row + 1} of files.txt)"
+                f"image {row:08d} of {self.store.address}/{shard} (line {row + 1} of files.txt)"
                 f" cannot be read: {error.__cause__}"
             ) from error
 
@@ -97,10 +97,10 @@ def load_shards(
     root: str, files: FileTransforms, window: int | None, *, in_channels: int, image_size: int
 ) -> LabelledSet:
     """Images of a folder of shards; those of val are the test set."""
-    place = place_of(root)
-    index = read_index(place)
+    store = store_of(root)
+    index = read_index(store)
     read = partial(read_transformed, in_channels=in_channels, image_size=image_size)
-    images = partial(ShardImages, place, index, num_workers=files.num_workers)
+    images = partial(ShardImages, store, index, num_workers=files.num_workers)
     is_train = torch.tensor([split == "train" for split in index.splits()])
     shard_of = torch.from_numpy(index.samples["shard"].astype("int64"))
     log_decoder(files.train)
@@ -149,7 +149,7 @@ def shards(
             extensions=EXTENSIONS,
             input_shape=(in_channels, image_size, image_size),
             fold=held_out,
-            list_classes=lambda: read_facts(place_of(root))["classes"],
+            list_classes=lambda: read_facts(store_of(root))["classes"],
             loading=loading,
         ),
         num_classes=num_classes,

@@ -14,7 +14,7 @@ from torch.nn.functional import cross_entropy
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from ghostexp.data.datamodule import ClassificationData
-from ghostexp.data.in_memory import epoch_generator
+from ghostexp.data.draws import Place
 from ghostexp.models.convert import convert_to_ghost
 
 NORM_BATCHES = 20  # whose statistics batch norms take before tuning
@@ -88,12 +88,11 @@ def tune(net: nn.Module, data: ClassificationData, epoch: int, epochs: int, rate
     loader = data.train_dataloader()
     loader.sampler.set_epoch(epoch)
     optimizer = torch.optim.SGD(net.parameters(), lr=rate, momentum=0.9, weight_decay=1e-4)
-    generator = epoch_generator(data.seed, epoch, 0, 1)
     net.train()
     for step, (images, labels) in enumerate(loader):
         done = (epoch + step / len(loader)) / epochs
         optimizer.param_groups[0]["lr"] = rate * (1 - done)
-        inputs, targets = data.augment.train(images, labels, generator)
+        inputs, targets = data.augment.train(images, labels, Place(data.seed, epoch, batch=step))
         optimizer.zero_grad()
         cross_entropy(net(inputs), targets).backward()
         optimizer.step()

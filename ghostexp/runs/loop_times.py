@@ -15,6 +15,7 @@ from ghostexp.analysis.benchmark import (
     seconds_per_step,
 )
 from ghostexp.config.build import Parts, build_parts
+from ghostexp.data.draws import Place
 from ghostexp.runs.machine import describe_device
 from ghostexp.training.callbacks import Throughput
 
@@ -79,9 +80,9 @@ def _parts(cfg: DictConfig) -> Parts:
 
 
 def _augmented(parts: Parts) -> Iterator[Batch]:
-    augment, generator = parts.datamodule.augment, torch.Generator().manual_seed(0)
-    for images, labels in parts.datamodule.train_dataloader():
-        yield augment.train(images, labels, generator)
+    augment = parts.datamodule.augment
+    for batch, (images, labels) in enumerate(parts.datamodule.train_dataloader()):
+        yield augment.train(images, labels, Place(0, batch=batch))
 
 
 def _rates(timing: Timing) -> str:

@@ -4,6 +4,7 @@ from torchvision.transforms import v2
 
 from ghostexp.data import AudioAugment, LogMel, SpecAugment
 from ghostexp.data.audio_augment import add_noise, random_bands, random_shift
+from ghostexp.data.draws import Place
 
 MEL = {"sample_rate": 8000, "n_fft": 128, "hop_length": 64, "n_mels": 16}
 
@@ -80,14 +81,14 @@ def test_without_mean_and_std_each_example_has_its_own():
 
 def test_nothing_asked_for_is_evaluate():
     batch, labels = waveforms(), torch.arange(8)
-    inputs, targets = make().train(batch, labels, generator())
+    inputs, targets = make().train(batch, labels, Place(0))
     assert torch.equal(inputs, make().evaluate(batch))
     assert targets is labels
 
 
 def test_gain_is_a_constant_of_decibels_an_example():
     batch = waveforms()
-    louder = make(gain_db=6.0).train(batch, torch.arange(8), generator())[0]
+    louder = make(gain_db=6.0).train(batch, torch.arange(8), Place(0))[0]
     difference = 20 * (louder - make().evaluate(batch)).flatten(1)
     torch.testing.assert_close(
         difference, difference[:, :1].expand_as(difference), atol=1e-2, rtol=0
@@ -107,11 +108,11 @@ def test_augmentation_follows_from_the_generator_alone():
     )
     batch, labels = waveforms(), torch.arange(8)
     torch.manual_seed(1)
-    first = augment.train(batch, labels, generator(7))
+    first = augment.train(batch, labels, Place(7))
     torch.manual_seed(2)
     before = torch.get_rng_state()
-    second = augment.train(batch, labels, generator(7))
-    third = augment.train(batch, labels, generator(8))
+    second = augment.train(batch, labels, Place(7))
+    third = augment.train(batch, labels, Place(8))
     assert torch.equal(torch.get_rng_state(), before)
     assert torch.equal(first[0], second[0])
     assert torch.equal(first[1], second[1])

@@ -6,6 +6,7 @@ from torchvision.transforms import v2
 from torchvision.transforms.v2 import functional as vision
 
 from ghostexp.data.augment import Augment, cut_out, random_crop_flip
+from ghostexp.data.draws import Place
 
 MEAN, STD = [0.5, 0.4, 0.3], [0.2, 0.25, 0.3]
 
@@ -61,8 +62,8 @@ def test_evaluate_equals_torchvisions_normalise_and_is_channels_last():
 
 def test_train_is_crop_and_flip_of_evaluate_in_the_same_memory_format():
     images, labels = images_of(16), torch.arange(16)
-    ours, targets = Augment(crop_padding=2, mean=MEAN, std=STD).train(images, labels, generator())
-    crops = random_crop_flip(images, padding=2, flip=True, generator=generator())
+    ours, targets = Augment(crop_padding=2, mean=MEAN, std=STD).train(images, labels, Place(0))
+    crops = random_crop_flip(images, padding=2, flip=True, generator=Place(0).generator())
     torch.testing.assert_close(ours, Augment(mean=MEAN, std=STD).evaluate(crops))
     assert ours.is_contiguous(memory_format=torch.channels_last)
     assert torch.equal(targets, labels)
@@ -72,15 +73,34 @@ def test_nothing_asked_for_is_evaluate():
     augment = Augment(crop_padding=0, flip=False, mean=MEAN, std=STD)
     images = images_of(4)
     assert torch.equal(
-        augment.train(images, torch.arange(4), generator())[0], augment.evaluate(images)
+        augment.train(images, torch.arange(4), Place(0))[0], augment.evaluate(images)
     )
+
+
+def test_an_image_is_mirrored_in_every_second_epoch():
+    augment = Augment(crop_padding=0, mean=MEAN, std=STD, alternate_flips=True)
+    images = images_of(400)
+    plain, turned = augment.evaluate(images), augment.evaluate(images.flip(3))
+    mirrored = []
+    for place in (Place(3, 0), Place(3, 1), Place(3, 2), Place(4, 0)):
+        order = torch.randperm(len(images))  # other batches in each epoch
+        back = augment.train(images[order], order, place)[0][order.argsort()]
+        same = [(back == each).flatten(1).all(1) for each in (plain, turned)]
+        assert (same[0] ^ same[1]).all()
+        mirrored.append(same[1])
+    assert torch.equal(mirrored[0], ~mirrored[1])
+    assert torch.equal(mirrored[0], mirrored[2])
+    for share in (mirrored[0], mirrored[3], mirrored[0] ^ mirrored[3]):
+        assert 0.4 < float(share.float().mean()) < 0.6
+    with pytest.raises(ValueError, match="needs flip=true"):
+        Augment(flip=False, alternate_flips=True)
 
 
 @pytest.mark.parametrize("size", [5, 8, 11])
 def test_training_images_are_resized_as_pillow_does_it(size):
     images = images_of(3)
     augment = Augment(crop_padding=0, flip=False, mean=MEAN, std=STD, train_size=size)
-    ours, _ = augment.train(images, torch.arange(3), generator())
+    ours, _ = augment.train(images, torch.arange(3), Place(0))
     full = augment.evaluate(images)
     assert ours.shape == (3, 3, size, size)
     for index in range(3):
@@ -96,7 +116,7 @@ def test_training_images_are_resized_as_pillow_does_it(size):
 def test_mixed_images_are_resized_too():
     mix = v2.CutMix(num_classes=2)
     augment = Augment(mean=MEAN, std=STD, mix=mix, train_size=4)
-    images, targets = augment.train(images_of(2), torch.arange(2), generator())
+    images, targets = augment.train(images_of(2), torch.arange(2), Place(0))
     assert (images.shape, targets.shape) == ((2, 3, 4, 4), (2, 2))
 
 
@@ -118,11 +138,11 @@ def test_augmentation_follows_from_the_generator_alone():
     augment = Augment(cutout=4, mean=MEAN, std=STD, mix=mix)
     images, labels = images_of(16), torch.arange(16)
     torch.manual_seed(1)
-    first = augment.train(images, labels, generator(7))
+    first = augment.train(images, labels, Place(7))
     torch.manual_seed(2)
     before = torch.get_rng_state()
-    second = augment.train(images, labels, generator(7))
-    third = augment.train(images, labels, generator(8))
+    second = augment.train(images, labels, Place(7))
+    third = augment.train(images, labels, Place(8))
     assert torch.equal(torch.get_rng_state(), before)
     assert torch.equal(first[0], second[0])
     assert torch.equal(first[1], second[1])
@@ -133,7 +153,7 @@ def test_augmentation_follows_from_the_generator_alone():
 def test_mixed_targets_are_class_shares(mix):
     augment = Augment(mean=MEAN, std=STD, mix=mix(alpha=1.0, num_classes=10))
     labels = torch.arange(10)
-    images, targets = augment.train(images_of(10), labels, generator())
+    images, targets = augment.train(images_of(10), labels, Place(0))
     assert images.shape == (10, 3, 8, 8)
     torch.testing.assert_close(targets.sum(1), torch.ones(10))
     share = targets[torch.arange(10), labels]

@@ -13,6 +13,7 @@ from ghostexp.config.audit import audit
 from ghostexp.config.build import build
 from ghostexp.config.cli import UserError, compose_config
 from ghostexp.data import FileTransforms
+from ghostexp.data.draws import Place
 
 SIZE = 32
 CLASSES = ("n01440764", "n01443537", "n02102040")
@@ -115,7 +116,7 @@ def test_randaugment_and_mixup_preset(root):
     ]
     assert kinds == ["RandomResizedCrop", "RandAugment"]
     images, labels = next(iter(data.train_dataloader()))
-    mixed, shares = data.augment.train(images, labels, torch.Generator())
+    mixed, shares = data.augment.train(images, labels, Place(0))
     assert mixed.shape == (4, 3, SIZE, SIZE)
     assert shares.shape == (4, len(CLASSES))
     assert torch.allclose(shares.sum(1), torch.ones(4))

@@ -9,7 +9,7 @@ MOST_OPEN = 64  # files that a process keeps open
 LOCAL = "file://"
 
 
-class Place(Protocol):
+class Store(Protocol):
     """A folder; its files are read whole, or many pieces of them at once."""
 
     address: str
@@ -27,14 +27,14 @@ class Place(Protocol):
         ...
 
 
-def place_of(root: str) -> Place:
+def store_of(root: str) -> Store:
     """The folder that `root` names: a path, `file://...`, `s3://...`, `memory://...` and more."""
     if root.startswith(LOCAL):
-        return LocalPlace(root.removeprefix(LOCAL))
-    return RemotePlace(root) if "://" in root else LocalPlace(root)
+        return LocalStore(root.removeprefix(LOCAL))
+    return RemoteStore(root) if "://" in root else LocalStore(root)
 
 
-class LocalPlace:
+class LocalStore:
     """A folder of a file system."""
 
     def __init__(self, address: str) -> None:
@@ -79,7 +79,7 @@ class _Opened:
             os.close(self.descriptor)
 
 
-class RemotePlace:
+class RemoteStore:
     """A folder at an address of fsspec. The pieces of one call are asked for at the same time.
 
     fsspec keeps a connection per process, so that none is shared with a process that follows.

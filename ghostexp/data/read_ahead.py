@@ -100,8 +100,10 @@ def start(loader: DataLoader) -> Iterator[Any]:
 @atexit.register
 def _end_readers() -> None:
     """Python's end sends SIGTERM to what still reads, which ignores it, and would wait for ever."""
-    for process in active_children():
-        if process in _started:
+    left = [process for process in active_children() if process in _started]
+    if left:
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # torch's handler complains of each
+        for process in left:
             process.kill()
 
 

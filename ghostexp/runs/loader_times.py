@@ -5,12 +5,13 @@ the photos are interleaved. Each gives batches that a network takes, cropped, mi
 normalised on the CPU, which is what counts. (Beside a GPU, ours and timm's normalise there.)
 """
 
+import gc
 import platform
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
-from multiprocessing import active_children, get_context
+from multiprocessing import get_context
 from multiprocessing.connection import Connection
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -191,8 +192,8 @@ class _Loader:
 def _serve(told: Connection, make: Callable[[int], Passes], workers: int) -> None:
     """Answer each request with the images, seconds, CPU seconds and memory of a pass."""
     torch.set_num_threads(1)
+    passes = make(workers)
     try:
-        passes = make(workers)
         while told.recv():
             images, started, before = 0, time.perf_counter(), _cpu_seconds()
             for batch in next(passes):
@@ -203,8 +204,8 @@ def _serve(told: Connection, make: Callable[[int], Passes], workers: int) -> Non
     except Exception as error:  # whatever it is, the measurement ends with it
         told.send(repr(error))
     finally:
-        for process in active_children():  # which Python would ask to end by a signal they ignore
-            process.kill()
+        passes = None
+        gc.collect()  # torch ends the workers of a loader that nothing refers to
 
 
 def _cpu_seconds() -> float:

@@ -179,6 +179,6 @@ def test_python_ends_while_processes_are_kept():
     folders = [str(Path(__file__).parent), str(Path(__file__).parents[1]), *sys.path]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(folders)}
     done = subprocess.run(
-        [sys.executable, "-c", code], env=environment, stdout=subprocess.PIPE, timeout=120
+        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=120
     )
-    assert (done.returncode, done.stdout) == (0, b"read\n")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "read\n", "")

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from ghostexp.data.augment import Augment
 from ghostexp.data.datamodule import ClassificationData, Source
-from ghostexp.data.folder import EXTENSIONS, BadFile, all_cores, check_size
+from ghostexp.data.folder import EXTENSIONS, BadFile, all_cores, check_size, gathered
 from ghostexp.data.folds import chosen_fold, folded
 from ghostexp.data.in_memory import STANDARD, LabelledSet
 from ghostexp.data.jpeg import log_decoder
@@ -53,11 +53,7 @@ class ShardImages:
         samples = self.index.samples[rows]
         names = self.index.names_of(rows)
         contents = self._contents(names, samples["offset"].tolist(), samples["length"].tolist())
-        images = [
-            self._image(row, name, content)
-            for row, name, content in zip(rows.tolist(), names, contents, strict=True)
-        ]
-        return torch.stack([image.permute(1, 2, 0) for image in images]).permute(0, 3, 1, 2)
+        return gathered(map(self._image, rows.tolist(), names, contents), len(rows))
 
     def content(self) -> Iterable[str]:
         return [self.index.checksum]

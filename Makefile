@@ -15,7 +15,7 @@ KERNELS = $(shell $(CXX) -march=native -fopenmp -dM -E -x c++ /dev/null 2>/dev/n
 	| grep -q __AVX2__ && echo callbacks=native)
 
 .DEFAULT_GOAL := help
-.PHONY: help install train test test-extras lint docs results notebook lock
+.PHONY: help install train test test-extras test-ray lint docs results notebook lock
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' Makefile | sed 's/:.*##/\t/'
@@ -50,6 +50,16 @@ test: install ## run the tests
 test-extras: .venv/extras ## run the tests of several processes, launchers, W&B, MLflow and the wheel, and long ones
 	$(BIN)/python -m pytest -n 2 -m "extras or slow"
 
+# Ray's launcher needs older versions of what others need, so it has an environment of its own
+.venv/ray/installed: pyproject.toml tests/ray.lock | .venv/bin/uv
+	$(PYTHON) -m venv .venv/ray
+	$(BIN)/uv pip install --quiet --python .venv/ray/bin/python $(BACKEND) -r tests/ray.lock
+	$(BIN)/uv pip install --quiet --python .venv/ray/bin/python --no-deps -e .
+	touch $@
+
+test-ray: .venv/ray/installed ## run the test of Ray's launcher
+	.venv/ray/bin/python -m pytest -q tests/sweeps/test_launchers.py -k ray
+
 lint: install ## check format, style and the types of the public functions
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
@@ -72,5 +82,7 @@ lock: install ## write all locks anew (what torch itself pins for each GPU stays
 	$(COMPILE) --extra test | $(NO_GPU) > requirements.lock
 	$(COMPILE) --extra test-extras --constraints requirements.lock \
 		| $(NO_GPU) | $(NEW) > tests/extras.lock
+	grep -vE '^(joblib|cloudpickle|python-dateutil)==' requirements.lock > .venv/constraints
+	$(COMPILE) --extra test-ray --constraints .venv/constraints | $(NO_GPU) > tests/ray.lock
 	$(COMPILE) --extra docs --constraints requirements.lock \
 		| $(NO_GPU) | $(NEW) > docs/requirements.lock

@@ -28,6 +28,7 @@ FOR_DEVELOPERS = {
     "lint",
     "test",
     "test-extras",
+    "test-ray",
 }  # extras of tools, which the package does not import
 
 

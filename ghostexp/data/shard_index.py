@@ -82,8 +82,7 @@ def read_facts(store: Store) -> dict[str, Any]:
             f"{store.address} holds no {FACTS}: make shards with `ghostexp pack FOLDER OUT`"
         ) from error
     except Exception as error:
-        what = str(error).strip().partition("\n")[0] or type(error).__name__
-        raise ValueError(f"{store.address} cannot be read: {what}") from error
+        raise _unreadable(store, error) from error
     try:
         facts = json.loads(content)
         if facts["schema"] != SCHEMA:
@@ -98,7 +97,11 @@ def read_index(store: Store) -> ShardIndex:
     """The index of a folder of shards, each of which is there as a whole; ValueError otherwise."""
     facts = read_facts(store)
     again = "pack or copy the folder again"
-    sizes = store.sizes()
+    try:
+        sizes = store.sizes()
+        content = store.read(SAMPLES) if SAMPLES in sizes else None
+    except Exception as error:  # as above
+        raise _unreadable(store, error) from error
     for shard in facts["shards"]:
         if sizes.get(shard.name) != shard.size:
             found = f"{sizes[shard.name]} bytes long" if shard.name in sizes else "missing"
@@ -106,13 +109,18 @@ def read_index(store: Store) -> ShardIndex:
                 f"{store.address}/{shard.name} is {found}, and {FACTS} says {shard.size} bytes:"
                 f" {again}"
             )
-    if SAMPLES not in sizes:
+    if content is None:
         raise ValueError(f"{store.address}/{SAMPLES} is missing: {again}")
     try:
-        samples = np.load(BytesIO(store.read(SAMPLES)), allow_pickle=False)
+        samples = np.load(BytesIO(content), allow_pickle=False)
     except (ValueError, EOFError) as error:
         raise ValueError(f"{store.address}/{SAMPLES} is damaged: {again}") from error
     index = ShardIndex(facts["classes"], facts["shards"], samples, facts["seed"])
     if samples.dtype != SAMPLE or index.checksum != facts["samples_sha256"]:
         raise ValueError(f"{store.address}/{SAMPLES} is not the one that {FACTS} means: {again}")
     return index
+
+
+def _unreadable(store: Store, error: Exception) -> ValueError:
+    what = str(error).strip().partition("\n")[0] or type(error).__name__
+    return ValueError(f"{store.address} cannot be read: {what}")

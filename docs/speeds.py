@@ -23,9 +23,9 @@ def measured_engines(name: str) -> str:
     return engine_table.to_markdown(_document(name, "engines.json"))
 
 
-def measured_loaders(name: str) -> str:
+def measured_loaders(name: str, file: str = "loader.json") -> str:
     """The tables of `benchmark loader --out`."""
-    return loader_table.to_markdown(_document(name, "loader.json"))
+    return loader_table.to_markdown(_document(name, file))
 
 
 def loader_gain(name: str, loader: str, workers: int, what: str = "cpu_seconds") -> str:

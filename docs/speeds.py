@@ -3,13 +3,14 @@
 import json
 from collections.abc import Sequence
 from functools import cache
+from math import ceil
 from statistics import median
 from typing import Any
 
 from facts import PUBLISHED, markdown
 
 from ghostexp.analysis.step_latency import NATIVE
-from ghostexp.results import engine_table, step_table
+from ghostexp.results import engine_table, loader_table, step_table
 
 
 def measured_steps(name: str) -> str:
@@ -20,6 +21,37 @@ def measured_steps(name: str) -> str:
 def measured_engines(name: str) -> str:
     """The tables of `benchmark engines --out`."""
     return engine_table.to_markdown(_document(name, "engines.json"))
+
+
+def measured_loaders(name: str, file: str = "loader.json") -> str:
+    """The tables of `benchmark loader --out`."""
+    return loader_table.to_markdown(_document(name, file))
+
+
+def loader_gain(name: str, loader: str, workers: int, what: str = "cpu_seconds") -> str:
+    """How many times as fast a loader is as the faster of torchvision's and timm's."""
+    rows = [row for row in _document(name, "loader.json")["rows"] if row["workers"] == workers]
+    (ours,) = (row for row in rows if row["loader"] == loader)
+    return f"{loader_table.gain(ours, rows, what):.2f}"
+
+
+def loader_rate(name: str, loader: str) -> float:
+    """Images that one core loads per second, with one worker."""
+    rows = _document(name, "loader.json")["rows"]
+    (ours,) = (row for row in rows if (row["loader"], row["workers"]) == (loader, 1))
+    return loader_table.rate(ours, "cpu_seconds")
+
+
+def decoding_cores(name: str, loader: str) -> str:
+    """What 240 epochs of ImageNet need for a few numbers of days, as a table."""
+    heads = ["days for 240 epochs", "images/s", "per GPU of 8", "read, at 110 kB per photo"]
+    rows = [[*heads, "cores that load"]]
+    for days in (1, 2, 4):
+        images = 240 * 1_281_167 / (days * 86_400)
+        cores = ceil(images / loader_rate(name, loader))
+        read = f"{images * 0.11:,.0f} MB/s"
+        rows.append([f"{days}", f"{images:,.0f}", f"{images / 8:,.0f}", read, f"{cores}"])
+    return markdown(rows)
 
 
 def engine_ratio(name: str, network: str, form: str, digits: int = 2) -> str:

@@ -19,6 +19,7 @@ OF_AN_EXTRA = {  # what our code does not import by itself -> who needs it
     "faster-coco-eval": "torchmetrics computes mAP by it",
     "wandb": "Lightning's logger imports it",
     "onnxscript": "torch exports by it",
+    "s3fs": "fsspec reads s3:// by it",
 }
 
 

@@ -30,8 +30,8 @@ MAY_IMPORT = {  # first name below ghostexp -> what of ghostexp it may import be
     },
     "api": {"config", "models", "results", "runs", "sweeps", "training"},
     "commands": {
-        *("analysis", "api", "config", "deploy", "files", "models", "pictures", "results"),
-        *("runs", "sweeps", "tasks"),
+        *("analysis", "api", "config", "data", "deploy", "files", "models", "pictures"),
+        *("results", "runs", "sweeps", "tasks"),
     },
 }
 EXPECTED_CYCLES: list[list[str]] = []

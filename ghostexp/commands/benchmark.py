@@ -2,6 +2,7 @@
 
 ghostexp benchmark train [overrides]   our loop with all its logging against a bare loop
 ghostexp benchmark data [overrides]    batches from memory: gather, crop, flip, normalise
+ghostexp benchmark loader              photos from files and shards, beside torchvision and timm
 ghostexp benchmark layers [overrides]  each Ghost module against its convolution
 ghostexp benchmark steps [overrides]   what callbacks=fast and native gain in training, on the CPU
 ghostexp benchmark kernels [overrides] our kernels of a native step beside the CPU's ceiling
@@ -21,7 +22,8 @@ at 224x224 pixels, our GhostNet and timm's two peers. `steps` takes --models, --
 --out; it times float32, and bfloat16 where the CPU computes in it, unless trainer.precision
 is given. It measures anew which layers callbacks=fast lets our kernels compute: the machine should
 be quiet.
-`engines` takes --groups, --forms and --out; batch and threads belong to the group.
+`engines` takes --groups, --forms and --out; batch and threads belong to the group. `loader` takes
+--batch, --threads (its workers), --out, and --photos FOLDER or else makes 5,000 photos first.
 """
 
 import argparse
@@ -45,7 +47,7 @@ from ghostexp.config.options import check_out, number, numbers, words
 from ghostexp.config.printer import Printer
 from ghostexp.deploy.forms import FORMS, Subject
 from ghostexp.deploy.latency import time_inference
-from ghostexp.results import engine_table
+from ghostexp.results import engine_table, loader_table
 from ghostexp.results.latency_file import document, write_latency
 from ghostexp.results.latency_report import to_markdown, write_measurements
 from ghostexp.results.record import command_line
@@ -58,6 +60,7 @@ from ghostexp.runs.inference import (
     subjects_of_models,
     subjects_of_run,
 )
+from ghostexp.runs.loader_times import described, time_loaders
 from ghostexp.runs.loop_times import result_table, time_batches, time_loops
 from ghostexp.runs.machine import allowed_cores
 from ghostexp.runs.step_times import time_training
@@ -69,7 +72,6 @@ DEFAULTS = {
     "steps": ["dataset=cifar10"],
     "kernels": ["model=ghost_resnet56", "dataset=cifar10"],
     "infer": ["dataset=cifar10"],
-    "engines": [],
 }
 WIDTH_OF_A_PIPE = 220
 BATCH_SIZES = (128, 1)  # training and one image
@@ -81,47 +83,36 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("what", choices=list(DEFAULTS))
+    parser.add_argument("what", choices=list(DEFAULTS | WITH_OUT))
     parser.add_argument("overrides", nargs="*", help="as for train.py")
-    parser.add_argument(
-        "--rounds", type=number, default=7, help="counted rounds, after one warm-up"
-    )
+    parser.add_argument("--rounds", type=number, default=7, help="counted, after one warm-up")
     parser.add_argument("--step", action="store_true", help="layers: forward and backward")
     infer = parser.add_argument_group("infer and steps")
     infer.add_argument("--run", type=Path, help="folder of a run in the place of models")
-    infer.add_argument(
-        "--models",
-        type=words,
-        default=default_models(),
-        help="of conf/model, a:b is a beside b (default: %(default)s)",
-    )
+    models = {"default": default_models(), "help": "as above (default: %(default)s)"}
+    infer.add_argument("--models", type=words, **models)
     infer.add_argument("--forms", type=words, help="infer and engines: " + ",".join(FORMS))
     infer.add_argument("--batch", type=numbers, help="default: 1,128; of steps 128")
     infer.add_argument("--threads", type=numbers, help="default: 1 and one for each core")
     infer.add_argument("--groups", type=words, help="engines: cifar,mobile,regnet (default: all)")
     infer.add_argument("--out", type=Path, help="folder for table and rounds")
+    infer.add_argument("--photos", type=Path, help="loader: holds train and val")
     cli.add_grant(parser)
     options = parser.parse_intermixed_args(arguments)
     logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
-    if options.what == "infer":
-        time_networks(options)
-        return 0
-    if options.what == "engines":
-        time_the_engines(options)
-        return 0
-    if options.what == "steps":
-        time_steps(options)
+    if options.what in WITH_OUT:
+        check_out(options.out)
+        WITH_OUT[options.what](options)
         return 0
     cfg = compose_config([*DEFAULTS[options.what], *options.overrides])
     audit(cfg, [CONFIG_FOLDER])
     with tempfile.TemporaryDirectory() as folder:
         OmegaConf.update(cfg, "run_dir", folder)
-        if options.what == "train":
-            Printer().print(time_loops(cfg, options.rounds))
+        if options.what in ("train", "data"):
+            time = time_loops if options.what == "train" else time_batches
+            Printer().print(time(cfg, options.rounds))
         elif options.what == "kernels":
             time_all_kernels(cfg, options.rounds)
-        elif options.what == "data":
-            Printer().print(time_batches(cfg, options.rounds))
         else:
             time_ghosts(cfg, options.rounds, options.step)
     return 0
@@ -176,7 +167,6 @@ def time_all_kernels(cfg: DictConfig, rounds: int) -> None:
 
 def time_networks(options: argparse.Namespace) -> None:
     """Networks, or a run's, and their dense twins in every form of deployment."""
-    check_out(options.out)
     subjects = _subjects(options)
     with users_mistakes("infer"):
         measurements = time_inference(
@@ -199,7 +189,6 @@ def time_networks(options: argparse.Namespace) -> None:
 
 def time_the_engines(options: argparse.Namespace) -> None:
     """The Ghost forms beside smaller dense networks, one column per engine."""
-    check_out(options.out)
     known = groups()
     wanted = options.groups or list(known)
     if unknown := [name for name in wanted if name not in known]:
@@ -219,7 +208,6 @@ def time_steps(options: argparse.Namespace) -> None:
     """Training steps of networks with torch's operators and with ours."""
     console = Printer(width=None if sys.stdout.isatty() else WIDTH_OF_A_PIPE)
     gains, rows = [], []
-    check_out(options.out)
     with users_mistakes("steps"):
         for table, gain, measured in time_training(
             _subjects(options),
@@ -239,7 +227,23 @@ def time_steps(options: argparse.Namespace) -> None:
             print(f"wrote {path}")
 
 
+def time_photos(options: argparse.Namespace) -> None:
+    """Loaders of photos: torchvision's, timm's, ours of the files and ours of shards."""
+    setting = {"workers": options.threads or [1, 2], "batch_size": (options.batch or [64])[0]}
+    with users_mistakes("loader"):
+        rows = time_loaders(options.photos, **setting, rounds=options.rounds)
+    everything = document(rows, described(options.rounds), command_line())
+    print(loader_table.to_markdown(everything))
+    if options.out is not None:
+        for path in loader_table.write_loaders(everything, options.out):
+            print(f"wrote {path}")
+
+
 def _subjects(options: argparse.Namespace) -> list[Subject]:
     if options.run is not None:
         return subjects_of_run(options.run)
     return subjects_of_models(options.models, [*DEFAULTS[options.what], *options.overrides])
+
+
+WITH_OUT = {"infer": time_networks, "engines": time_the_engines, "steps": time_steps}
+WITH_OUT["loader"] = time_photos

@@ -28,6 +28,8 @@ EXTRAS = {  # package -> the extra of ours that installs it
     "openvino": "export",
     "optuna": "optuna",
     "datasets": "datasets",
+    "simplejpeg": "jpeg",
+    "s3fs": "s3",
     "huggingface_hub": "hub",
     "mlflow": "mlflow",
     "wandb": "wandb",

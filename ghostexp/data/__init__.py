@@ -21,6 +21,7 @@ from ghostexp.data.hf_tables import HfColumns, HfSplits
 from ghostexp.data.in_memory import BatchLoader, EpochOrder, InMemory, LabelledSet
 from ghostexp.data.log_mel import LogMel
 from ghostexp.data.read_ahead import Loading
+from ghostexp.data.shards import shards
 from ghostexp.data.transformed import FileTransforms, centre_crop, imagenet, random_resized_crop
 from ghostexp.data.vision import cifar10, cifar100, digits, image_folder
 from ghostexp.data.voc_layout import VocSplits
@@ -65,6 +66,7 @@ __all__ = [
     "random_resized_crop",
     "rescale",
     "shapes_detection",
+    "shards",
     "speech_commands",
     "tones",
     "voc_detection",

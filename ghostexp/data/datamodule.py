@@ -4,9 +4,9 @@ A data set's own part is its `Source` and its augmentation; vision.py and audio.
 factories that conf/dataset names.
 """
 
-import logging
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Protocol
 
@@ -14,7 +14,7 @@ import pytorch_lightning as pl
 import torch
 from torch import Tensor
 
-from ghostexp.data.balanced import check_sampler, class_counts
+from ghostexp.data.balanced import balanced_draw, check_sampler, class_counts
 from ghostexp.data.draws import Place
 from ghostexp.data.fingerprint import fingerprint
 from ghostexp.data.folds import Fold
@@ -25,9 +25,7 @@ from ghostexp.data.in_memory import (
     LabelledSet,
 )
 from ghostexp.data.read_ahead import Loading
-from ghostexp.data.splits import grouped_split, stratified_split
-
-log = logging.getLogger(__name__)
+from ghostexp.data.splits import grouped_split, stratified_split, warn_of_leakage
 
 
 @dataclass(frozen=True)
@@ -225,6 +223,13 @@ class ClassificationData(pl.LightningDataModule):
             raise ValueError("keep_groups needs a data set that knows its groups")
         return grouped_split(data.train, data.labels, data.groups, data.class_names, **share)
 
+    def _draw(self, indices: Tensor) -> Callable[[torch.Generator], Tensor] | None:
+        """How an epoch of the training examples at `indices` is shuffled, if not at random."""
+        if self.sampler:
+            return partial(balanced_draw, self.labelled_set.labels[indices])
+        shuffle = self.labelled_set.shuffle
+        return None if shuffle is None else partial(shuffle, indices)
+
     def _loader(self, indices: Tensor, *, shuffle: bool) -> BatchLoader:
         labels = self.labelled_set.labels
         order = EpochOrder(
@@ -234,7 +239,7 @@ class ClassificationData(pl.LightningDataModule):
             seed=self.seed,
             rank=self.trainer.global_rank if self.trainer else 0,
             world_size=self.trainer.world_size if self.trainer else 1,
-            balance=labels[indices] if shuffle and self.sampler else None,
+            draw=self._draw(indices),
         )
         examples = self.labelled_set.examples
         if shuffle and self.labelled_set.train_examples is not None:
@@ -246,15 +251,3 @@ class ClassificationData(pl.LightningDataModule):
             loading=self.source.loading,
             to_gpu=self.trainer is not None and self.trainer.strategy.root_device.type == "cuda",
         )
-
-
-def warn_of_leakage(groups: Tensor, train: Tensor, held_out: dict[str, Tensor]) -> None:
-    """Log a sentence for each split that shares groups with the training split."""
-    for name, indices in held_out.items():
-        known = torch.isin(groups[indices], groups[train])
-        if known.any():
-            log.warning(
-                "%d of %d %s examples belong to a group (a speaker, a recording) that is also in"
-                " the training split: their accuracy says nothing about new groups",
-                int(known.sum()), len(indices), name,
-            )  # fmt: skip

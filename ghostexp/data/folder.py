@@ -2,7 +2,7 @@
 
 import logging
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from io import BytesIO
 from pathlib import Path
@@ -57,8 +57,7 @@ class ImageFiles:
 
     def __getitem__(self, indices: Tensor) -> Tensor:
         paths = map(os.fsdecode, self.paths[indices.numpy()])
-        pixels = torch.stack([self.read(path).permute(1, 2, 0) for path in paths])
-        return pixels.permute(0, 3, 1, 2)
+        return gathered(map(self.read, paths), len(indices))
 
     def content(self) -> Iterable[str]:
         return file_facts([Path(os.fsdecode(path)) for path in self.paths])
@@ -187,3 +186,22 @@ def to_tensor(image: Image.Image) -> Tensor:
     """Pixels uint8 [C, H, W] of a grey or RGB image."""
     pixels = np.array(image).reshape(image.height, image.width, -1)
     return torch.from_numpy(pixels).permute(2, 0, 1)
+
+
+def gathered(images: Iterator[Tensor], count: int) -> Tensor:
+    """Images [count, C, H, W] of images [C, H, W], each of which is made when it is needed.
+
+    Only one of them is kept beside the batch: a list of them would tear the memory into pieces.
+    """
+    first = next(images).permute(1, 2, 0)
+    pixels = torch.empty(count, *first.shape, dtype=first.dtype)
+    pixels[0] = first
+    for number, image in enumerate(images, 1):
+        pixels[number] = image.permute(1, 2, 0)
+    return pixels.permute(0, 3, 1, 2)  # [B, H, W, C] -> [B, C, H, W], channels last
+
+
+def to_image(pixels: Tensor) -> Image.Image:
+    """Grey or RGB image of pixels uint8 [C, H, W]."""
+    array = pixels.permute(1, 2, 0).numpy()
+    return Image.fromarray(array.squeeze(2) if array.shape[2] == 1 else array)

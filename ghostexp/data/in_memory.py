@@ -4,7 +4,7 @@ The order follows from (seed, epoch) alone, whatever the global generators did b
 [N, C, H, W] in channels_last memory: pixels lie as [N, H, W, C], as decoders write them.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from math import ceil
@@ -14,7 +14,6 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from ghostexp.data.balanced import balanced_draw
 from ghostexp.data.draws import drawing_from, epoch_generator
 from ghostexp.data.read_ahead import Loading, make_loader, start
 
@@ -62,7 +61,8 @@ class LabelledSet:
     """All examples of a data set with their labels [N]; its splits are index tensors into them.
 
     `train_examples` are the same ones as training reads them, where that differs. `groups` [N]
-    number what must not be on both sides of a split, such as speakers or recordings.
+    number what must not be on both sides of a split, such as speakers or recordings. `shuffle`
+    draws the positions of an epoch of some indices, where not every order can be read as fast.
     """
 
     examples: Examples
@@ -73,6 +73,7 @@ class LabelledSet:
     test: Tensor
     train_examples: Examples | None = None
     groups: Tensor | None = None
+    shuffle: Callable[[Tensor, torch.Generator], Tensor] | None = None
 
 
 class EpochOrder(Sampler[Tensor]):
@@ -82,7 +83,7 @@ class EpochOrder(Sampler[Tensor]):
     `batch_size * world_size` indices, is dealt out as [rank::world_size]: the processes together
     see what one process with the global batch sees. At most world_size - 1 indices an epoch are
     left over. A last batch of one example joins the batch before: batch norm needs two.
-    With `balance`, the labels of `indices`, the classes are drawn equally often instead.
+    `draw` gives other positions of `indices` than a permutation, such as classes equally often.
     Not shuffled (evaluation): every index once over all processes, in order, in as many batches in
     each, because they wait for each other; the last may hold one more than `batch_size`.
     A run that is resumed within an epoch gets the batches that the epoch still lacks.
@@ -97,7 +98,7 @@ class EpochOrder(Sampler[Tensor]):
         seed: int = 0,
         rank: int = 0,
         world_size: int = 1,
-        balance: Tensor | None = None,
+        draw: Callable[[torch.Generator], Tensor] | None = None,
     ) -> None:
         super().__init__()
         if len(indices) < world_size:
@@ -108,7 +109,7 @@ class EpochOrder(Sampler[Tensor]):
         self.seed = seed
         self.rank = rank
         self.world_size = world_size
-        self.balance = balance
+        self.draw = draw
         self.epoch = 0
         self.done = 0  # batches of this epoch that a loader has handed out
         self.resumed: dict[str, int] = {}
@@ -150,8 +151,8 @@ class EpochOrder(Sampler[Tensor]):
 
     def _drawn(self, generator: torch.Generator) -> Tensor:
         """Positions of the shuffled indices."""
-        if self.balance is not None:
-            return balanced_draw(self.balance, generator)
+        if self.draw is not None:
+            return self.draw(generator)
         return torch.randperm(len(self.indices), generator=generator)
 
     def _used(self) -> int:

@@ -1,5 +1,6 @@
 """Reading ahead of a training, in processes that follow from it and end with it."""
 
+import atexit
 import ctypes
 import os
 import signal
@@ -7,13 +8,18 @@ import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
+from multiprocessing import active_children
+from multiprocessing.process import BaseProcess
 from typing import Any, TypeVar
+from weakref import WeakSet
 
 from torch.utils.data import DataLoader, Dataset
 
 from ghostexp.data.draws import epoch_generator
 
 T = TypeVar("T")
+
+_started: "WeakSet[BaseProcess]" = WeakSet()
 
 PR_SET_PDEATHSIG = 1  # of prctl(2)
 # a terminal sends Ctrl-C, and `timeout` sends SIGTERM, to all processes of a run at once
@@ -83,10 +89,22 @@ def make_loader(
 def start(loader: DataLoader) -> Iterator[Any]:
     """A pass of a loader, whose processes neither Ctrl-C nor SIGTERM reaches."""
     earlier = signal.pthread_sigmask(signal.SIG_BLOCK, OF_THE_TRAINING)
+    others = {*active_children()}
     try:  # a process inherits what is blocked, so no signal meets it before it can ignore one
         return iter(loader)
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, earlier)
+        _started.update({*active_children()} - others)
+
+
+@atexit.register
+def _end_readers() -> None:
+    """Python's end sends SIGTERM to what still reads, which ignores it, and would wait for ever."""
+    left = [process for process in active_children() if process in _started]
+    if left:
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # torch's handler complains of each
+        for process in left:
+            process.kill()
 
 
 def _start_worker(parent: int, worker: int) -> None:

@@ -77,3 +77,15 @@ def _warn_of_whole_classes(names: list[str], share: float, what: str, held: Tens
         log.warning(
             "nothing is held out of %s, which has no more than %s to spare", ", ".join(names), what
         )
+
+
+def warn_of_leakage(groups: Tensor, train: Tensor, held_out: dict[str, Tensor]) -> None:
+    """Log a sentence for each split that shares groups with the training split."""
+    for name, indices in held_out.items():
+        known = torch.isin(groups[indices], groups[train])
+        if known.any():
+            log.warning(
+                "%d of %d %s examples belong to a group (a speaker, a recording) that is also in"
+                " the training split: their accuracy says nothing about new groups",
+                int(known.sum()), len(indices), name,
+            )  # fmt: skip

@@ -23,10 +23,12 @@ from ghostexp.data.folder import (
     check_folder,
     load_image,
     open_image,
+    to_image,
     to_tensor,
 )
 from ghostexp.data.folds import Fold, chosen_fold, folded
 from ghostexp.data.in_memory import STANDARD, LabelledSet
+from ghostexp.data.jpeg import log_decoder, read_part
 from ghostexp.data.labelled_files import LabelledFiles, divided
 from ghostexp.data.read_ahead import Loading
 from ghostexp.data.tree import check_root, list_classes, scan
@@ -78,14 +80,22 @@ def read_transformed(
     image_size: int,
 ) -> Tensor:
     """Image uint8 [C, image_size, image_size] of a file after `transforms`."""
-    image = open_image(path, in_channels)
-    for transform in transforms:
-        image = transform(image)
-    if image.size != (image_size, image_size):
-        width, height = image.size
+    pixels = read_part(path, transforms, in_channels)
+    if pixels is None:
+        pixels = _transformed(open_image(path, in_channels), transforms)
+    elif transforms[1:]:
+        pixels = _transformed(to_image(pixels), transforms[1:])
+    height, width = pixels.shape[1:]
+    if (height, width) != (image_size, image_size):
         raise ValueError(
             f"the transforms make {path} {width}x{height} pixels, and image_size is {image_size}"
         )
+    return pixels
+
+
+def _transformed(image: Image.Image, transforms: Sequence[Transform]) -> Tensor:
+    for transform in transforms:
+        image = transform(image)
     return to_tensor(image)
 
 
@@ -99,10 +109,8 @@ def evaluation_reader(
     return partial(read_transformed, transforms=files.evaluate, **form)
 
 
-def load_imagenet(
-    root: Path, files: FileTransforms, *, in_channels: int, image_size: int
-) -> LabelledSet:
-    """Images of `root/<train|val>/<class>/*`; those of val are the test set."""
+def imagenet_files(root: Path) -> LabelledFiles:
+    """The files `root/<train|val>/<class>/*`; those of val are the test set."""
     check_root(root)
     for split in ("train", "val"):
         if not (root / split).is_dir():
@@ -110,8 +118,14 @@ def load_imagenet(
     tree = scan(root, EXTENSIONS, ("train", "val"))
     counts = tree.counts
     splits = ["train"] * counts["train"] + ["test"] * counts["val"]
-    listed = LabelledFiles(root, tree.paths, tree.labels, tree.class_names, splits)
-    return read_through(listed, files, in_channels=in_channels, image_size=image_size)
+    return LabelledFiles(root, tree.paths, tree.labels, tree.class_names, splits)
+
+
+def load_imagenet(
+    root: Path, files: FileTransforms, *, in_channels: int, image_size: int
+) -> LabelledSet:
+    """Images of `imagenet_files`, read through transforms."""
+    return read_through(imagenet_files(root), files, in_channels=in_channels, image_size=image_size)
 
 
 def load_transformed(
@@ -139,6 +153,7 @@ def read_through(
         )
         return ImageFiles(listed.paths, read=read, random=random, num_workers=files.num_workers)
 
+    log_decoder(files.train)
     return listed.with_examples(images(files.evaluate, False), images(files.train, True))
 
 

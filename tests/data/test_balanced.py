@@ -1,5 +1,7 @@
 """A balanced order: classes equally frequent, from (seed, epoch) alone, over several processes."""
 
+from functools import partial
+
 import pytest
 import torch
 
@@ -12,7 +14,7 @@ INDICES = torch.arange(1000) + 5
 
 def order(rank=0, world_size=1):
     options = {"shuffle": True, "seed": 3, "rank": rank, "world_size": world_size}
-    return EpochOrder(INDICES, 32, balance=LABELS, **options)
+    return EpochOrder(INDICES, 32, draw=partial(balanced_draw, LABELS), **options)
 
 
 def epoch(order, number):

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import psutil
@@ -164,3 +165,20 @@ def test_impossible_paces_are_named():
         Loading(num_workers=-1)
     with pytest.raises(ValueError, match="prefetch is a whole number of at least 1, not 0"):
         Loading(prefetch=0)
+
+
+@pytest.mark.slow
+def test_python_ends_while_processes_are_kept():
+    """They ignore the SIGTERM that Python sends them at its end."""
+    code = (
+        "import torch; from test_read_ahead import Drawing, LABELS\n"
+        "from ghostexp.data.in_memory import BatchLoader, EpochOrder\n"
+        "loader = BatchLoader(Drawing(2), LABELS, EpochOrder(LABELS, 4, shuffle=True))\n"
+        "kept = iter(loader); next(kept); print('read', flush=True)"
+    )
+    folders = [str(Path(__file__).parent), str(Path(__file__).parents[1]), *sys.path]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(folders)}
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=120
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "read\n", "")

@@ -8,10 +8,14 @@ import os
 import subprocess
 import sys
 from collections import Counter
+from itertools import product
 
+import numpy as np
 import pytest
 from helpers import ROOT, result
+from PIL import Image
 
+from ghostexp.data.pack import pack
 from ghostexp.results.record import read_record
 
 pytestmark = pytest.mark.extras  # five processes, which take both cores
@@ -151,3 +155,32 @@ def test_two_processes_learn_what_one_does_with_the_doubled_batch(launches, alon
         assert curve(together, column) == pytest.approx(expected, rel=1e-5, abs=1e-6), column
     assert steps[len(steps) - 1] < 0.5 * steps[0]
     assert (together / "confusion.csv").read_text() == (alone / "confusion.csv").read_text()
+
+
+def test_two_processes_read_every_image_of_the_shards_once(tmp_path):
+    """In each epoch, and each process about half of them."""
+    generator = np.random.default_rng(0)
+    for split, name, number in product(("train", "val"), ("one", "two"), range(20)):
+        path = tmp_path / "images" / split / name / f"{number}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(generator.integers(256, size=(8, 8, 3), dtype=np.uint8)).save(path)
+    pack(tmp_path / "images", tmp_path / "shards", shard_size=4000, seed=0)
+    (tmp_path / "watch.py").write_text(WATCH)
+    (tmp_path / "seen").mkdir()
+    words = [word for word in COMMON if not word.startswith(("model._args_", "dataset."))]
+    code, said = train(
+        tmp_path, *words, LINEAR.replace("64", "192").replace("10", "2"), *DDP,
+        "dataset=shards", "dataset.root=shards", "dataset.num_classes=2", "dataset.image_size=8",
+        "dataset.files.train=[]", "dataset.files.evaluate=[]", "dataset.window=2",
+        "dataset.batch_size=4", "dataset.augment.flip=false", "trainer.max_epochs=2",
+        f"+callbacks.watch.folder={tmp_path}/seen", "+callbacks.watch.fails=false",
+    )  # fmt: skip
+    assert code == 0, said
+    orders = []
+    for epoch in range(2):
+        seen, shares = images(tmp_path / "seen", "train", epoch)
+        assert shares == [20, 20]
+        assert set(seen.values()) == {1}  # 40 images, each another one
+        orders.append(list(seen))
+    assert sorted(orders[0]) == sorted(orders[1])
+    assert orders[0] != orders[1]

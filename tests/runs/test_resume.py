@@ -6,12 +6,14 @@ import signal
 import subprocess
 import sys
 
+import fsspec
 import numpy as np
 import pytest
 import torch
 from helpers import ROOT, SMALL, assert_same_weights, result
 from PIL import Image
 
+from ghostexp.data.pack import pack
 from ghostexp.training.callbacks import Throughput
 
 EPOCHS = "trainer.max_epochs=4"
@@ -208,6 +210,27 @@ def test_a_killed_run_goes_on_within_its_epoch(files, app, tmp_path, monkeypatch
     assert app(f"resume={killed}", "allow_targets=[draws]") == 0
     assert_same_run(undisturbed, killed)
     assert curve(killed) == curve(undisturbed)
+
+
+def test_a_run_on_shards_goes_on_within_its_epoch(files, app, tmp_path, monkeypatch):
+    """Also from another place than before: the order is that of the shards, wherever they are."""
+    pack(tmp_path / "images", tmp_path / "packed", shard_size=1500, seed=0)
+    assert len([*(tmp_path / "packed").glob("train-*.tar")]) > 3
+    fsspec.filesystem("memory").put(f"{tmp_path}/packed/", "/packed/", recursive=True)
+    words = [word for word in files if not word.startswith(("dataset=", "dataset.root="))]
+    words += ["dataset=shards", "dataset.window=2"]
+    assert app(*words, f"dataset.root={tmp_path}/packed") == 0
+    (undisturbed,) = tmp_path.glob("outputs/train/*")
+    with monkeypatch.context() as patch:
+        cut(patch, send(signal.SIGINT), at=(1, 2))
+        assert app(*words, "dataset.root=memory://packed", "name=cut") == 130
+    (folder,) = tmp_path.glob("outputs/cut/*")
+    with monkeypatch.context() as patch:
+        trained = cut(patch, lambda: None)
+        assert app(f"resume={folder}", "allow_targets=[draws]") == 0
+    assert trained[0] == (1, 3)
+    assert_same_run(undisturbed, folder)
+    assert curve(folder) == curve(undisturbed)
 
 
 def curve(folder):

@@ -7,7 +7,7 @@ from math import ceil
 from statistics import median
 from typing import Any
 
-from facts import PUBLISHED, markdown
+from facts import PUBLISHED, markdown, network, run, share
 
 from ghostexp.analysis.step_latency import NATIVE
 from ghostexp.results import engine_table, loader_table, step_table
@@ -54,11 +54,32 @@ def decoding_cores(name: str, loader: str) -> str:
     return markdown(rows)
 
 
-def engine_ratio(name: str, network: str, form: str, digits: int = 2) -> str:
+def engine_ratio(name: str, title: str, form: str, digits: int = 2) -> str:
     """How many times as fast a network is in an engine as the first network of its group."""
     rows = _document(name, "engines.json")["rows"]
-    (found,) = (r["speed_ratio"] for r in rows if (r["network"], r["form"]) == (network, form))
+    (found,) = (r["speed_ratio"] for r in rows if (r["network"], r["form"]) == (title, form))
     return f"{found:.{digits}f}"
+
+
+def accuracy_and_speed(folder: str, name: str, networks: dict[str, str]) -> str:
+    """Accuracy of the runs in a folder beside the speed of the same networks in engines.
+
+    `networks` gives for each run the network's name in the file of `benchmark engines`.
+    """
+    engines = {"eager": "torch", "onnxruntime": "ONNX Runtime", "openvino": "OpenVINO"}
+    engines["native"] = "native (ours)"
+    heads = ["network", "MACs, M", "test accuracy, %", "latency, ms", *engines.values()]
+    rows = []
+    for path, title in networks.items():
+        facts = [
+            title,
+            f"{network(f'{folder}/{path}', 'macs') / 1e6:.1f}",
+            share(f"{folder}/{path}"),
+        ]
+        latency = run(f"{folder}/{path}").record["latency_ms"]
+        ratios = [engine_ratio(name, title, form) for form in engines]
+        rows.append([*facts, f"{latency:.2f}", *ratios])
+    return markdown([heads, *rows])
 
 
 def conversions(folder: str) -> str:
@@ -94,7 +115,8 @@ def step_gain(name: str, network: str, precision: str, others: str = "") -> str:
     rows = _document(name, "steps.json")["rows"]
     chosen = [r for r in rows if r["network"] == network and precision in r["setting"]]
     medians = {each["form"]: median(each["seconds"]) for each in chosen}
-    return f"{min(t for f, t in medians.items() if f != NATIVE and f.startswith(others)) / medians[NATIVE]:.2f}"
+    beside = [t for form, t in medians.items() if form != NATIVE and form.startswith(others)]
+    return f"{min(beside) / medians[NATIVE]:.2f}"
 
 
 @cache

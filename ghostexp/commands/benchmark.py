@@ -48,7 +48,7 @@ from ghostexp.config.printer import Printer
 from ghostexp.deploy.forms import FORMS, Subject
 from ghostexp.deploy.latency import time_inference
 from ghostexp.results import engine_table, loader_table
-from ghostexp.results.latency_file import document, write_latency
+from ghostexp.results.latency_file import check_measured, document, write_latency
 from ghostexp.results.latency_report import to_markdown, write_measurements
 from ghostexp.results.record import command_line
 from ghostexp.results.step_table import write_steps
@@ -167,15 +167,15 @@ def time_all_kernels(cfg: DictConfig, rounds: int) -> None:
 
 def time_networks(options: argparse.Namespace) -> None:
     """Networks, or a run's, and their dense twins in every form of deployment."""
+    batches = options.batch or sorted(BATCH_SIZES)
+    threads = options.threads or sorted({1, os.cpu_count() or 1})
+    if options.run is not None:
+        with users_mistakes("--run"):
+            check_measured(batches, threads)
     subjects = _subjects(options)
+    setting = {"batch_sizes": batches, "threads": threads, "rounds": options.rounds}
     with users_mistakes("infer"):
-        measurements = time_inference(
-            subjects,
-            options.forms or list(FORMS),
-            batch_sizes=options.batch or sorted(BATCH_SIZES),
-            threads=options.threads or sorted({1, os.cpu_count() or 1}),
-            rounds=options.rounds,
-        )
+        measurements = time_inference(subjects, options.forms or list(FORMS), **setting)
     rows = [asdict(measurement) for measurement in measurements]
     everything = document(rows, circumstances(options.rounds), command_line())
     print(to_markdown(everything))
@@ -246,4 +246,4 @@ def _subjects(options: argparse.Namespace) -> list[Subject]:
 
 
 WITH_OUT = {"infer": time_networks, "engines": time_the_engines, "steps": time_steps}
-WITH_OUT["loader"] = time_photos
+WITH_OUT |= {"loader": time_photos}

@@ -5,6 +5,7 @@ one thread, in the fastest form that computes in float32; `latency_of` says whic
 """
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,10 @@ from ghostexp.results.text import as_number, printable
 
 FILE_NAME = "latency.json"
 SCHEMA = 1
+NEEDED = (
+    f"{FILE_NAME} needs a time of one image on one thread in float32: measure with --batch 1"
+    " --threads 1, or with 1 among others"
+)
 
 Measured = dict[str, Any]  # the fields of deploy.latency.Measurement
 
@@ -38,6 +43,12 @@ def write_measured(everything: Measured, folder: Path, name: str, markdown: str)
     return paths
 
 
+def check_measured(batch_sizes: Sequence[int], threads: Sequence[int]) -> None:
+    """ValueError if these measurements would not give the latency that a run's folder keeps."""
+    if 1 not in batch_sizes or 1 not in threads:
+        raise ValueError(NEEDED)
+
+
 def write_latency(directory: Path, network: str, everything: Measured) -> Path:
     """A `document` into a run's folder with its `network`'s latency; ValueError without one."""
     own = [
@@ -49,10 +60,7 @@ def write_latency(directory: Path, network: str, everything: Measured) -> Path:
         and row["ms"] is not None
     ]
     if not own:
-        raise ValueError(
-            f"{FILE_NAME} needs a time of one image on one thread in float32: measure with"
-            " --batch 1 --threads 1"
-        )
+        raise ValueError(NEEDED)
     best = min(own, key=lambda row: row["ms"])
     latency = {
         "latency_ms": best["ms"],

@@ -1,4 +1,7 @@
-"""Figure of a report: accuracy against MACs, and which rows no other row beats."""
+"""Figures of a report: accuracy against MACs or latency, and which rows no other row beats."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
 
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
@@ -25,22 +28,56 @@ FITS_A_POINT = 14  # characters that still fit beside a point
 MOST_NUMBERS = 20  # points that are numbered; of more, only those of the front
 MACS = "MACs, M (multiply-adds)"
 
-Point = tuple[float, float, str]  # MACs in millions, accuracy, label
+Point = tuple[float, float, str]  # cost, accuracy, label
 
 
-def draw_pareto(rows: list[Row], metric: str, not_started: int) -> Figure | None:
-    """Accuracy against MACs; rows that no other row beats are joined."""
-    known = [row for row in rows if row.network("macs") is not None and row.metric(metric)]
-    if not is_share(metric) or len({row.network("macs") for row in known}) < 2:
+@dataclass(frozen=True)
+class Cost:
+    """What a network costs, and how the axis is called; None for a row of which nobody knows it."""
+
+    name: str
+    of: Callable[[Row], float | None]
+
+
+def _millions(row: Row) -> float | None:
+    macs = row.network("macs")
+    return None if macs is None else macs / 1e6
+
+
+def _milliseconds(row: Row) -> float | None:
+    latency = row.estimate(lambda run: run.record.get("latency_ms"))
+    return latency and latency.mean
+
+
+BY_MACS = Cost(MACS, _millions)
+
+
+def latency_of(rows: list[Row]) -> Cost | None:
+    """The latency, where all rows that have one were measured in one form on one machine."""
+    named = {row.known(lambda run: run.record.get("latency_of")) for row in rows} - {None}
+    if len(named) != 1:
         return None
-    points = [(row.network("macs") / 1e6, row.share(metric).mean, row.label) for row in known]
-    front = pareto_front([(macs, accuracy) for macs, accuracy, _ in points])
+    image, thread, form, *_ = named.pop().split(", ")
+    return Cost(f"latency, ms ({image}, {thread}, {form})", _milliseconds)
+
+
+def draw_pareto(
+    rows: list[Row], metric: str, not_started: int, cost: Cost | None = BY_MACS
+) -> Figure | None:
+    """Accuracy against a cost; rows that no other row beats are joined."""
+    if cost is None or not is_share(metric):
+        return None
+    known = [row for row in rows if cost.of(row) is not None and row.metric(metric)]
+    if len({cost.of(row) for row in known}) < 2:
+        return None
+    points = [(cost.of(row), row.share(metric).mean, row.label) for row in known]
+    front = pareto_front([(spent, accuracy) for spent, accuracy, _ in points])
     are_short = all(len(p[2]) <= FITS_A_POINT for p in points) and len(points) <= MOST_NUMBERS
     figure = new_figure(8.5 if are_short else 11.5, 5.0)
     axes = figure.add_subplot()
     handles = _draw_points(axes, points, front)
     axes.margins(0.1, 0.15)
-    axes.set(xlabel=MACS, ylabel=plain(metric_name(metric)))
+    axes.set(xlabel=cost.name, ylabel=plain(metric_name(metric)))
     axes.spines["right"].set_visible(False)
     if are_short:
         legend_above(figure, handles)

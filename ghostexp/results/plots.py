@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from ghostexp.results.circumstances import caption
 from ghostexp.results.curves import draw_curves
 from ghostexp.results.names import key_name, metric_name
-from ghostexp.results.pareto import MACS, draw_pareto
+from ghostexp.results.pareto import MACS, draw_pareto, latency_of
 from ghostexp.results.rows import Row
 from ghostexp.results.standing import missing
 from ghostexp.results.style import (
@@ -33,11 +33,12 @@ MOST_TICKS = 12
 
 
 def draw(rows: list[Row], metric: str, not_started: int = 0) -> dict[str, Figure]:
-    """Figures for which these rows hold the numbers, by name: `sweep`, `pareto`, `curves`."""
+    """Figures for which these rows hold the numbers, by name: `sweep`, `pareto`, `latency`..."""
     with matplotlib.rc_context(STYLE):
         figures = {
             "sweep": draw_sweep(rows, metric, not_started),
             "pareto": draw_pareto(rows, metric, not_started),
+            "latency": draw_pareto(rows, metric, not_started, latency_of(rows)),
             "curves": draw_curves(rows, metric, not_started),
         }
     return {name: figure for name, figure in figures.items() if figure is not None}

@@ -140,9 +140,11 @@ def command_line() -> str:
 
 
 def program() -> str:
-    """How a user calls what trains: `python train.py`, or `ghostexp train` without that file."""
+    """How a user calls what trains: `python train.py`, or `ghostexp COMMAND` without that file."""
     if Path(sys.argv[0]).parts[-2:] == ("commands", "train.py"):
         return "ghostexp train"
+    if sys.argv[0].startswith("ghostexp "):  # as python -m ghostexp says it
+        return sys.argv[0]
     return shlex.join([Path(sys.executable).name, sys.argv[0]])
 
 

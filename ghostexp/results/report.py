@@ -11,6 +11,7 @@ from ghostexp.results.table import Report, build_report
 TITLES = {
     "sweep": "Accuracy and MACs against the swept value",
     "pareto": "Accuracy against MACs",
+    "latency": "Accuracy against latency",
     "curves": "Learning curves",
 }
 

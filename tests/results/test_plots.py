@@ -1,5 +1,6 @@
 """Figures: what they draw, what they say is missing, that they are the same each time."""
 
+import json
 import random
 
 import numpy as np
@@ -130,6 +131,20 @@ def test_figures_name_data_epochs_and_n(make_run, rows_of):
     for figure in figures.values():
         assert r"cifar\$10\$; 2 epochs; n = 2 runs each" in words_of(figure)
     assert "ratio s of all maps to intrinsic maps (model.ratio)" in words_of(figures["sweep"])
+
+
+def test_latency_is_a_cost_where_all_were_measured_alike(make_run, rows_of):
+    measured = "one image, one thread, onnxruntime, AMD EPYC, 2 cores"
+    for model, milliseconds, acc in (("a", 1.5, 0.8), ("b", 2.5, 0.7), ("c", 3.0, 0.9)):
+        folder = make_run(model, acc=acc, choices={"model": model})
+        latency = {"latency_ms": milliseconds, "latency_of": measured}
+        (folder / "latency.json").write_text(json.dumps(latency))
+    figure = draw(rows_of(), METRIC)["latency"]
+    assert "latency, ms (one image, one thread, onnxruntime)" in words_of(figure)
+    assert figure.axes[0].lines[0].get_xydata().tolist() == [[1.5, 80.0], [3.0, 90.0]]
+    latency["latency_of"] = measured.replace("onnxruntime", "openvino")
+    (folder / "latency.json").write_text(json.dumps(latency))
+    assert "latency" not in draw(rows_of(), METRIC)
 
 
 def test_curves_of_all_runs(make_run, rows_of):

@@ -93,8 +93,7 @@ def _parse_only(monkeypatch):
 
     for name in ("parse_known_args", "parse_known_intermixed_args"):
         monkeypatch.setattr(argparse.ArgumentParser, name, take_some)
-    for name in ("parse_args", "parse_intermixed_args"):
-        monkeypatch.setattr(argparse.ArgumentParser, name, take_all)
+    monkeypatch.setattr(argparse.ArgumentParser, "parse_args", take_all)
 
 
 def overrides(words: list[str]) -> list[tuple[str, ...]]:

@@ -15,7 +15,7 @@ KERNELS = $(shell $(CXX) -march=native -fopenmp -dM -E -x c++ /dev/null 2>/dev/n
 	| grep -q __AVX2__ && echo callbacks=native)
 
 .DEFAULT_GOAL := help
-.PHONY: help install train test test-extras test-ray lint docs results notebook lock
+.PHONY: help install train test test-extras test-ray test-slow lint docs results notebook lock
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' Makefile | sed 's/:.*##/\t/'
@@ -47,8 +47,11 @@ test: install ## run the tests
 	$(INSTALL) $(BACKEND) -r tests/extras.lock
 	touch $@
 
-test-extras: .venv/extras ## run the tests of several processes, launchers, W&B, MLflow and the wheel, and long ones
-	$(BIN)/python -m pytest -n 2 -m "extras or slow"
+test-extras: .venv/extras ## run the tests of several processes, launchers, W&B, MLflow and the wheel
+	$(BIN)/python -m pytest -n 2 -m extras
+
+test-slow: .venv/extras ## run the long tests that have a shorter one of their kind
+	$(BIN)/python -m pytest -n 2 -m "slow and not extras"
 
 # Ray's launcher needs older versions of what others need, so it has an environment of its own
 .venv/ray/installed: pyproject.toml tests/ray.lock | .venv/bin/uv

@@ -29,7 +29,7 @@ DRAWN = SMALL[:-1]  # with its pictures, which take as long as the rest of a sma
 
 
 def long_ones(values: Iterable[Any], long: Iterable[Any]) -> list[Any]:
-    """Parameters of a test; those in `long` run in `make test-extras`."""
+    """Parameters of a test; those in `long` run in `make test-slow`."""
     return [pytest.param(v, marks=pytest.mark.slow) if v in long else v for v in values]
 
 

@@ -1,15 +1,15 @@
 """Reading ahead of a training, in processes that follow from it and end with it."""
 
-import atexit
 import ctypes
 import os
 import signal
 import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from multiprocessing import active_children
 from multiprocessing.process import BaseProcess
+from multiprocessing.util import Finalize
 from typing import Any, TypeVar
 from weakref import WeakSet
 
@@ -95,9 +95,15 @@ def start(loader: DataLoader) -> Iterator[Any]:
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, earlier)
         _started.update({*active_children()} - others)
+        _end_readers_with(os.getpid())
 
 
-@atexit.register
+@cache
+def _end_readers_with(process: int) -> None:
+    """Once in each process: unlike atexit, this holds for a child of multiprocessing as well."""
+    Finalize(None, _end_readers, exitpriority=100)
+
+
 def _end_readers() -> None:
     """Python's end sends SIGTERM to what still reads, which ignores it, and would wait for ever."""
     left = [process for process in active_children() if process in _started]

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
@@ -182,3 +183,21 @@ def test_python_ends_while_processes_are_kept():
         [sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=120
     )
     assert (done.returncode, done.stdout, done.stderr) == (0, "read\n", "")
+
+
+KEPT = []
+
+
+def _read_and_keep(loader: BatchLoader) -> None:
+    KEPT.append(iter(loader))
+    next(KEPT[0])
+
+
+def test_a_process_of_ours_ends_while_its_own_processes_are_kept():
+    loader = BatchLoader(Drawing(2), LABELS, EpochOrder(LABELS, 4, shuffle=True))
+    reader = get_context("fork").Process(target=_read_and_keep, args=(loader,))
+    reader.start()
+    reader.join(60)
+    ended = reader.exitcode
+    reader.kill()  # else this test would wait for it
+    assert ended == 0

@@ -10,7 +10,7 @@ from typing import Any
 from facts import PUBLISHED, markdown, network, run, share
 
 from ghostexp.analysis.step_latency import NATIVE
-from ghostexp.results import engine_table, loader_table, step_table
+from ghostexp.results import conversion_report, engine_table, loader_table, step_table
 
 
 def measured_steps(name: str) -> str:
@@ -66,8 +66,12 @@ def accuracy_and_speed(folder: str, name: str, networks: dict[str, str]) -> str:
 
     `networks` gives for each run the network's name in the file of `benchmark engines`.
     """
-    engines = {"eager": "torch", "onnxruntime": "ONNX Runtime", "openvino": "OpenVINO"}
-    engines["native"] = "native (ours)"
+    engines = {
+        "eager": "torch",
+        "onnxruntime": "ONNX Runtime",
+        "openvino": "OpenVINO",
+        "native": "native (ours)",
+    }
     heads = ["network", "MACs, M", "test accuracy, %", "latency, ms", *engines.values()]
     rows = []
     for path, title in networks.items():
@@ -93,8 +97,8 @@ def conversions(folder: str) -> str:
 def _conversion(document: dict[str, Any]) -> list[str]:
     whole = document["network"]
     dense, converted = median(whole["dense"]), median(whole["converted"])
-    gains = [a / b for a, b in zip(whole["dense"], whole["converted"], strict=True)]
-    count = sum(len(layer["names"]) for layer in document["layers"] if layer["ratio"] > 1)
+    gains = conversion_report.gains(whole)
+    count = conversion_report.count_converted(document)
     total = sum(len(layer["names"]) for layer in document["layers"])
     return [
         document["setting"],

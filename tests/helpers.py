@@ -43,6 +43,16 @@ def result(folder: Path) -> dict[str, Any]:
     return json.loads((folder / "result.json").read_text())
 
 
+def epoch(data: Any, number: int = 0, loader: str = "train_dataloader") -> tuple[Any, Any]:
+    """Images and labels of an epoch of a data module, in order."""
+    import torch  # as below
+
+    batches = getattr(data, loader)()
+    batches.sampler.set_epoch(number)
+    images, labels = zip(*batches, strict=True)
+    return torch.cat(images), torch.cat(labels)
+
+
 def assert_same_weights(one: Path, other: Path) -> None:
     """The last checkpoints of two runs hold the same bits, epoch and schedule."""
     import torch  # not at the top: conftest.py sets its number of threads first

@@ -6,7 +6,6 @@
 import contextlib
 import io
 import json
-import logging
 
 import pytest
 from helpers import ROOT
@@ -24,11 +23,8 @@ class Cell(io.StringIO):
 
 @pytest.fixture
 def _own_place(tmp_path, monkeypatch):
-    """The notebook changes the working folder and the level of the log."""
+    """The notebook writes into its working folder."""
     monkeypatch.chdir(tmp_path)
-    level = logging.getLogger("ghostexp").level
-    yield
-    logging.getLogger("ghostexp").setLevel(level)
 
 
 @pytest.mark.usefixtures("_own_place")

@@ -239,7 +239,7 @@ class ClassificationData(pl.LightningDataModule):
             seed=self.seed,
             rank=self.trainer.global_rank if self.trainer else 0,
             world_size=self.trainer.world_size if self.trainer else 1,
-            draw=self._draw(indices),
+            draw=self._draw(indices) if shuffle else None,
         )
         examples = self.labelled_set.examples
         if shuffle and self.labelled_set.train_examples is not None:

@@ -19,6 +19,7 @@ from ghostexp.data.folder import (
     all_cores,
     check_interpolation,
     check_size,
+    gathered,
     load_image,
 )
 from ghostexp.data.folds import Fold, chosen_fold
@@ -58,8 +59,7 @@ class TableImages:
         return len(self.table)
 
     def __getitem__(self, indices: Tensor) -> Tensor:
-        images = [self.image(index).permute(1, 2, 0) for index in indices.tolist()]
-        return torch.stack(images).permute(0, 3, 1, 2)
+        return gathered(map(self.image, indices.tolist()), len(indices))
 
     def image(self, row: int) -> Tensor:
         """Image uint8 [C, H, W] of a row."""

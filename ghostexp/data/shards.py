@@ -12,15 +12,15 @@ import torch
 from torch import Tensor
 
 from ghostexp.data.augment import Augment
-from ghostexp.data.datamodule import ClassificationData, Source
-from ghostexp.data.folder import EXTENSIONS, BadFile, all_cores, check_size, gathered
-from ghostexp.data.folds import chosen_fold, folded
+from ghostexp.data.datamodule import ClassificationData
+from ghostexp.data.folder import BadFile, all_cores, check_size, gathered
+from ghostexp.data.folds import chosen_fold
 from ghostexp.data.in_memory import STANDARD, LabelledSet
 from ghostexp.data.jpeg import log_decoder
 from ghostexp.data.read_ahead import Loading
 from ghostexp.data.shard_index import ShardIndex, read_facts, read_index
 from ghostexp.data.stores import Store, store_of
-from ghostexp.data.transformed import FileTransforms, read_transformed
+from ghostexp.data.transformed import FileTransforms, photo_source, read_transformed
 
 
 class ShardImages:
@@ -139,11 +139,10 @@ def shards(
     held_out = chosen_fold(folds, fold, has_test=True, has_val=False, val_split=val_split)
     form = {"in_channels": in_channels, "image_size": image_size}
     return ClassificationData(
-        Source(
-            folded(partial(load_shards, root, files, window, **form), held_out),
-            load_file=partial(read_transformed, transforms=files.evaluate, **form),
-            extensions=EXTENSIONS,
-            input_shape=(in_channels, image_size, image_size),
+        photo_source(
+            partial(load_shards, root, files, window, **form),
+            files,
+            **form,
             fold=held_out,
             list_classes=lambda: read_facts(store_of(root))["classes"],
             loading=loading,

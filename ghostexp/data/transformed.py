@@ -157,6 +157,29 @@ def read_through(
     return listed.with_examples(images(files.evaluate, False), images(files.train, True))
 
 
+def photo_source(
+    load: Callable[[], LabelledSet],
+    files: FileTransforms,
+    *,
+    in_channels: int,
+    image_size: int,
+    fold: Fold | None,
+    list_classes: Callable[[], list[str]],
+    loading: Loading,
+) -> Source:
+    """Photos that `load` reads through the transforms of `files`; `fold` is held out."""
+    form = {"in_channels": in_channels, "image_size": image_size}
+    return Source(
+        folded(load, fold),
+        load_file=partial(read_transformed, transforms=files.evaluate, **form),
+        extensions=EXTENSIONS,
+        input_shape=(in_channels, image_size, image_size),
+        fold=fold,
+        list_classes=list_classes,
+        loading=loading,
+    )
+
+
 def imagenet(
     root: str,
     *,
@@ -181,11 +204,10 @@ def imagenet(
     held_out = chosen_fold(folds, fold, has_test=True, has_val=False, val_split=val_split)
     form = {"in_channels": in_channels, "image_size": image_size}
     return ClassificationData(
-        Source(
-            folded(partial(load_imagenet, Path(root), files, **form), held_out),
-            load_file=partial(read_transformed, transforms=files.evaluate, **form),
-            extensions=EXTENSIONS,
-            input_shape=(in_channels, image_size, image_size),
+        photo_source(
+            partial(load_imagenet, Path(root), files, **form),
+            files,
+            **form,
             fold=held_out,
             list_classes=partial(list_classes, Path(root), ("train",)),
             loading=loading,

@@ -61,9 +61,9 @@ def summary(document: Document) -> list[str]:
     """The whole network in a few lines: dense and converted, the noise, the prediction."""
     whole = document["network"]
     dense, converted = whole["dense"], whole["converted"]
-    converted_layers = sum(len(each["names"]) for each in document["layers"] if each["ratio"] > 1)
+    converted_layers = count_converted(document)
     noise = [again / first for again, first in zip(whole["again"], dense, strict=True)]
-    ratios = [first / other for first, other in zip(dense, converted, strict=True)]
+    ratios = gains(whole)
     lines = [
         f"- dense: {_spread(dense)}, {whole['dense_macs'] / 1e6:,.1f} M MACs",
         f"- the same network again: {min(noise):.3f} to {max(noise):.3f} of this time, by round",
@@ -80,6 +80,16 @@ def summary(document: Document) -> list[str]:
         f"- the sum of the layers had predicted {whole['predicted'] * 1e3:.2f} ms,"
         f" {median(dense) / whole['predicted']:.2f} times as fast",
     ]
+
+
+def count_converted(document: Document) -> int:
+    """Convolutions that became Ghost modules."""
+    return sum(len(layer["names"]) for layer in document["layers"] if layer["ratio"] > 1)
+
+
+def gains(whole: Document) -> list[float]:
+    """How many times as fast the converted network is, by round."""
+    return [a / b for a, b in zip(whole["dense"], whole["converted"], strict=True)]
 
 
 def draw_savings(document: Document) -> Figure:

@@ -5,7 +5,6 @@ the photos are interleaved. Each gives batches that a network takes, cropped, mi
 normalised on the CPU, which is what counts. (Beside a GPU, ours and timm's normalise there.)
 """
 
-import gc
 import platform
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -203,9 +202,6 @@ def _serve(told: Connection, make: Callable[[int], Passes], workers: int) -> Non
             told.send((images, seconds, _cpu_seconds() - before, memory))
     except Exception as error:  # whatever it is, the measurement ends with it
         told.send(repr(error))
-    finally:
-        passes = None
-        gc.collect()  # torch ends the workers of a loader that nothing refers to
 
 
 def _cpu_seconds() -> float:

@@ -31,9 +31,12 @@ def resumed_config(
         key = override.key_or_group
         if key == "resume":
             continue
-        if key == "callbacks" and _differ_in_kernels(composed.callbacks, cfg.callbacks):
-            cfg.callbacks = _others(cfg.callbacks) | _kernels(composed.callbacks)
-            continue
+        if key == "callbacks":
+            kernels, asked = _apart(composed.callbacks)
+            _, saved_callbacks = _apart(cfg.callbacks)
+            if asked.keys() <= saved_callbacks.keys():  # nothing is new but the kernels
+                cfg.callbacks = saved_callbacks | kernels
+                continue
         if key in choices or override.is_delete():
             raise UserError(
                 f"resume goes on with the run's saved config: {override.input_line} would choose"
@@ -44,19 +47,11 @@ def resumed_config(
     return cfg
 
 
-def _differ_in_kernels(asked: DictConfig, saved: DictConfig) -> bool:
-    """Whether the asked callbacks bring nothing new but kernels."""
-    return _others(asked).keys() <= _others(saved).keys()
-
-
-def _kernels(callbacks: DictConfig) -> dict[str, Any]:
+def _apart(callbacks: DictConfig) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The callbacks that bring kernels, and the others."""
     nodes = OmegaConf.to_container(callbacks, resolve=False)
-    return {name: node for name, node in nodes.items() if _is_kernels(node)}
-
-
-def _others(callbacks: DictConfig) -> dict[str, Any]:
-    nodes = OmegaConf.to_container(callbacks, resolve=False)
-    return {name: node for name, node in nodes.items() if not _is_kernels(node)}
+    kernels = {name: node for name, node in nodes.items() if _is_kernels(node)}
+    return kernels, {name: node for name, node in nodes.items() if name not in kernels}
 
 
 def _is_kernels(node: Any) -> bool:

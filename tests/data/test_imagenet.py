@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from helpers import ROOT
+from helpers import ROOT, epoch
 from omegaconf import OmegaConf
 from PIL import Image
 from torchvision.datasets import ImageFolder
@@ -55,13 +55,6 @@ def make(root, *more, choice="imagenet", **values):
     data.prepare_data()
     data.setup("fit")
     return data
-
-
-def epoch(data, number=0, loader="train_dataloader"):
-    batches = getattr(data, loader)()
-    batches.sampler.set_epoch(number)
-    images, labels = zip(*batches, strict=True)
-    return torch.cat(images), torch.cat(labels)
 
 
 def test_the_test_set_is_the_folder_val(root):

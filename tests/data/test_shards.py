@@ -12,7 +12,7 @@ import fsspec
 import numpy as np
 import pytest
 import torch
-from helpers import ROOT, main_of
+from helpers import ROOT, epoch, main_of
 from omegaconf import OmegaConf
 from PIL import Image
 
@@ -61,13 +61,6 @@ def make(root, *more, choice="shards"):
     data.prepare_data()
     data.setup("fit")
     return data
-
-
-def epoch(data, number=0, loader="train_dataloader"):
-    batches = getattr(data, loader)()
-    batches.sampler.set_epoch(number)
-    images, labels = zip(*batches, strict=True)
-    return torch.cat(images), torch.cat(labels)
 
 
 def test_the_tar_files_hold_each_file_of_the_folder_once(folder, packed):

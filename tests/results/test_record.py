@@ -100,3 +100,15 @@ def test_errors_are_described_with_their_traceback():
     assert described["type"] == "ValueError"
     assert described["message"] == "wrong"
     assert "test_record.py" in described["traceback"]
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["ghostexp convert", "vgg16", "--out", "a b"], "ghostexp convert vgg16 --out 'a b'"),
+        (["/lib/ghostexp/commands/train.py", "seed=1"], "ghostexp train seed=1"),
+    ],
+)
+def test_the_command_is_told_as_a_user_types_it(monkeypatch, words, told):
+    monkeypatch.setattr("sys.argv", words)
+    assert records.command_line() == told

@@ -19,6 +19,7 @@ COMMANDS = {
     "benchmark": "time training, data, layers and inference on this machine",
     "convert": "put Ghost modules where they are faster, measured in an engine",
     "download": "fetch published weights ahead of a training",
+    "weights": "write the weights of a run as one small file, to pass on",
     "pack": "pack a folder of images into shards, for data too large for files",
     "models": "names of the networks",
     "new": "begin a project with a network, data, an experiment and a test of yours",

@@ -12,7 +12,8 @@ from pathlib import Path
 
 from ghostexp.config import cli
 from ghostexp.config.cli import UserError
-from ghostexp.models.weights import PUBLISHED, cache_folder, fetch_published, read_state
+from ghostexp.models.published import PUBLISHED, cache_folder, fetch_published
+from ghostexp.models.weight_files import read_state
 
 
 @cli.script

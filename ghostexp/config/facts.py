@@ -18,7 +18,7 @@ from ghostexp.config.mistakes import users_mistakes
 from ghostexp.config.saved import CONFIG_FILE
 from ghostexp.config.targets import targets
 from ghostexp.models.preprocessing import Preprocessing, of_timm, of_torchvision
-from ghostexp.models.weights import PUBLISHED
+from ghostexp.models.published import PUBLISHED
 from ghostexp.training.logit_losses import BALANCED, balanced_weights
 
 log = logging.getLogger(__name__)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from torchvision import models
 
 IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+CIFAR10 = ((0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616))  # of the training images
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,6 @@
 """Trained weights for a network: from the authors, torchvision, timm, or one of our runs.
 
-load_weights(net, "ghostnet_1.0")       published weights, fetched once; see PUBLISHED
+load_weights(net, "ghostnet_1.0")       published weights; see published.py
 load_weights(net, "RUN/checkpoints/best.ckpt")
 load_weights(net, "timm.pth")           made by torch.save of the state dict of a network of timm's
 
@@ -10,82 +10,19 @@ timm gives the same layers other names. weight_files.py says which forms of file
 
 import logging
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TypeVar
 
 from torch import nn
-from torchvision import models
 
-from ghostexp.download import fetch
-from ghostexp.files.caches import user_cache
-from ghostexp.models.preprocessing import IMAGENET, Preprocessing, of_torchvision
+from ghostexp.models.published import PUBLISHED, locate
 from ghostexp.models.weight_files import SAFETENSORS, State, read_state
 
 log = logging.getLogger(__name__)
 
 N = TypeVar("N", bound=nn.Module)
 
-GITHUB = "https://github.com/huawei-noah/Efficient-AI-Backbones"
 COUNTER = "num_batches_tracked"  # of a batch norm; some files lack it
 NAMES_IN_AN_ERROR = 4
-
-
-@dataclass(frozen=True)
-class Published:
-    """A file of trained weights: its address, its SHA-256 or the first digits, what it fits.
-
-    `preprocessing` says how the images were prepared with which the weights were trained.
-    """
-
-    url: str
-    sha256: str | None
-    fits: str
-    preprocessing: Preprocessing | None = None
-
-
-# the authors' validate.py of GhostNet; timm's record of GhostNetV2
-_V1 = Preprocessing(*IMAGENET, "bilinear")
-_V2 = Preprocessing(*IMAGENET, "bicubic")
-
-
-def _torchvision(size: str, sha256: str) -> Published:
-    """An EfficientNetV2 of torchvision, whose file names end in the first digits of the hash."""
-    network = f"efficientnet_v2_{size}"
-    known = models.get_model_weights(network).IMAGENET1K_V1
-    preprocessing = of_torchvision(network, "IMAGENET1K_V1")
-    return Published(known.url, sha256, f"model={network}", preprocessing)
-
-
-PUBLISHED = {  # for ImageNet: of the papers' authors, top-1 73.98, 75.3, 76.9, 77.8 %
-    "ghostnet_1.0": Published(
-        f"{GITHUB}/raw/master/ghostnet_pytorch/models/state_dict_73.98.pth",
-        "965143b0",  # as far as it is published, by third parties who load the file with it
-        "model=ghostnet",
-        _V1,
-    ),
-    "ghostnet_v2_1.0": Published(
-        f"{GITHUB}/releases/download/GhostNetV2/ck_ghostnetv2_10.pth.tar",
-        None,
-        "model=ghostnet_v2",
-        _V2,
-    ),
-    "ghostnet_v2_1.3": Published(
-        f"{GITHUB}/releases/download/GhostNetV2/ck_ghostnetv2_13.pth.tar",
-        None,
-        "model=ghostnet_v2 model.width_mult=1.3",
-        _V2,
-    ),
-    "ghostnet_v2_1.6": Published(
-        f"{GITHUB}/releases/download/GhostNetV2/ck_ghostnetv2_16.pth.tar",
-        None,
-        "model=ghostnet_v2 model.width_mult=1.6",
-        _V2,
-    ),
-    # torchvision's; top-1 84.23, 85.11, 85.81 %
-    "efficientnet_v2_s": _torchvision("s", "dd5fe13b"),
-    "efficientnet_v2_m": _torchvision("m", "dc08266a"),
-    "efficientnet_v2_l": _torchvision("l", "59c71312"),
-}
 
 
 @dataclass(frozen=True)
@@ -142,31 +79,6 @@ def load_state(net: nn.Module, given: State, source: str) -> LoadReport:
     report = LoadReport(source, len(own) - len(new), by_order, new)
     log.info("%s", report)
     return report
-
-
-def locate(source: str) -> Path:
-    """File of a name in PUBLISHED, fetched if it is not there yet, or of a path."""
-    if source in PUBLISHED:
-        return fetch_published(source, cache_folder())
-    if not Path(source).is_file():
-        raise ValueError(
-            f"weights={source} is neither a file nor one of the published {', '.join(PUBLISHED)}"
-        )
-    return Path(source)
-
-
-def fetch_published(name: str, folder: Path) -> Path:
-    """File of published weights in `folder`."""
-    published = PUBLISHED[name]
-    path = Path(folder) / f"{name}.pth"
-    digest = fetch(published.url, path, sha256=published.sha256)
-    log.info("%s has SHA-256 %s", path, digest)
-    return path
-
-
-def cache_folder() -> Path:
-    """Folder below the user's cache where published weights are kept."""
-    return user_cache() / "weights"
 
 
 def _renamed(net: nn.Module, own: State, given: State, source: str) -> tuple[State, int]:

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytorch_lightning as pl
-from pytorch_lightning.callbacks import ModelCheckpoint
+from pytorch_lightning.callbacks import ModelCheckpoint, WeightAveraging
 
 from ghostexp.config.build import Parts
 from ghostexp.config.cli import UserError
@@ -78,10 +78,8 @@ def _fit_and_test(parts: Parts, record: Record, checkpoint: Path | None) -> None
     for callback in trainer.callbacks:
         if isinstance(callback, KeepRecord):
             record |= callback.facts  # also those of a fit that had nothing left to do
-    path = _select(parts, record)
-    trainer.test(
-        parts.task, datamodule=parts.datamodule, ckpt_path=path, weights_only=True, verbose=False
-    )
+    _place_reported(parts, _select(parts, record))
+    trainer.test(parts.task, datamodule=parts.datamodule, verbose=False)
     record["metrics"] |= logged(trainer)
     chosen = hyperparameters(record["config"], record["choices"], record["swept"])
     log_hyperparameters(trainer, chosen, record["metrics"], record.get("best") or {})
@@ -102,3 +100,17 @@ def _select(parts: Parts, record: Record) -> str | None:
             record["best"] = {best.monitor: float(best.best_model_score)}
             return path
     return None
+
+
+def _place_reported(parts: Parts, path: str | None) -> None:
+    """Put the weights into the network that are reported: those of a file, or the last ones.
+
+    A moving average is reported in place of the weights that were trained. Lightning would test the
+    trained ones of the file, and a fit that has nothing left to do does not place its average.
+    """
+    if path is not None:
+        parts.task.load_state_dict(load_checkpoint(Path(path))["state_dict"])
+        return
+    for callback in parts.trainer.callbacks:
+        if isinstance(callback, WeightAveraging):
+            callback.on_train_end(parts.trainer, parts.task)

@@ -20,7 +20,8 @@ from ghostexp.config.mistakes import users_mistakes
 from ghostexp.config.precision import AUTO, FLOAT32
 from ghostexp.config.targets import find_callable
 from ghostexp.deploy.in_engine import EngineNet, in_engine
-from ghostexp.models.weights import PUBLISHED, load_weights
+from ghostexp.models.published import PUBLISHED
+from ghostexp.models.weights import load_weights
 from ghostexp.results.record import Record
 from ghostexp.runs.exported import check_has_data, read_exported
 from ghostexp.runs.load import (

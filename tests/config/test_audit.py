@@ -113,7 +113,10 @@ SLIPS = [  # overrides of train.py -> what the sentence says
     ("trainer.devices=abc", "devices=abc"),
     ("trainer.limit_train_batches=2.5", "invalid value 2.5 for limit_train_batches"),
     ("callbacks.best.mode=abc", "callbacks.best: `mode` can be min, max but got abc"),
-    ("callbacks=ema callbacks.ema.decay=5", "callbacks.ema: Invalid decay value 5"),
+    (
+        "callbacks=ema callbacks.ema.decay=5",
+        "callbacks.ema: decay must be from 0 to below 1, not 5",
+    ),
     (f"{PLATEAU} trainer.limit_val_batches=0", "sched.monitor=val/loss needs a validation split"),
     ("optimizer.lr=nan", "optimizer.lr must be a finite number, not nan"),
     ("dataset.augment.mean=[0.1,0.2]", "dataset.augment: mean and std need one value a channel"),

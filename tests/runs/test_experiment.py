@@ -11,7 +11,9 @@ from helpers import ROOT, SMALL, result
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from ghostexp.config.build import build_network
+from ghostexp.runs.evaluate import evaluate
 from ghostexp.runs.load import load_run
+from ghostexp.runs.subject import subject_of
 from ghostexp.training.checkpoint_io import AtomicCheckpointIO
 
 
@@ -203,8 +205,13 @@ def test_a_full_disk_leaves_the_previous_checkpoint(tmp_path, monkeypatch):
 
 
 def test_ema_weights_are_validated_and_tested(small_run):
-    record = result(small_run("callbacks=ema"))
-    assert record["status"] == "finished"
+    """The file of the chosen epoch has the average in it, and its accuracy is what is reported."""
+    run = small_run("callbacks=ema", "callbacks.ema.decay=0.5")
+    record = result(run)
+    tested = evaluate(subject_of([str(run)]), "test").metrics
+    assert tested == {name: record["metrics"][name] for name in tested}
+    validated = evaluate(subject_of([str(run)]), "val").metrics
+    assert validated["val/acc"] == record["best"]["val/acc"]
 
 
 def test_help_lists_groups_and_choices_without_loading_torch():

@@ -119,16 +119,18 @@ def test_launches_are_kept_apart_and_add_up(small_run, app):
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("overrides", [[], ["callbacks=ema", "dataset.val_split=0"]], ids=str)
 def test_a_kill_between_the_last_epoch_and_the_end_of_the_test_loses_nothing(
-    small_run, app, tmp_path
+    overrides, small_run, app, tmp_path
 ):
-    undisturbed = result(small_run())
+    undisturbed = result(small_run(*overrides))
+    words = [str(ROOT / "train.py"), *SMALL, "trainer.max_epochs=2", *overrides]
     code = (
         "import os, signal, sys\n"
         "from ghostexp.tasks import ClassificationTask\n"
         "def stop(self, batch, index): os.kill(os.getpid(), signal.SIGKILL)\n"
         "ClassificationTask.test_step = stop\n"
-        f"import runpy; sys.argv = {[str(ROOT / 'train.py'), *SMALL, 'trainer.max_epochs=2']!r}\n"
+        f"import runpy; sys.argv = {words!r}\n"
         "runpy.run_path(sys.argv[0], run_name='__main__')"
     )
     (tmp_path / "killed").mkdir()

@@ -6,6 +6,7 @@ from ghostexp.training.callbacks.epoch_log import EpochLog
 from ghostexp.training.callbacks.keep_record import KeepRecord
 from ghostexp.training.callbacks.learning_rate import LearningRate
 from ghostexp.training.callbacks.margin_warmup import MarginWarmup
+from ghostexp.training.callbacks.moving_average import moving_average
 from ghostexp.training.callbacks.partial import PartialCheckpoint
 from ghostexp.training.callbacks.pictures import Pictures
 from ghostexp.training.callbacks.progress import Progress
@@ -29,4 +30,5 @@ __all__ = [
     "SlowSteps",
     "StopAfterBatch",
     "Throughput",
+    "moving_average",
 ]

@@ -14,7 +14,7 @@ from torchvision import models
 
 from ghostexp.download import fetch
 from ghostexp.files.caches import user_cache
-from ghostexp.models.preprocessing import CIFAR10, IMAGENET, Preprocessing, of_torchvision
+from ghostexp.models.preprocessing import IMAGENET, Preprocessing, of_torchvision
 
 log = logging.getLogger(__name__)
 
@@ -29,7 +29,8 @@ GITHUB = "https://github.com/huawei-noah/Efficient-AI-Backbones"
 class Published:
     """A file of trained weights: its address, its SHA-256 or the first digits, what it fits.
 
-    `url` is None for the files in INCLUDED. `preprocessing` says how the images were prepared with which the weights were trained.
+    `url` is None for the files in INCLUDED. `preprocessing` says how the images were prepared with
+    which the weights were trained.
     """
 
     url: str | None

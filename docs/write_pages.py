@@ -2,9 +2,8 @@
 
 python docs/write_pages.py      docs/templates/PATH.md becomes docs/PATH.md
 
-A template is a page with Jinja's braces. What may stand in them is in docs/facts.py (records) and
-docs/speeds.py (times). `choices` are
-the config groups: group -> choice -> the line that --help shows. `commands` are those of
+A template is a page with Jinja's braces. What may stand in them is in docs/facts.py (records),
+docs/studies.py (seeds) and docs/speeds.py (times). `choices` are the config groups: group -> choice -> the line that --help shows. `commands` are those of
 `ghostexp`. A number in braces comes from a record.
 """
 
@@ -26,9 +25,9 @@ TEMPLATES = DOCS / "templates"
 
 @cache
 def facts() -> dict[str, Any]:
-    """The functions of docs/facts.py and docs/speeds.py, which are no part of a package."""
+    """The functions of these three files, which are no part of a package."""
     sys.path.insert(0, str(DOCS))
-    modules = [importlib.import_module(name) for name in ("facts", "speeds")]
+    modules = [importlib.import_module(name) for name in ("facts", "speeds", "studies")]
     return {key: value for module in modules for key, value in vars(module).items()}
 
 

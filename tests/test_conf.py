@@ -15,6 +15,7 @@ CHOICES = [
     if path.parent.name not in NOT_GROUPS
 ]
 SMALL_GHOST = ["model.width_mult=0.25", "model.depth_mult=0.2"]
+FLIPS = "dataset.augment.flip=true"  # digits are not mirrored
 NARROWED = {  # seconds instead of minutes; shapes are rendered at the size asked for
     "ratio_ablation": ["model.ratio=1,10"],
     "kernel_ablation": ["model.cheap_kernel_size=1,7"],
@@ -27,6 +28,10 @@ NARROWED = {  # seconds instead of minutes; shapes are rendered at the size aske
     "audio_ghost_efficientnet_v2_literal": SMALL_GHOST,
     "audio_losses": SMALL_GHOST,
     "emotions": ["dataset.folds=5", "dataset.fold=0,1", "model=linear"],
+    "ghost_resnet56_short": [FLIPS],
+    "resnet56_short": [FLIPS],
+    "short_pair": ["seed=0", "recipe=short,shipped", "model=resnet20", FLIPS],
+    "short_control": ["seed=0", "model=resnet20,g_ghost_resnet56", FLIPS],
     "short_recipe": ["recipe=shipped,average", "seed=0"],
     "audio_suspects": [*SMALL_GHOST, "suspect=none,cross_entropy", "~dataset.seconds"],
 }
@@ -39,6 +44,7 @@ LIKE_OTHERS = (  # their kind is that of another experiment here
         "faster_rcnn_ghostnet_run2",
     ),
     *("ghost_resnet56_multistep_100_500", "ghostnet_widths", "kernel_ablation", "vgg_val_split"),
+    *("resnet56_short", "short_control"),
 )
 EXPERIMENTS = sorted(path.stem for path in (CONF / "experiment").glob("*.yaml"))
 

@@ -3,8 +3,9 @@
 python docs/write_pages.py      docs/templates/PATH.md becomes docs/PATH.md
 
 A template is a page with Jinja's braces. What may stand in them is in docs/facts.py (records),
-docs/studies.py (seeds) and docs/speeds.py (times). `choices` are the config groups: group -> choice -> the line that --help shows. `commands` are those of
-`ghostexp`. A number in braces comes from a record.
+docs/studies.py (seeds) and docs/speeds.py (times). `choices` are the config groups: group -> choice
+-> the line that --help shows. `commands` are those of `ghostexp`. A number in braces comes from a
+record.
 """
 
 import importlib

@@ -52,7 +52,7 @@ def interruptions(folder: str) -> str:
     rows = [["run", "parts: when each began, and its epochs"]]
     for each in report(folder).tree.runs:
         if len(each.record.get("segments", [])) > 1:
-            rows.append([f"`{each.label}`", "; ".join(_parts(each))])
+            rows.append([each.label, "; ".join(_parts(each))])
     return markdown(rows)
 
 

@@ -44,7 +44,8 @@ LIKE_OTHERS = (  # their kind is that of another experiment here
         "faster_rcnn_ghostnet_run2",
     ),
     *("ghost_resnet56_multistep_100_500", "ghostnet_widths", "kernel_ablation", "vgg_val_split"),
-    *("resnet56_short", "short_control"),
+    *("audio_models", "cosine_vs_multistep", "detectors_bccd", "resnet56_short", "short_control"),
+    *("audio_suspects", "faster_rcnn_ghostnet_run1", "ghost_resnet56_multistep", "vgg16"),
 )
 EXPERIMENTS = sorted(path.stem for path in (CONF / "experiment").glob("*.yaml"))
 

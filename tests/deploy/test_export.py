@@ -72,6 +72,7 @@ os.kill(os.getpid(), signal.SIGUSR1)
 """
 
 
+@pytest.mark.slow
 def test_signals_are_handled_after_openvinos_networks_are_gone(net, tmp_path):
     pytest.importorskip("openvino", reason="openvino is an extra")
     form, path = Form("openvino"), tmp_path / "net.xml"

@@ -143,6 +143,7 @@ def test_int8_is_judged_on_the_validation_split(few_images, calibration, judged,
     assert torch.equal(given[1], expected)
 
 
+@pytest.mark.slow
 def test_int8_of_a_run_with_two_training_images(few_images, app, tmp_path):
     photos = few_images(train=2)
     small = ["model=resnet20", "dataset=image_folder", f"dataset.root={photos}"]

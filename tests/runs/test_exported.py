@@ -97,6 +97,7 @@ def test_engines_and_files_say_what_the_run_says(run, photos, tmp_path, capsys):
             assert found == numbers(tmp_path / "torch"), way
 
 
+@pytest.mark.slow
 def test_what_no_engine_and_no_file_can_do_is_one_sentence(run, photos, tmp_path, capsys):
     say(capsys, "export", run, "--format", "torch_export")
     file = run / "export" / "torch_export_fp32.pt2"

@@ -61,6 +61,8 @@ def assert_same_run(one, other):
 
 
 MORE_CHOICES = [
+    ["sched=warmup_cosine", "task.loss.class_weights=balanced"],
+    ["+trainer.val_check_interval=0.4"],  # a validation follows the batch that is cut
     ["sched=plateau", "sched.scheduler.patience=0"],
     ["callbacks=early_stopping", "callbacks.early_stopping.patience=3", "optimizer=muon"],
     ["callbacks=finetune", "+callbacks.freeze.blocks_by_epoch={1: 2, 3: -1}", "task=layerwise"],
@@ -75,9 +77,7 @@ MORE_CHOICES = [
     "overrides",
     [
         [],
-        ["sched=warmup_cosine", "task.loss.class_weights=balanced"],
         ["callbacks=ema", "callbacks.ema.decay=0.5"],
-        ["+trainer.val_check_interval=0.4"],  # a validation follows the batch that is cut
         *(pytest.param(overrides, marks=pytest.mark.slow) for overrides in MORE_CHOICES),
     ],
     ids=lambda overrides: "+".join(overrides) or "default",
@@ -212,6 +212,7 @@ def test_a_killed_run_goes_on_within_its_epoch(files, app, tmp_path, monkeypatch
     assert curve(killed) == curve(undisturbed)
 
 
+@pytest.mark.slow
 def test_a_run_on_shards_goes_on_within_its_epoch(files, app, tmp_path, monkeypatch):
     """Also from another place than before: the order is that of the shards, wherever they are."""
     pack(tmp_path / "images", tmp_path / "packed", shard_size=1500, seed=0)
@@ -269,6 +270,7 @@ def test_a_detector_goes_on_within_its_epoch(app, tmp_path, monkeypatch):
     assert_same_run(undisturbed, folder)
 
 
+@pytest.mark.slow
 def test_more_epochs_extend_a_finished_run(small_run, app):
     folder = small_run("trainer.max_epochs=2")
     assert app(f"resume={folder}", "trainer.max_epochs=3") == 0

@@ -163,6 +163,7 @@ def test_a_failed_run_with_a_checkpoint_is_not_wiped_by_another_config(app, tmp_
     assert (folder / "notes.md").exists()
 
 
+@pytest.mark.slow
 def test_presentation_may_change_between_launches_of_a_sweep(app, tmp_path, capfd):
     small = [each for each in SMALL if not each.startswith("trainer.log_every")]
     sweep = ("-m", *small, "trainer.max_epochs=1", "seed=0,1")
@@ -198,6 +199,7 @@ def test_resume_takes_any_folder_name_unquoted(small_run, app, tmp_path):
     assert result(folder)["epochs"] == 3
 
 
+@pytest.mark.slow
 def test_null_keys_and_new_keys_can_be_set_on_a_resume(small_run, app, capfd):
     folder = small_run()
     gradient = "trainer.gradient_clip_val=1.0"

@@ -47,6 +47,7 @@ def test_another_config_in_the_same_folder_is_refused_with_the_differing_keys(ap
     assert result(tmp_path / "outputs/train/seed=0") == before
 
 
+@pytest.mark.slow
 def test_rerun_starts_over(app, tmp_path):
     assert app("-m", *ONE_EPOCH, "seed=0,1") == 0
     before = result(tmp_path / "outputs/train/seed=0")

@@ -17,6 +17,7 @@ from pathlib import Path
 from signal import SIGINT, SIGTERM, Signals
 from typing import Any
 
+from hydra.conf import HydraConf
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import TaskFunction
 from omegaconf import DictConfig, ListConfig
@@ -27,7 +28,8 @@ from ghostexp.results.record import read_record
 from ghostexp.sweeps.devices import gpus_of_this_machine, own_gpus
 from ghostexp.sweeps.job import frozen_path
 from ghostexp.sweeps.outcome import objective
-from ghostexp.sweeps.workers import shares_this_machine
+from ghostexp.sweeps.side_by_side import in_worker
+from ghostexp.sweeps.workers import in_processes_of_joblib, shares_this_machine
 from ghostexp.training.stopping import Stopped
 
 OPTION = "--job"
@@ -47,6 +49,11 @@ class DoJob:
     def __call__(self, cfg: DictConfig) -> Any:
         os.chdir(self.folder)  # a worker of Ray may have been started elsewhere
         hydra = HydraConfig.get()
+        if in_processes_of_joblib(hydra.launcher):
+            return in_worker(lambda: self._do(cfg, hydra))
+        return self._do(cfg, hydra)
+
+    def _do(self, cfg: DictConfig, hydra: HydraConf) -> Any:
         gpus = gpus_of_this_machine(cfg.trainer) if shares_this_machine(hydra.launcher) else []
         if not gpus and not starts_processes(cfg.trainer):
             grants.grant(self.granted)

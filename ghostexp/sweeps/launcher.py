@@ -3,6 +3,7 @@
 import logging
 import shlex
 from collections.abc import Sequence
+from contextlib import nullcontext
 from typing import Any
 
 from hydra.core.plugins import Plugins
@@ -14,8 +15,10 @@ from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 from ghostexp.results.record import FILE_NAME
 from ghostexp.sweeps.command import DoJob, job_words
 from ghostexp.sweeps.grid import Point
+from ghostexp.sweeps.side_by_side import Ended, passed_on
 from ghostexp.sweeps.slurm import SlurmLauncher
-from ghostexp.sweeps.workers import threads_of_a_job
+from ghostexp.sweeps.workers import in_processes_of_joblib, threads_of_a_job
+from ghostexp.training.stopping import Stopped
 
 log = logging.getLogger(__name__)
 
@@ -42,6 +45,7 @@ class Launches:
         self, config: DictConfig, context: HydraContext, task_function: TaskFunction, at_once: int
     ) -> None:
         self.done = 0
+        self.side_by_side = in_processes_of_joblib(config.hydra.launcher)
         self.frozen = FrozenConfigs()
         with read_write(config):
             self.threads = threads_of_a_job(config.hydra.launcher, at_once)
@@ -57,11 +61,14 @@ class Launches:
         for point, given in zip(points, overrides, strict=True):
             self._share_cores(point.composed)
             self.frozen.configs[_key(given)] = point.composed
-        launched = self.launcher.launch(overrides, initial_job_idx=self.done)
+        with passed_on() if self.side_by_side else nullcontext():
+            launched = self.launcher.launch(overrides, initial_job_idx=self.done)
         self.done += len(points)
         self.frozen.configs.clear()
         for point, ended in zip(points, launched, strict=True):
             _tell_failure(point, ended)
+            if isinstance(ended._return_value, Ended):  # `return_value` raises a job's error
+                raise Stopped(ended._return_value.signum)
         return launched
 
     def plan(self, points: Sequence[Point]) -> str:

@@ -67,6 +67,11 @@ def is_serial(launcher: DictConfig) -> bool:
     return launcher._target_.endswith("BasicLauncher")
 
 
+def in_processes_of_joblib(launcher: DictConfig) -> bool:
+    """Whether the launcher does several jobs at once in processes that joblib starts and ends."""
+    return launcher._target_.endswith(".JoblibLauncher")
+
+
 def shares_this_machine(launcher: DictConfig) -> bool:
     """Whether the launcher does several jobs at once on the machine that it is started on."""
     return launcher._target_.rpartition(".")[2] in ("JoblibLauncher", "LocalLauncher")

@@ -175,9 +175,14 @@ def _forget_in_child() -> None:
 os.register_at_fork(after_in_child=_forget_in_child)
 
 
+def noted() -> int | None:
+    """The number of the signal that was noted, if any was."""
+    return None if _current is None else _current.signum
+
+
 def requested() -> bool:
     """Whether a signal was noted, and the run is to end after the current batch."""
-    return _current is not None and _current.signum is not None
+    return noted() is not None
 
 
 def check() -> None:

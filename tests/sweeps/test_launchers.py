@@ -3,10 +3,12 @@
 import os
 import subprocess
 import sys
+import time
 from importlib.util import find_spec
 
+import psutil
 import pytest
-from helpers import ROOT, result
+from helpers import ROOT, killed_at_the_end, result
 from joblib import cpu_count
 from omegaconf import OmegaConf
 
@@ -169,3 +171,27 @@ def test_the_objective_is_the_validation_metric_of_the_selected_epoch():
     assert objective({"metrics": metrics, "best": {"val/acc": 0.9}}) == 0.9
     assert objective({"metrics": metrics}) == 0.8
     assert objective({"metrics": {"test/acc": 0.7}}) is None
+
+
+@pytest.mark.extras
+@needs("hydra_joblib_launcher")
+def test_a_signal_to_the_launch_ends_each_job_after_its_batch(tmp_path):
+    """The signal comes to the launch alone: it passes it on, and waits for what is saved."""
+    words = ["-m", "model=resnet20", "dataset.image_size=8", "dataset.batch_size=8"]
+    words += ["hydra/launcher=joblib", "hydra.launcher.n_jobs=2", "seed=0,1,2"]
+    command = [sys.executable, ROOT / "train.py", *words, "trainer.max_epochs=100"]
+    folders = [tmp_path / "outputs" / "train" / f"seed={seed}" for seed in range(3)]
+    saved = [folder / "checkpoints" / "last.ckpt" for folder in folders[:2]]
+    with killed_at_the_end(subprocess.Popen(command, cwd=tmp_path)) as process:
+        while not all(path.exists() for path in saved):
+            assert process.poll() is None
+            time.sleep(0.05)
+        below = psutil.Process(process.pid).children(recursive=True)
+        process.terminate()
+        assert process.wait(timeout=60) == 143
+    for folder in folders[:2]:
+        assert result(folder)["status"] == "interrupted"
+        assert (folder / "checkpoints" / "partial.ckpt").exists()
+    assert not (folders[2] / "result.json").exists()
+    _, alive = psutil.wait_procs(below, timeout=10)
+    assert not alive

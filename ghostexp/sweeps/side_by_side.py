@@ -1,0 +1,69 @@
+"""Jobs side by side in joblib's processes: a signal ends each after its batch.
+
+joblib kills its processes as soon as one of them, or the launch itself, raises, and what they were
+about to save is lost. Therefore the launch notes a signal, passes it on and waits, and a job that
+was ended by a signal returns `Ended` in the place of raising.
+"""
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from typing import Any
+
+import psutil
+
+from ghostexp.training import stopping
+from ghostexp.training.stopping import Stopped, Stopping
+
+POLL_SECONDS = 0.1
+
+
+@dataclass(frozen=True)
+class Ended:
+    """What a job returns that a signal has ended."""
+
+    signum: int
+
+
+_ended: Ended | None = None  # of this process: a job that comes later does not begin
+
+
+def in_worker(do_job: Callable[[], Any]) -> Any:
+    """What `do_job` returns in a process of joblib, or `Ended` once a signal came to the process."""
+    global _ended
+    if _ended is None:
+        try:
+            with Stopping(lambda signum: None, silent=True):
+                return do_job()
+        except Stopped as stop:
+            _ended = Ended(stop.signum)
+    return _ended
+
+
+@contextmanager
+def passed_on() -> Iterator[None]:
+    """Pass Ctrl-C and SIGTERM on to the processes below this one; `Stopped` where the block ends.
+
+    A terminal sends Ctrl-C to these processes as well, and the two count as one.
+    """
+    over = threading.Event()
+    passing = threading.Thread(target=_pass_on, args=(over,), daemon=True)
+    passing.start()
+    try:
+        with stopping.deferred():
+            yield
+    finally:
+        over.set()
+        passing.join()
+
+
+def _pass_on(over: threading.Event) -> None:
+    while not over.wait(POLL_SECONDS):
+        signum = stopping.noted()
+        if signum is None:
+            continue
+        for process in psutil.Process().children():
+            with suppress(psutil.NoSuchProcess):
+                process.send_signal(signum)
+        return

@@ -30,7 +30,7 @@ _ended: Ended | None = None  # of this process: a job that comes later does not 
 
 
 def in_worker(do_job: Callable[[], Any]) -> Any:
-    """What `do_job` returns in a process of joblib, or `Ended` once a signal came to the process."""
+    """What `do_job` returns in a process of joblib, or `Ended` once a signal came to it."""
     global _ended
     if _ended is None:
         try:

@@ -58,6 +58,16 @@ def test_a_new_project_trains_and_reports_without_pythonpath(installed, tmp_path
     assert "2 runs: 2 finished" in said
 
 
+@pytest.mark.extras
+def test_our_weights_are_in_the_wheel(installed, tmp_path):
+    name = "ghost_resnet56_cifar10"
+    said = run(installed, tmp_path, "ghostexp", "download", name, "--to", "here")
+    assert f"here/{name}.safetensors: " in said
+    assert "for model=ghost_resnet56" in said
+    ours = ROOT / "outputs" / "published" / "weights" / f"{name}.safetensors"
+    assert (tmp_path / "here" / ours.name).read_bytes() == ours.read_bytes()
+
+
 def test_each_command_exists(capsys, monkeypatch):
     files = {path.stem for path in (ROOT / "ghostexp" / "commands").glob("[a-z]*.py")}
     assert files == set(command.COMMANDS)

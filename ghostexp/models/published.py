@@ -14,7 +14,7 @@ from torchvision import models
 
 from ghostexp.download import fetch
 from ghostexp.files.caches import user_cache
-from ghostexp.models.preprocessing import IMAGENET, Preprocessing, of_torchvision
+from ghostexp.models.preprocessing import CIFAR10, IMAGENET, Preprocessing, of_torchvision
 
 log = logging.getLogger(__name__)
 
@@ -81,6 +81,13 @@ PUBLISHED = {  # for ImageNet: of the papers' authors, top-1 73.98, 75.3, 76.9, 
     "efficientnet_v2_s": _torchvision("s", "dd5fe13b"),
     "efficientnet_v2_m": _torchvision("m", "dc08266a"),
     "efficientnet_v2_l": _torchvision("l", "59c71312"),
+    # ours, for CIFAR-10; docs/results/cifar10.md has the command and the accuracy
+    "ghost_resnet56_cifar10": Published(
+        None,
+        "037ab78e28216fa57b76eae8e8956c0222439a29c1562ba65f567caff1442143",
+        "model=ghost_resnet56",
+        Preprocessing(*CIFAR10, "bilinear"),
+    ),
 }
 
 

@@ -124,6 +124,11 @@ def difference(folder: str, first: str, second: str) -> list[str]:
     ours, theirs = seeds(folder, first), seeds(folder, second)
     low, high = ttest_ind(ours, theirs, equal_var=False).confidence_interval(0.95)
     points = sum(ours) / len(ours) - sum(theirs) / len(theirs)
+    return told_difference(points, low, high)
+
+
+def told_difference(points: float, low: float, high: float) -> list[str]:
+    """A difference and its interval, as two cells of a table."""
     told = [f"{points:+.2f}", f"{low:+.2f} to {high:+.2f}"]
     return [each.translate(MINUS) for each in told]
 

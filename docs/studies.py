@@ -1,12 +1,10 @@
 """Studies over seeds for the pages of docs/: what a change gives, and what interrupted the runs."""
 
-import statistics
-from math import sqrt
-
-from facts import MINUS, markdown, report, row, run
-from scipy import stats
+from facts import markdown, report, row, told_difference
+from scipy.stats import ttest_rel
 
 from ghostexp.results.collect import Run
+from ghostexp.results.table import spread
 
 
 def gains(folder: str, names: dict[str, str], base: str, metric: str = "val/acc") -> str:
@@ -18,11 +16,8 @@ def gains(folder: str, names: dict[str, str], base: str, metric: str = "val/acc"
     reference = by_seed(folder, base, metric)
     rows = [["what changes", f"{metric}, %, mean ± deviation", "points", "95 % interval"]]
     for first, name in names.items():
-        values = by_seed(folder, first, metric)
-        spread = statistics.stdev(values.values())
-        told = f"{statistics.mean(values.values()):.2f} ± {spread:.2f} ({len(values)})"
-        compared = ["", ""] if first == base else paired(values, reference)
-        rows.append([name, told, *compared])
+        compared = paired(by_seed(folder, first, metric), reference) if first != base else ["", ""]
+        rows.append([name, spread(row(folder, first).share(metric)), *compared])
     return markdown(rows)
 
 
@@ -34,23 +29,17 @@ def by_seed(folder: str, first: str, metric: str) -> dict[int, float]:
 
 def paired(values: dict[int, float], reference: dict[int, float]) -> list[str]:
     """The mean difference over the seeds that both have, and its 95 % interval."""
-    differences = [value - reference[seed] for seed, value in values.items() if seed in reference]
-    points, count = statistics.mean(differences), len(differences)
-    error = statistics.stdev(differences) / sqrt(count)
-    half = stats.t.ppf(0.975, count - 1) * error
-    told = [f"{points:+.2f}", f"{points - half:+.2f} to {points + half:+.2f}"]
-    return [each.translate(MINUS) for each in told]
+    seeds = values.keys() & reference.keys()
+    pairs = [values[seed] for seed in seeds], [reference[seed] for seed in seeds]
+    points = sum(pairs[0]) / len(seeds) - sum(pairs[1]) / len(seeds)
+    low, high = ttest_rel(*pairs).confidence_interval(0.95)
+    return told_difference(points, low, high)
 
 
-def minutes(path: str) -> str:
-    """What a run took, in minutes."""
-    return f"{run(path).record['wall_s'] / 60:.1f}"
-
-
-def interruptions(folder: str) -> str:
-    """A table of the runs of a folder that were cut: when each part began, and its epochs."""
+def interruptions(*folders: str) -> str:
+    """A table of the runs of folders that were cut: when each part began, and its epochs."""
     rows = [["run", "parts: when each began, and its epochs"]]
-    for each in report(folder).tree.runs:
+    for each in (run for folder in folders for run in report(folder).tree.runs):
         if len(each.record.get("segments", [])) > 1:
             rows.append([each.label, "; ".join(_parts(each))])
     return markdown(rows)

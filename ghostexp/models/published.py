@@ -105,7 +105,7 @@ def locate(source: str) -> Path:
 def fetch_published(name: str, folder: Path) -> Path:
     """File of published weights in `folder`: fetched, or copied if it is one of ours."""
     found = _find(name, folder)
-    if found.parent == Path(folder):
+    if found.parent == folder.resolve():
         return found
     folder.mkdir(parents=True, exist_ok=True)
     return Path(shutil.copy(found, folder))
@@ -135,6 +135,6 @@ def _check_ours(path: Path, published: Published) -> None:
     found = hashlib.sha256(path.read_bytes()).hexdigest()
     if found != published.sha256:
         raise ValueError(
-            f"{path} has SHA-256 {found} instead of {published.sha256}: it was changed, or it came"
-            " incompletely; take the file from the project again"
+            f"{path} has SHA-256 {found} instead of {published.sha256}: it was changed, or a part"
+            " of it is missing; take the file from the project again"
         )

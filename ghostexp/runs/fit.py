@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytorch_lightning as pl
 from pytorch_lightning.callbacks import ModelCheckpoint, WeightAveraging
+from torch import Tensor
 
 from ghostexp.config.build import Parts
 from ghostexp.config.cli import UserError
@@ -85,8 +86,8 @@ def _fit_and_test(parts: Parts, record: Record, checkpoint: Path | None) -> None
     log_hyperparameters(trainer, chosen, record["metrics"], record.get("best") or {})
 
 
-def _select(parts: Parts, record: Record) -> str | None:
-    """The epoch chosen on the validation split, or the last; never one chosen by the test.
+def _select(parts: Parts, record: Record) -> dict[str, Tensor] | None:
+    """Weights of the epoch chosen on the validation split, or None for the last; never by the test.
 
     The last as well where no epoch was chosen among, such as by `callbacks.best.every_n_epochs=9`.
     """
@@ -94,22 +95,22 @@ def _select(parts: Parts, record: Record) -> str | None:
     record["selected"] = {"rule": "last epoch", "epoch": trainer.current_epoch}
     for best in trainer.checkpoint_callbacks:
         if isinstance(best, ModelCheckpoint) and best.monitor and best.best_model_path:
-            path = best.best_model_path
-            epoch = load_checkpoint(Path(path))["epoch"] + 1
+            checkpoint = load_checkpoint(Path(best.best_model_path))
+            epoch = checkpoint["epoch"] + 1
             record["selected"] = {"rule": f"best {best.monitor}", "epoch": epoch}
             record["best"] = {best.monitor: float(best.best_model_score)}
-            return path
+            return checkpoint["state_dict"]
     return None
 
 
-def _place_reported(parts: Parts, path: str | None) -> None:
-    """Put the weights into the network that are reported: those of a file, or the last ones.
+def _place_reported(parts: Parts, weights: dict[str, Tensor] | None) -> None:
+    """Put the weights into the network that are reported: the given ones, or the last ones.
 
     A moving average is reported in place of the weights that were trained. Lightning would test the
     trained ones of the file, and a fit that has nothing left to do does not place its average.
     """
-    if path is not None:
-        parts.task.load_state_dict(load_checkpoint(Path(path))["state_dict"])
+    if weights is not None:
+        parts.task.load_state_dict(weights)
         return
     for callback in parts.trainer.callbacks:
         if isinstance(callback, WeightAveraging):

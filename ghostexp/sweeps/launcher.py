@@ -67,8 +67,8 @@ class Launches:
         self.frozen.configs.clear()
         for point, ended in zip(points, launched, strict=True):
             _tell_failure(point, ended)
-            if isinstance(ended._return_value, Ended):  # `return_value` raises a job's error
-                raise Stopped(ended._return_value.signum)
+            if ended.status == JobStatus.COMPLETED and isinstance(ended.return_value, Ended):
+                raise Stopped(ended.return_value.signum)
         return launched
 
     def plan(self, points: Sequence[Point]) -> str:

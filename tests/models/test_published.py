@@ -3,6 +3,7 @@
 import hashlib
 import re
 import shutil
+from pathlib import Path
 
 import pytest
 import torch
@@ -46,6 +47,11 @@ def test_a_file_of_ours_is_read_where_it_lies_and_copied_on_demand(small, tmp_pa
     copied = fetch_published("small", tmp_path / "here")
     assert copied == tmp_path / "here" / "small.safetensors"
     assert copied.read_bytes() == b"weights"
+
+
+def test_a_file_of_ours_is_not_copied_onto_itself(small, monkeypatch):
+    monkeypatch.chdir(small.parent.parent)
+    assert fetch_published("small", Path(small.parent.name)) == small
 
 
 def test_a_changed_file_of_ours_is_refused(small):

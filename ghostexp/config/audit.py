@@ -22,7 +22,7 @@ from omegaconf.resolvers import oc
 from pytorch_lightning.loggers import Logger
 from torchvision.models import get_model, get_model_builder
 
-from ghostexp.config.augmentation import check_files
+from ghostexp.config.augmentation import check_files, check_word
 from ghostexp.config.cli import UserError, explain
 from ghostexp.config.contradictions import check_contradictions
 from ghostexp.config.directories import check_name, register_resolvers
@@ -64,10 +64,11 @@ OF_A_HUB = re.compile(r"(hf[-_]hub|local-dir):")  # names of timm's that lead ou
 FROM_ENVIRONMENT = re.compile(r"\$\{oc\.env:\s*(\w+)\s*\}")
 
 
-def audit(cfg: DictConfig, sources: list[Path]) -> None:
+def audit(cfg: DictConfig, sources: list[Path], augmentation: str | None = None) -> None:
     """`UserError` for the first mistake of a composed config.
 
     `sources` are folders with YAML files, to name the file that an unknown key stands in.
+    `augmentation` is the chosen file of conf/augment.
     """
     audited = cfg.copy()
     if OmegaConf.is_missing(audited, "run_dir"):
@@ -90,6 +91,7 @@ def audit(cfg: DictConfig, sources: list[Path]) -> None:
             for name, node in nodes.items():
                 if node is not None:
                     check_root(node, f"{group}.{name}", base, sources)
+    check_word(cfg.dataset, augmentation)
     check_contradictions(cfg)
 
 

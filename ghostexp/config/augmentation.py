@@ -12,6 +12,7 @@ log = logging.getLogger(__name__)
 
 LARGE = 96  # pixels; STL-10's images, which are photos, are as large
 WORDS = {False: "cifar", True: "imagenet"}  # files of conf/augment
+UNCROPPED = ("cifar", "none")  # files of conf/augment that say nothing of `files`
 
 
 def choose_augmentation(dataset: DictConfig) -> None:
@@ -45,3 +46,14 @@ def check_files(dataset: object) -> None:
             f"dataset.files is for data that are read from image files, and {name} is not:"
             " augment=imagenet goes with dataset=image_folder or dataset=hf"
         )
+
+
+def check_word(dataset: DictConfig, word: str | None) -> None:
+    """Refuse an `augment=WORD` that leaves the crops of the data set's own `files` as they are."""
+    files = dataset.get("files")
+    if word not in UNCROPPED or not files or files.get("train") == files.get("evaluate"):
+        return
+    raise UserError(
+        f"augment={word} does not change the crops of dataset.files.train, and this data set crops"
+        " where it reads: add 'dataset.files.train=${dataset.files.evaluate}'"
+    )

@@ -91,7 +91,7 @@ def run_job(job: Job) -> float | None:
     run = Run(job.directory)
     try:
         with Stopping(lambda signum: run.end_at_once()), run.owned():
-            audit(cfg, job.config_folders)
+            audit(cfg, job.config_folders, job.augmentation)
             complete_facts(cfg)
             wanted = result_part(resolved(cfg))
             decision = decide(run.directory, wanted, rerun=cfg.rerun, resume=job.resumes)

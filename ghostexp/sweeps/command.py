@@ -29,7 +29,7 @@ from ghostexp.sweeps.devices import gpus_of_this_machine, own_gpus
 from ghostexp.sweeps.job import frozen_path
 from ghostexp.sweeps.outcome import objective
 from ghostexp.sweeps.side_by_side import in_worker
-from ghostexp.sweeps.workers import in_processes_of_joblib, shares_this_machine
+from ghostexp.sweeps.workers import shares_this_machine
 from ghostexp.training.stopping import Stopped
 
 OPTION = "--job"
@@ -49,7 +49,7 @@ class DoJob:
     def __call__(self, cfg: DictConfig) -> Any:
         os.chdir(self.folder)  # a worker of Ray may have been started elsewhere
         hydra = HydraConfig.get()
-        if in_processes_of_joblib(hydra.launcher):
+        if shares_this_machine(hydra.launcher):
             return in_worker(lambda: self._do(cfg, hydra))
         return self._do(cfg, hydra)
 

@@ -58,6 +58,11 @@ class Job:
         return self.overrides.get("resume") is not None
 
     @property
+    def augmentation(self) -> str | None:
+        """The chosen file of conf/augment; a run that goes on has proved its choice."""
+        return None if self.resumes else self.choices.get("augment")
+
+    @property
     def title(self) -> str:
         """`job 3 of 9: model.ratio=4` in a grid, else the folder."""
         return f"job {self.number} of {self.total}: {self.name}" if self.total > 1 else self.name

@@ -17,7 +17,7 @@ from ghostexp.sweeps.command import DoJob, job_words
 from ghostexp.sweeps.grid import Point
 from ghostexp.sweeps.side_by_side import Ended, passed_on
 from ghostexp.sweeps.slurm import SlurmLauncher
-from ghostexp.sweeps.workers import in_processes_of_joblib, threads_of_a_job
+from ghostexp.sweeps.workers import generations_to_jobs, threads_of_a_job
 from ghostexp.training.stopping import Stopped
 
 log = logging.getLogger(__name__)
@@ -45,7 +45,7 @@ class Launches:
         self, config: DictConfig, context: HydraContext, task_function: TaskFunction, at_once: int
     ) -> None:
         self.done = 0
-        self.side_by_side = in_processes_of_joblib(config.hydra.launcher)
+        self.generations = generations_to_jobs(config.hydra.launcher)
         self.frozen = FrozenConfigs()
         with read_write(config):
             self.threads = threads_of_a_job(config.hydra.launcher, at_once)
@@ -61,7 +61,7 @@ class Launches:
         for point, given in zip(points, overrides, strict=True):
             self._share_cores(point.composed)
             self.frozen.configs[_key(given)] = point.composed
-        with passed_on() if self.side_by_side else nullcontext():
+        with passed_on(self.generations) if self.generations else nullcontext():
             launched = self.launcher.launch(overrides, initial_job_idx=self.done)
         self.done += len(points)
         self.frozen.configs.clear()

@@ -90,7 +90,7 @@ class Known:
 
 
 def _plan(job: Job, known: Known) -> Plan:
-    audit(job.config, job.config_folders)
+    audit(job.config, job.config_folders, job.augmentation)
     complete_facts(job.config)  # before it is frozen
     cfg = job.config.copy()
     model = _key(cfg.model)

@@ -1,8 +1,9 @@
-"""Jobs side by side in joblib's processes: a signal ends each after its batch.
+"""Jobs side by side in processes of this machine: a signal ends each after its batch.
 
 joblib kills its processes as soon as one of them, or the launch itself, raises, and what they were
-about to save is lost. Therefore the launch notes a signal, passes it on and waits, and a job that
-was ended by a signal returns `Ended` in the place of raising.
+about to save is lost. submitit leaves its processes to themselves. Therefore the launch notes a
+signal, passes it on and waits, and a job that was ended by a signal returns `Ended` in the place of
+raising.
 """
 
 import threading
@@ -30,7 +31,7 @@ _ended: Ended | None = None  # of this process: a job that comes later does not 
 
 
 def in_worker(do_job: Callable[[], Any]) -> Any:
-    """What `do_job` returns in a process of joblib, or `Ended` once a signal came to it."""
+    """What `do_job` returns in a process of its own, or `Ended` once a signal came to it."""
     global _ended
     if _ended is None:
         try:
@@ -42,13 +43,14 @@ def in_worker(do_job: Callable[[], Any]) -> Any:
 
 
 @contextmanager
-def passed_on() -> Iterator[None]:
-    """Pass Ctrl-C and SIGTERM on to the processes below this one; `Stopped` where the block ends.
+def passed_on(generations: int) -> Iterator[None]:
+    """Pass Ctrl-C and SIGTERM on to the jobs below this process; `Stopped` where the block ends.
 
-    A terminal sends Ctrl-C to these processes as well, and the two count as one.
+    The jobs are so many `generations` of processes below this one. A terminal sends Ctrl-C to these
+    processes as well, and the two count as one.
     """
     over = threading.Event()
-    passing = threading.Thread(target=_pass_on, args=(over,), daemon=True)
+    passing = threading.Thread(target=_pass_on, args=(over, generations), daemon=True)
     passing.start()
     try:
         with stopping.deferred():
@@ -58,12 +60,22 @@ def passed_on() -> Iterator[None]:
         passing.join()
 
 
-def _pass_on(over: threading.Event) -> None:
+def _pass_on(over: threading.Event, generations: int) -> None:
     while not over.wait(POLL_SECONDS):
         signum = stopping.noted()
         if signum is None:
             continue
-        for process in psutil.Process().children():
+        for process in _below([psutil.Process()], generations):
             with suppress(psutil.NoSuchProcess):
                 process.send_signal(signum)
         return
+
+
+def _below(processes: list[psutil.Process], generations: int) -> list[psutil.Process]:
+    for _ in range(generations):
+        children = []
+        for process in processes:
+            with suppress(psutil.NoSuchProcess):
+                children += process.children()
+        processes = children
+    return processes

@@ -67,14 +67,18 @@ def is_serial(launcher: DictConfig) -> bool:
     return launcher._target_.endswith("BasicLauncher")
 
 
-def in_processes_of_joblib(launcher: DictConfig) -> bool:
-    """Whether the launcher does several jobs at once in processes that joblib starts and ends."""
-    return launcher._target_.endswith(".JoblibLauncher")
+def generations_to_jobs(launcher: DictConfig) -> int:
+    """How many generations of processes lie between this one and its jobs, which it waits for.
+
+    joblib's processes are children of this one. submitit starts a process that starts the job. 0
+    where the jobs are in this process, or on other machines.
+    """
+    return {"JoblibLauncher": 1, "LocalLauncher": 2}.get(launcher._target_.rpartition(".")[2], 0)
 
 
 def shares_this_machine(launcher: DictConfig) -> bool:
     """Whether the launcher does several jobs at once on the machine that it is started on."""
-    return launcher._target_.rpartition(".")[2] in ("JoblibLauncher", "LocalLauncher")
+    return generations_to_jobs(launcher) > 0
 
 
 def _is_installed(plugin: str) -> bool:

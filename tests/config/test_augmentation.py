@@ -72,6 +72,18 @@ def test_sets_in_memory_take_the_words_that_need_no_file():
         completed("dataset=cifar10", "augment=imagenet")
 
 
+@pytest.mark.parametrize("word", ["cifar", "none"])
+def test_a_word_that_a_set_with_crops_of_its_own_would_ignore_is_refused(word, app, capsys):
+    words = ["dataset=imagenet", f"augment={word}"]
+    ignored = f"augment={word} does not change the crops of dataset.files.train"
+    assert app(*words) == 1
+    assert ignored in capsys.readouterr().out
+    assert app("-m", *words, "seed=0,1") == 1
+    assert ignored in capsys.readouterr().err
+    assert app(*words, "dataset.files.train=${dataset.files.evaluate}") == 1
+    assert "data/imagenet" in capsys.readouterr().out  # which is not here
+
+
 def ready(cfg_dataset):
     data = build(cfg_dataset, "dataset")
     data.prepare_data()

@@ -174,11 +174,20 @@ def test_the_objective_is_the_validation_metric_of_the_selected_epoch():
 
 
 @pytest.mark.extras
-@needs("hydra_joblib_launcher")
-def test_a_signal_to_the_launch_ends_each_job_after_its_batch(tmp_path):
+@pytest.mark.parametrize(
+    ("launcher", "seeds"),
+    [
+        pytest.param(
+            ["joblib", "hydra.launcher.n_jobs=2"], "0,1,2", marks=needs("hydra_joblib_launcher")
+        ),
+        pytest.param(["submitit_local"], "0,1", marks=needs("hydra_submitit_launcher")),
+    ],
+    ids=["joblib", "submitit"],
+)
+def test_a_signal_to_the_launch_ends_each_job_after_its_batch(launcher, seeds, tmp_path):
     """The signal comes to the launch alone: it passes it on, and waits for what is saved."""
     words = ["-m", "model=resnet20", "dataset.image_size=8", "dataset.batch_size=8"]
-    words += ["hydra/launcher=joblib", "hydra.launcher.n_jobs=2", "seed=0,1,2"]
+    words += [f"hydra/launcher={launcher[0]}", *launcher[1:], f"seed={seeds}"]
     command = [sys.executable, ROOT / "train.py", *words, "trainer.max_epochs=100"]
     folders = [tmp_path / "outputs" / "train" / f"seed={seed}" for seed in range(3)]
     saved = [folder / "checkpoints" / "last.ckpt" for folder in folders[:2]]

@@ -1,6 +1,9 @@
-"""Studies over seeds for the pages of docs/: what a change gives, and what interrupted the runs."""
+"""Studies for the pages of docs/: what a change gives, what cut the runs, and what ghosts are."""
 
-from facts import markdown, report, row, told_difference
+import csv
+from statistics import fmean
+
+from facts import PUBLISHED, markdown, report, row, told_difference
 from scipy.stats import ttest_rel
 
 from ghostexp.results.collect import Run
@@ -52,3 +55,42 @@ def _parts(run: Run) -> list[str]:
         epochs = "–".join(map(str, dict.fromkeys(segment["epochs"] or ["none finished"])))
         parts.append(f"{began}, epochs {epochs}")
     return parts
+
+
+def ghost_copies(folder: str) -> str:
+    """A table of how much of the ghosts a copy explains, beside random kernels, by kind of layer.
+
+    The folder holds what `ghostexp features RUN --statistics` writes. Means are over ghosts.
+    """
+    rows = [["ghosts of", "number", "explained by a copy", "explained to 90 % or more", "inverted"]]
+    kinds = {"": "all layers", "conv1": "first layers of the blocks", "conv2": "second layers"}
+    for ending, name in kinds.items():
+        for file, kernels in (("layers", "trained"), ("control", "random")):
+            layers = _layers(folder, file, ending)
+            shares = [
+                f"{100 * _over_ghosts(layers, column):.0f} %"
+                for column in ("explained", "good_copies", "inverted")
+            ]
+            rows.append([f"{name}, {kernels} kernels", str(sum(map(_alive, layers))), *shares])
+    return markdown(rows)
+
+
+def explained(folder: str, file: str, ending: str) -> str:
+    """The share of the ghosts' variance that a copy explains, in percent, over such layers."""
+    return f"{100 * _over_ghosts(_layers(folder, file, ending), 'explained'):.0f}"
+
+
+def _layers(folder: str, file: str, ending: str) -> list[dict[str, str]]:
+    """The rows of the layers whose names end so, without the rows over all layers."""
+    with (PUBLISHED / folder / f"{file}.csv").open(newline="") as opened:
+        rows = [row for row in csv.DictReader(opened) if " " not in row["layer"]]
+    return [row for row in rows if row["layer"].endswith(ending)]
+
+
+def _alive(layer: dict[str, str]) -> int:
+    return int(layer["ghosts"]) - int(layer["dead"])
+
+
+def _over_ghosts(layers: list[dict[str, str]], column: str) -> float:
+    weights = list(map(_alive, layers))
+    return fmean([float(each[column]) for each in layers], weights)

@@ -30,6 +30,7 @@ from ghostexp.config.cli import UserError
 from ghostexp.config.mistakes import users_mistakes
 from ghostexp.config.printer import Printer
 from ghostexp.files.folders import remove_if_empty
+from ghostexp.pictures.copies import picture_copies
 from ghostexp.pictures.ghosts import picture_ghosts
 from ghostexp.runs.load import load_run
 
@@ -111,23 +112,27 @@ def report_statistics(parts: Parts, options: argparse.Namespace, out: Path) -> N
     layers = [first] if options.layer else list(ghost_modules(net))
     count = _count(parts, options, "statistics")
     rows, control = ghost_statistics(net, layers, TestImages(parts, count, "looking at ghosts"))
-    summaries = [summarise(name, [row for row in rows if row.layer == name]) for name in layers]
-    summaries.append(summarise("all ghosts", rows))
-    summaries.append(summarise("control: random kernels", control))
+    by_layer = [summarise(name, [row for row in rows if row.layer == name]) for name in layers]
+    random = [summarise(name, [row for row in control if row.layer == name]) for name in layers]
+    whole = [summarise("all ghosts", rows), summarise("control: random kernels", control)]
     table = _table(
         f"Ghosts and their intrinsic maps, means over {count} test images",
         ["layer", "ghosts", "dead", "|correlation|", "explained by a copy", "copies >= 90 %",
          "moved", "inverted", "sigma", "one sign"],
     )  # fmt: skip
-    for row in summaries:
+    for row in [*by_layer, *whole]:
         table.add_row(
             row.layer, str(row.ghosts), str(row.dead), f"{row.abs_correlation:.2f}",
             f"{row.explained:.0%}", f"{row.good_copies:.0%}", f"{row.moved:.0%}",
             f"{row.inverted:.0%}", f"{row.sigma:.2f}", f"{row.one_sign:.2f}",
         )  # fmt: skip
     _write(out / "ghosts.csv", [asdict(row) for row in rows])
-    _write(out / "layers.csv", [asdict(row) for row in summaries])
-    _print(table, out / "layers.csv", out / "ghosts.csv")
+    _write(out / "layers.csv", [asdict(row) for row in [*by_layer, *whole]])
+    _write(out / "control.csv", [asdict(row) for row in random])
+    picture_copies(by_layer, random).savefig(out / "copies.png", dpi=DPI)
+    _print(
+        table, *(out / name for name in ("layers.csv", "control.csv", "ghosts.csv", "copies.png"))
+    )
 
 
 def report_redundancy(parts: Parts, options: argparse.Namespace, out: Path) -> None:

@@ -279,6 +279,12 @@ def test_training_logs_pictures_and_the_script_reads_the_run(small_run, monkeypa
     layers = list(csv.DictReader(read_lines(folder / "features" / "layers.csv")))
     assert len(layers) == 20 + 2  # and all ghosts, and the control
     assert all(0 <= float(row["explained"]) <= 1 for row in layers)
+    control = list(csv.DictReader(read_lines(folder / "features" / "control.csv")))
+    assert [row["layer"] for row in control] == [row["layer"] for row in layers[:-2]]
+    alive = [int(row["ghosts"]) - int(row["dead"]) for row in control]
+    total = sum(n * float(row["explained"]) for n, row in zip(alive, control, strict=True))
+    assert total / sum(alive) == pytest.approx(float(layers[-1]["explained"]))
+    assert (folder / "features" / "copies.png").stat().st_size > 10_000
     assert call("--redundancy", "--layer", "blocks.0.conv1.primary_conv.0", "--images", "8") == 0
     capsys.readouterr()
     assert call("--index", "12", "--layer", "nowhere") == 1

@@ -1,6 +1,8 @@
 """Figure of a report: the learning curves of all runs, laid over each other."""
 
 from itertools import cycle
+from statistics import fmean
+from typing import Any
 
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
@@ -21,7 +23,7 @@ from ghostexp.results.style import (
     plain,
     remark,
 )
-from ghostexp.results.text import cut_apart
+from ghostexp.results.text import as_number, cut_apart
 
 MOST_COLORS = 20  # rows that an eye can still tell apart by colour and marker
 PALE = "#C3CAD1"
@@ -37,15 +39,14 @@ def draw_curves(rows: list[Row], metric: str, not_started: int) -> Figure | None
     chosen = _best(rows, metric)
     for row in rows:
         if row not in chosen:
-            _draw_row(panels, shown, row, PALE, "")
+            _draw_row(panels, shown, row, {"color": PALE})
     names = cut_apart([row.label for row in chosen], LONGEST_LABEL)
     handles: list[Artist] = []
-    for row, name, color, marker in zip(
-        chosen, names, colors(len(chosen)), cycle(MARKERS), strict=False
-    ):
-        if _draw_row(panels, shown, row, color, marker):
-            label = plain(name) + _standing(row)
-            handles.append(Line2D([], [], color=color, marker=marker, markersize=4, label=label))
+    palette = colors(len(chosen), ordered=_is_ordered(chosen))
+    for row, name, color, marker in zip(chosen, names, palette, cycle(MARKERS), strict=False):
+        look = {"color": color, "marker": marker, "markersize": 4}
+        if _draw_row(panels, shown, row, look):
+            handles.append(Line2D([], [], label=plain(name) + _standing(row), **look))
     if others := len(rows) - len(chosen):
         handles.append(Line2D([], [], color=PALE, label=f"{others} other rows"))
     for axes, name in zip(panels, shown, strict=True):
@@ -75,31 +76,41 @@ def _best(rows: list[Row], metric: str) -> list[Row]:
     return [row for row in rows if id(row) in best]
 
 
-def _draw_row(panels: list[Axes], shown: list[str], row: Row, color: str, marker: str) -> bool:
-    """Draw the curves of a row's runs; False if there are none."""
+def _is_ordered(rows: list[Row]) -> bool:
+    """Whether the rows are the steps of one number, so that a scale of colours says something."""
+    differing = [key for key in rows[0].values if len({str(row.values[key]) for row in rows}) > 1]
+    return len(differing) == 1 and all(
+        as_number(row.values[differing[0]]) is not None for row in rows
+    )
+
+
+def _draw_row(panels: list[Axes], shown: list[str], row: Row, look: dict[str, Any]) -> bool:
+    """Draw the curves of a row's runs, and their mean if several are finished; False if none is."""
     is_drawn = False
-    for run in row.runs:
-        for axes, name in zip(panels, shown, strict=True):
-            if curve := run.curves.get(name):
-                _draw_curve(axes, curve, is_share(name), run.finished, color, marker)
-                is_drawn = True
+    for axes, name in zip(panels, shown, strict=True):
+        runs = [run for run in row.runs if run.curves.get(name)]
+        whole = [run.curves[name] for run in runs if run.finished]
+        thin = {"color": look["color"], "linewidth": 0.7, "alpha": 0.45}
+        for run in runs:
+            style = {"linestyle": "-" if run.finished else "--"}
+            style |= thin if len(whole) > 1 else {"linewidth": 1.2, **look}
+            _draw_curve(axes, run.curves[name], is_share(name), style)
+        if len(whole) > 1:
+            _draw_curve(axes, _mean(whole), is_share(name), {"linewidth": 1.8, **look})
+        is_drawn |= bool(runs)
     return is_drawn
 
 
-def _draw_curve(
-    axes: Axes, curve: dict[int, float], percent: bool, finished: bool, color: str, marker: str
-) -> None:
+def _mean(curves: list[dict[int, float]]) -> dict[int, float]:
+    """The mean at each epoch that all curves have."""
+    common = set.intersection(*map(set, curves))
+    return {epoch: fmean(curve[epoch] for curve in curves) for epoch in common}
+
+
+def _draw_curve(axes: Axes, curve: dict[int, float], percent: bool, style: dict[str, Any]) -> None:
     epochs = sorted(curve)
-    axes.plot(
-        epochs,
-        [curve[epoch] * (100 if percent else 1) for epoch in epochs],
-        linestyle="-" if finished else "--",
-        linewidth=1.2,
-        marker=marker,
-        markersize=4,
-        markevery=max(1, len(epochs) // 8),
-        color=color,
-    )
+    values = [curve[epoch] * (100 if percent else 1) for epoch in epochs]
+    axes.plot(epochs, values, markevery=max(1, len(epochs) // 8), **style)
 
 
 def _standing(row: Row) -> str:
@@ -115,6 +126,8 @@ def _remarks(rows: list[Row], shown: list[str], not_started: int) -> list[str]:
     for name in shown:
         if without := sum(name not in run.curves for run in drawn):
             remarks.append(f"{without} more without {metric_name(name).removesuffix(', %')}")
+    if any(sum(run.finished for run in row.runs) > 1 for row in rows):
+        remarks.append("thick: mean of a row's runs")
     if any(not run.finished for run in drawn):
         remarks.append("dashed: not finished")
     return remarks

@@ -60,10 +60,13 @@ def render(figure: Figure, file_format: str) -> bytes:
     return buffer.getvalue()
 
 
-def colors(count: int) -> list[str | tuple[float, ...]]:
-    """Colours of `count` ordered lines."""
+def colors(count: int, *, ordered: bool) -> list[str | tuple[float, ...]]:
+    """Colours of `count` lines, at most 20 unless they are `ordered`: then many are a scale."""
     if count <= len(OKABE_ITO):
         return list(OKABE_ITO[:count])
+    if not ordered:
+        pairs = matplotlib.colormaps["tab20"].colors  # ten colours, each dark and then light
+        return [*pairs[::2], *pairs[1::2]][:count]
     viridis = matplotlib.colormaps["viridis"]
     return [viridis(0.92 * i / (count - 1)) for i in range(count)]  # the last tenth is too light
 

@@ -158,6 +158,29 @@ def test_curves_of_all_runs(make_run, rows_of):
     assert loss.get_yscale() == "log"  # one wild run hides no other
 
 
+def test_of_several_seeds_the_mean_is_thick_and_each_run_thin(make_run, rows_of):
+    make_run("a", seed=0, losses=(1.0, 0.5))
+    make_run("b", seed=1, losses=(2.0, 0.7))
+    make_run("c", seed=2, losses=(9.0,), acc=None, status="interrupted")
+    figure = draw_curves(rows_of(), METRIC, 0)
+    *each, mean = figure.axes[1].lines
+    assert [line.get_linestyle() for line in each] == ["-", "-", "--"]
+    assert all(line.get_linewidth() < mean.get_linewidth() for line in each)
+    np.testing.assert_allclose(mean.get_xydata(), [[1, 1.5], [2, 0.6]])
+    assert "thick: mean of a row's runs" in words_of(figure)
+
+
+@pytest.mark.parametrize("ordered", [True, False])
+def test_a_scale_of_colours_is_for_the_steps_of_a_number(make_run, rows_of, ordered):
+    for number in range(9):
+        if ordered:
+            make_run(f"{number}", ratio=number + 1)
+        else:
+            make_run(f"{number}", choices={"model": "abcdefghi"[number]})
+    lines = draw_curves(rows_of(), METRIC, 0).axes[0].lines
+    assert [line.get_color() for line in lines] == colors(9, ordered=ordered)
+
+
 def test_curves_fall_back_on_training_accuracy(make_run, rows_of):
     folder = make_run("a")
     (folder / "metrics.csv").write_text("epoch,train/acc\n0,0.5\n")
@@ -248,8 +271,9 @@ def test_a_metric_of_any_name_is_an_axis(make_run, rows_of):
 
 
 def test_colors_are_distinct():
-    assert colors(3) == list(OKABE_ITO[:3])
-    assert len(set(colors(20))) == 20
+    assert colors(3, ordered=True) == list(OKABE_ITO[:3])
+    for ordered in (True, False):
+        assert len(set(colors(20, ordered=ordered))) == 20
     assert plain("a\n$b$") == r"a \$b\$"
     assert plain(f"start{'x' * 100}end").startswith("startx")
     assert plain(f"start{'x' * 100}end").endswith("xend")

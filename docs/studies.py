@@ -9,6 +9,8 @@ from scipy.stats import ttest_rel
 from ghostexp.results.collect import Run
 from ghostexp.results.table import spread
 
+KINDS = {"": "all layers", "conv1": "first layers of the blocks", "conv2": "second layers"}
+
 
 def gains(folder: str, names: dict[str, str], base: str, metric: str = "val/acc") -> str:
     """A table over the rows of a report: a metric, and how it differs from the row `base`.
@@ -63,8 +65,7 @@ def ghost_copies(folder: str) -> str:
     The folder holds what `ghostexp features RUN --statistics` writes. Means are over ghosts.
     """
     rows = [["ghosts of", "number", "explained by a copy", "explained to 90 % or more", "inverted"]]
-    kinds = {"": "all layers", "conv1": "first layers of the blocks", "conv2": "second layers"}
-    for ending, name in kinds.items():
+    for ending, name in KINDS.items():
         for file, kernels in (("layers", "trained"), ("control", "random")):
             layers = _layers(folder, file, ending)
             shares = [
@@ -72,6 +73,22 @@ def ghost_copies(folder: str) -> str:
                 for column in ("explained", "good_copies", "inverted")
             ]
             rows.append([f"{name}, {kernels} kernels", str(sum(map(_alive, layers))), *shares])
+    return markdown(rows)
+
+
+def dense_redundancy(folder: str) -> str:
+    """A table of how well maps of a dense network are cheap functions of each other.
+
+    The folder holds what `ghostexp features RUN --redundancy` writes. Means are over layers.
+    """
+    sizes = ("1", "3", "5", "7")
+    heads = [f"error, {d} × {d} kernel" for d in sizes]
+    rows = [["maps of", "layers", *heads, "maps with an error of at most 0.1, 3 × 3"]]
+    for ending, name in KINDS.items():
+        layers = _layers(folder, "redundancy", ending)
+        errors = [f"{fmean(float(row[f'MSE d={d}']) for row in layers):.2f}" for d in sizes]
+        share = fmean(float(row["MSE <= 0.1, d=3"]) for row in layers)
+        rows.append([name, str(len(layers)), *errors, f"{100 * share:.0f} %"])
     return markdown(rows)
 
 

@@ -88,6 +88,12 @@ PUBLISHED = {  # for ImageNet: of the papers' authors, top-1 73.98, 75.3, 76.9, 
         "model=ghost_resnet56",
         Preprocessing(*CIFAR10, "bilinear"),
     ),
+    "resnet56_cifar10": Published(
+        None,
+        "06300a51c07d1df378a3e5f5d17e2ec084ce0cd35d67720ae103a0233f63a833",
+        "model=resnet56",
+        Preprocessing(*CIFAR10, "bilinear"),
+    ),
 }
 
 

@@ -41,7 +41,8 @@ SUBJECTS = {  # name: overrides, file of weights, test images right of 1,000
         "TingsongYu-ghost-resnet-56.pth",
         911,
     ),
-    "ours": (["model=ghost_resnet56"], "ghost_resnet56_cifar10", 903),
+    "our_ghost_resnet56": (["model=ghost_resnet56"], "ghost_resnet56_cifar10", 903),
+    "our_resnet56": (["model=resnet56"], "resnet56_cifar10", 917),
 }
 pytestmark = pytest.mark.skipif(
     not (DATA.is_dir() and WEIGHTS.is_dir()), reason="data/cifar10 and data/weights are not there"

@@ -12,31 +12,43 @@ from ghostexp.results.table import spread
 KINDS = {"": "all layers", "conv1": "first layers of the blocks", "conv2": "second layers"}
 
 
-def gains(folder: str, names: dict[str, str], base: str, metric: str = "val/acc") -> str:
+def gains(
+    folder: str, names: dict[str, str], base: str, metric: str = "val/acc", head: str = "what changes"
+) -> str:
     """A table over the rows of a report: a metric, and how it differs from the row `base`.
 
     `names` gives the text for the subfolder of the first run of each row. Runs with the same seed
-    are compared, so that the interval is the 95 % interval of Student's t for pairs.
+    and fold are compared, so that the interval is the 95 % interval of Student's t for pairs.
     """
-    reference = by_seed(folder, base, metric)
-    rows = [["what changes", f"{metric}, %, mean ± deviation", "points", "95 % interval"]]
+    reference = by_repetition(folder, base, metric)
+    rows = [[head, f"{metric}, %, mean ± deviation", "points", "95 % interval"]]
     for first, name in names.items():
-        compared = paired(by_seed(folder, first, metric), reference) if first != base else ["", ""]
+        values = by_repetition(folder, first, metric)
+        compared = paired(values, reference) if first != base else ["", ""]
         rows.append([name, spread(row(folder, first).share(metric)), *compared])
     return markdown(rows)
 
 
-def by_seed(folder: str, first: str, metric: str) -> dict[int, float]:
-    """A metric of the last epoch of each run of a row, in percent."""
-    runs = row(folder, first).runs
-    return {run.record["seed"]: 100 * run.record["metrics"][metric] for run in runs}
+def by_repetition(folder: str, first: str, metric: str) -> dict[tuple, float]:
+    """A metric of the last epoch of each finished run of a row, in percent, by seed and fold."""
+    return {
+        (run.record["seed"], run.record["dataset"].get("fold")): 100 * run.record["metrics"][metric]
+        for run in row(folder, first).runs
+        if run.finished
+    }
 
 
-def paired(values: dict[int, float], reference: dict[int, float]) -> list[str]:
-    """The mean difference over the seeds that both have, and its 95 % interval."""
-    seeds = values.keys() & reference.keys()
-    pairs = [values[seed] for seed in seeds], [reference[seed] for seed in seeds]
-    points = sum(pairs[0]) / len(seeds) - sum(pairs[1]) / len(seeds)
+def range_of(folder: str, metric: str) -> str:
+    """The smallest and the largest mean of a row, in percent: `58 to 66`."""
+    means = [each.share(metric).mean for each in report(folder).rows]
+    return f"{min(means):.0f} to {max(means):.0f}"
+
+
+def paired(values: dict[tuple, float], reference: dict[tuple, float]) -> list[str]:
+    """The mean difference over the repetitions that both have, and its 95 % interval."""
+    common = values.keys() & reference.keys()
+    pairs = [values[each] for each in common], [reference[each] for each in common]
+    points = fmean(pairs[0]) - fmean(pairs[1])
     low, high = ttest_rel(*pairs).confidence_interval(0.95)
     return told_difference(points, low, high)
 

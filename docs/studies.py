@@ -13,7 +13,11 @@ KINDS = {"": "all layers", "conv1": "first layers of the blocks", "conv2": "seco
 
 
 def gains(
-    folder: str, names: dict[str, str], base: str, metric: str = "val/acc", head: str = "what changes"
+    folder: str,
+    names: dict[str, str],
+    base: str,
+    metric: str = "val/acc",
+    head: str = "what changes",
 ) -> str:
     """A table over the rows of a report: a metric, and how it differs from the row `base`.
 

@@ -6,10 +6,12 @@ signal, passes it on and waits, and a job that was ended by a signal returns `En
 raising.
 """
 
+import signal
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from types import FrameType
 from typing import Any
 
 import psutil
@@ -31,8 +33,14 @@ _ended: Ended | None = None  # of this process: a job that comes later does not 
 
 
 def in_worker(do_job: Callable[[], Any]) -> Any:
-    """What `do_job` returns in a process of its own, or `Ended` once a signal came to it."""
+    """What `do_job` returns in a process of its own, or `Ended` once a signal came to it.
+
+    A signal that comes between two jobs of the process is noted and does not kill it: joblib would
+    kill the other processes, too.
+    """
     global _ended
+    for signum in stopping.SIGNALS:
+        signal.signal(signum, _note)
     if _ended is None:
         try:
             with Stopping(lambda signum: None, silent=True):
@@ -40,6 +48,11 @@ def in_worker(do_job: Callable[[], Any]) -> Any:
         except Stopped as stop:
             _ended = Ended(stop.signum)
     return _ended
+
+
+def _note(signum: int, frame: FrameType | None) -> None:
+    global _ended
+    _ended = Ended(signum)
 
 
 @contextmanager

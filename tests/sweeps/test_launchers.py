@@ -1,6 +1,7 @@
 """Sweeps in other processes, and searches: the same rules as one job after the other."""
 
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -204,3 +205,23 @@ def test_a_signal_to_the_launch_ends_each_job_after_its_batch(launcher, seeds, t
     assert not (folders[2] / "result.json").exists()
     _, alive = psutil.wait_procs(below, timeout=10)
     assert not alive
+
+
+@pytest.mark.extras
+@needs("hydra_joblib_launcher")
+def test_a_signal_to_all_processes_spares_a_job_beside_an_idle_process(tmp_path):
+    """The first job is done, so that its process waits when the signal comes to the whole group."""
+    words = ["-m", "model=resnet20", "dataset.image_size=96", "dataset.batch_size=64"]
+    words += ["+trainer.limit_train_batches=2", "+trainer.limit_test_batches=1"]
+    words += ["hydra/launcher=joblib", "hydra.launcher.n_jobs=2", "trainer.max_epochs=1,100"]
+    command = [sys.executable, ROOT / "train.py", *words]
+    short, long = (tmp_path / "outputs" / "train" / f"trainer.max_epochs={n}" for n in (1, 100))
+    process = subprocess.Popen(command, cwd=tmp_path, start_new_session=True)
+    with killed_at_the_end(process):
+        while not (short / "result.json").exists() or result(short)["status"] != "finished":
+            assert process.poll() is None
+            time.sleep(0.05)
+        time.sleep(1)  # for what a job does after its record
+        os.killpg(process.pid, signal.SIGTERM)
+        assert process.wait(timeout=60) == 143
+    assert result(long)["status"] == "interrupted"

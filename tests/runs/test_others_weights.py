@@ -1,9 +1,9 @@
 """Weights that other people trained, in our networks, and ours: how many CIFAR-10 images are right.
 
 On all 10,000 test images the networks are right on 9,173, 9,339, 9,105, 9,089 and 9,151. The
-commands are in docs/results/others.md and cifar10.md. The suite takes the first hundred images of a class,
-which gives an integer as exact. Data and weights of others are not in the repository: without them
-these tests are skipped.
+commands are in docs/results/others.md and cifar10.md. The suite takes the first hundred images of a
+class, which gives an integer as exact. Data and weights of others are not in the repository:
+without them these tests are skipped.
 """
 
 import re

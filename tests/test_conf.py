@@ -18,6 +18,8 @@ SMALL_GHOST = ["model.width_mult=0.25", "model.depth_mult=0.2"]
 FLIPS = "dataset.augment.flip=true"  # digits are not mirrored
 NARROWED = {  # seconds instead of minutes; shapes are rendered at the size asked for
     "ratio_ablation": ["model.ratio=1,10"],
+    "ratio_ablation_short": ["model.ratio=1,10", FLIPS],
+    "cosine_vs_multistep_short": ["seed=0"],
     "kernel_ablation": ["model.cheap_kernel_size=1,7"],
     "audio_models": ["-m", "model=ghostnet,ghost_resnet56"],
     "audio_scaling": ["model=ghost_efficientnet_v2_050", *SMALL_GHOST],
@@ -45,6 +47,7 @@ LIKE_OTHERS = (  # their kind is that of another experiment here
     ),
     *("ghost_resnet56_multistep_100_500", "ghostnet_widths", "kernel_ablation", "vgg_val_split"),
     *("audio_models", "cosine_vs_multistep", "detectors_bccd", "resnet56_short", "short_control"),
+    *("cosine_vs_multistep_short", "ratio_ablation_short"),
     *("audio_suspects", "faster_rcnn_ghostnet_run1", "ghost_resnet56_multistep", "vgg16"),
 )
 EXPERIMENTS = sorted(path.stem for path in (CONF / "experiment").glob("*.yaml"))

@@ -8,6 +8,7 @@ raising.
 
 import signal
 import threading
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -20,6 +21,9 @@ from ghostexp.training import stopping
 from ghostexp.training.stopping import Stopped, Stopping
 
 POLL_SECONDS = 0.1
+
+# joblib replaces a process whose memory has grown between two jobs, which is nothing wrong
+warnings.filterwarnings("ignore", "A worker stopped while some jobs were given to the executor")
 
 
 @dataclass(frozen=True)

@@ -69,6 +69,20 @@ def cosine(optimizer: Optimizer, total_steps: int, *, warmup: float = 0.0) -> La
     return LambdaLR(optimizer, factor)
 
 
+def multistep(
+    optimizer: Optimizer, total_steps: int, *, shares: list[float], gamma: float = 0.1
+) -> LambdaLR:
+    """The learning rate is multiplied by `gamma` after each of `shares` of `total_steps`.
+
+    Shares of 0.5 and 0.75 are the epochs 100 and 150 of 200, and scale with a shorter training.
+    """
+    for share in shares:
+        if not 0 < share < 1:
+            raise ValueError(f"shares are parts of the training in (0, 1), not {share}")
+    milestones = [round(share * total_steps) for share in shares]
+    return LambdaLR(optimizer, lambda step: gamma ** sum(step >= each for each in milestones))
+
+
 def constant(optimizer: Optimizer) -> LambdaLR:
     """The optimizer's learning rate, unchanged."""
     return LambdaLR(optimizer, lambda step: 1.0)

@@ -51,6 +51,7 @@ CLOSED_FORMS = {  # of each step, counted from 0, in a training of four epochs o
     "sched=constant": lambda step: 0.1,
     "sched=cosine": lambda step: half_cosine(step // 2 / EPOCHS),
     "sched=multistep": lambda step: 0.1 * 0.1 ** sum(step // 2 >= m for m in (1, 3)),
+    "sched=multistep_shares": lambda step: 0.1 * 0.1 ** sum(step // 2 >= m for m in (2, 3)),
     "sched=onecycle": lambda step: one_cycle("lr")[step],
     "sched=warmup_cosine": lambda step: (
         0.1 * (step + 1) / 4 if step < 3 else half_cosine((step - 3) / (STEPS - 3))

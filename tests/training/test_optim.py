@@ -6,10 +6,10 @@ from math import cos, pi
 import pytest
 import torch
 from torch import nn
-from torch.optim.lr_scheduler import CosineAnnealingLR
+from torch.optim.lr_scheduler import CosineAnnealingLR, MultiStepLR
 
 from ghostexp.models import resnet20
-from ghostexp.training.optim import constant, cosine, layerwise_groups, parameter_groups
+from ghostexp.training.optim import constant, cosine, layerwise_groups, multistep, parameter_groups
 
 
 def rates(schedule, steps, lr=0.1):
@@ -52,6 +52,12 @@ def test_a_warmup_that_rounds_to_the_whole_training_reaches_the_full_rate(steps)
     found = rates(lambda optimizer: cosine(optimizer, steps, warmup=0.96), steps + 1)
     assert found[steps - 1] == pytest.approx(0.1)
     assert found[steps] == pytest.approx(0)
+
+
+def test_steps_at_shares_are_torchs_at_milestones():
+    ours = rates(lambda optimizer: multistep(optimizer, 15, shares=[0.5, 0.75]), 16)
+    theirs = rates(lambda optimizer: MultiStepLR(optimizer, [8, 11]), 16)
+    assert ours == pytest.approx(theirs)
 
 
 def test_constant_is_constant():
@@ -151,6 +157,8 @@ def test_layer_decay_outside_its_range_is_refused(layer_decay):
             "milestones must be a list of whole numbers, not",
         ),
         ("sched=multistep sched.scheduler.milestones=[a]", "must be a list of whole numbers, not"),
+        ("sched=multistep_shares sched.scheduler.shares=[2]", "shares are parts of the training"),
+        ("sched=multistep_shares sched.scheduler.shares=0.5", "must be a list of numbers, not 0.5"),
         ("sched=warmup_cosine sched.scheduler.warmup=2", "sched.scheduler: warmup is the share"),
         ("sched=onecycle sched.scheduler.pct_start=30", "sched.scheduler: Expected float between"),
     ],

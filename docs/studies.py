@@ -3,7 +3,7 @@
 import csv
 from statistics import fmean
 
-from facts import PUBLISHED, markdown, report, row, told_difference
+from facts import MINUS, PUBLISHED, markdown, report, row, told_difference
 from scipy.stats import ttest_rel
 
 from ghostexp.results.collect import Run
@@ -49,10 +49,15 @@ def range_of(folder: str, metric: str) -> str:
 
 
 def paired(values: dict[tuple, float], reference: dict[tuple, float]) -> list[str]:
-    """The mean difference over the repetitions that both have, and its 95 % interval."""
+    """The mean difference over the repetitions that both have, and its 95 % interval.
+
+    One pair has no interval.
+    """
     common = values.keys() & reference.keys()
     pairs = [values[each] for each in common], [reference[each] for each in common]
     points = fmean(pairs[0]) - fmean(pairs[1])
+    if len(common) == 1:
+        return [f"{points:+.2f}".translate(MINUS), "one pair only"]
     low, high = ttest_rel(*pairs).confidence_interval(0.95)
     return told_difference(points, low, high)
 

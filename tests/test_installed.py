@@ -12,6 +12,7 @@ import pytest
 from helpers import ROOT, main_of, result
 
 from ghostexp import __main__ as command
+from ghostexp.models.published import PUBLISHED
 
 
 @pytest.fixture(scope="module")
@@ -59,11 +60,11 @@ def test_a_new_project_trains_and_reports_without_pythonpath(installed, tmp_path
 
 
 @pytest.mark.extras
-def test_our_weights_are_in_the_wheel(installed, tmp_path):
-    name = "ghost_resnet56_cifar10"
+@pytest.mark.parametrize("name", [name for name, file in PUBLISHED.items() if file.url is None])
+def test_our_weights_are_in_the_wheel(installed, tmp_path, name):
     said = run(installed, tmp_path, "ghostexp", "download", name, "--to", "here")
     assert f"here/{name}.safetensors: " in said
-    assert "for model=ghost_resnet56" in said
+    assert f"for {PUBLISHED[name].fits}" in said
     ours = ROOT / "outputs" / "published" / "weights" / f"{name}.safetensors"
     assert (tmp_path / "here" / ours.name).read_bytes() == ours.read_bytes()
 

@@ -41,7 +41,7 @@ train: .venv/trains ## train Ghost-ResNet-56 on handwritten digits
 	$(BIN)/python train.py model=ghost_resnet56 sched=cosine $(KERNELS)
 
 test: install ## run the tests
-	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not extras and not slow"
+	$(BIN)/python -m pytest -n 2 --dist loadfile --durations=20 -m "not extras and not slow"
 
 .venv/extras: .venv/installed tests/extras.lock
 	$(INSTALL) $(BACKEND) -r tests/extras.lock

@@ -47,7 +47,7 @@ LIKE_OTHERS = (  # their kind is that of another experiment here
     ),
     *("ghost_resnet56_multistep_100_500", "ghostnet_widths", "kernel_ablation", "vgg_val_split"),
     *("audio_models", "cosine_vs_multistep", "detectors_bccd", "resnet56_short", "short_control"),
-    *("cosine_vs_multistep_short", "ratio_ablation_short"),
+    *("cosine_vs_multistep_short", "ratio_ablation_short", "short_recipe"),
     *("audio_suspects", "faster_rcnn_ghostnet_run1", "ghost_resnet56_multistep", "vgg16"),
 )
 EXPERIMENTS = sorted(path.stem for path in (CONF / "experiment").glob("*.yaml"))

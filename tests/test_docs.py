@@ -284,6 +284,22 @@ def test_accuracies_over_three_seeds_are_those_of_the_records():
     assert "; ".join(CIFAR.values()) in README.read_text()
 
 
+def means(study, *patterns):
+    """The mean test accuracy of each set of runs of a published study, in percent."""
+    folder = ROOT / "outputs" / "published" / study
+    runs = [[result(each) for each in sorted(folder.glob(pattern))] for pattern in patterns]
+    assert all(runs)
+    accuracies = [[100 * each["metrics"]["test/acc"] for each in found] for found in runs]
+    return [f"{statistics.mean(each):.2f}" for each in accuracies]
+
+
+def test_accuracies_of_the_ablations_are_those_of_the_records():
+    cosine, steps = means("cosine_vs_multistep_short", "sched=cosine,*", "sched=mult*")
+    assert f"{cosine} and {steps} % (n = 3)" in README.read_text()
+    ratios = means("ratio_ablation_short", *(f"model.ratio={s}" for s in (1, 4, 10)))
+    assert f"{', '.join(ratios)} % (n = 1)" in README.read_text()
+
+
 @pytest.mark.parametrize(("network", "dense"), [("ResNet-56", "resnet56"), ("VGG-16", "vgg16")])
 def test_speeds_of_the_readme_are_the_measured_ones(network, dense):
     path = ROOT / "outputs" / "published" / f"inference_{dense}" / "inference.json"

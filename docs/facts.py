@@ -65,9 +65,11 @@ def seconds(path: str) -> int:
 
 
 def circumstances(folder: str) -> str:
-    """Device, precision, versions and revision of the runs in a folder, as a list."""
-    facts = circumstances_of(report(folder).tree.runs)
-    wanted = ("device", "precision", "epochs", "versions", "git")
+    """Days, device, precision, versions and revision of the runs in a folder, as a list."""
+    runs = report(folder).tree.runs
+    days = sorted(each.record["started"][:10] for each in runs)
+    facts = {"started": [" to ".join(sorted({days[0], days[-1]}))], **circumstances_of(runs)}
+    wanted = ("started", "device", "precision", "epochs", "versions", "git")
     return "\n".join(f"- {fact}: {'; '.join(facts[fact])}" for fact in wanted if fact in facts)
 
 
@@ -129,8 +131,12 @@ def difference(folder: str, first: str, second: str) -> list[str]:
 
 def told_difference(points: float, low: float, high: float) -> list[str]:
     """A difference and its interval, as two cells of a table."""
-    told = [f"{points:+.2f}", f"{low:+.2f} to {high:+.2f}"]
-    return [each.translate(MINUS) for each in told]
+    return [signed(points), f"{signed(low)} to {signed(high)}"]
+
+
+def signed(points: float) -> str:
+    """A difference with its sign, where a minus is as long as a plus."""
+    return f"{points:+.2f}".translate(MINUS)
 
 
 def share_table(runs: dict[str, str], metrics: dict[str, str], head: str) -> str:

@@ -3,7 +3,7 @@
 import csv
 from statistics import fmean
 
-from facts import MINUS, PUBLISHED, markdown, report, row, told_difference
+from facts import PUBLISHED, markdown, report, row, signed, told_difference
 from scipy.stats import ttest_rel
 
 from ghostexp.results.collect import Run
@@ -57,7 +57,7 @@ def paired(values: dict[tuple, float], reference: dict[tuple, float]) -> list[st
     pairs = [values[each] for each in common], [reference[each] for each in common]
     points = fmean(pairs[0]) - fmean(pairs[1])
     if len(common) == 1:
-        return [f"{points:+.2f}".translate(MINUS), "one pair only"]
+        return [signed(points), "one pair only"]
     low, high = ttest_rel(*pairs).confidence_interval(0.95)
     return told_difference(points, low, high)
 

@@ -275,29 +275,32 @@ CIFAR = {  # a row of docs/results/cifar10.md's first table -> its accuracy, in 
 }
 
 
+def accuracies(study, runs):
+    """Test accuracies, in percent, of the runs of a published study whose folders match `runs`."""
+    folders = sorted((ROOT / "outputs" / "published" / study).glob(runs))
+    return [100 * result(folder)["metrics"]["test/acc"] for folder in folders]
+
+
 def test_accuracies_over_three_seeds_are_those_of_the_records():
-    folder = ROOT / "outputs" / "published" / "cifar10_20_epochs"
     for network, written in CIFAR.items():
-        records = [result(folder / f"{network}-{seed}") for seed in range(3)]
-        values = [100 * record["metrics"]["test/acc"] for record in records]
+        values = accuracies("cifar10_20_epochs", f"{network}-[012]")
+        assert len(values) == 3
         assert f"{statistics.mean(values):.2f} ± {statistics.stdev(values):.2f}" == written
     assert "; ".join(CIFAR.values()) in README.read_text()
 
 
-def means(study, *patterns):
-    """The mean test accuracy of each set of runs of a published study, in percent."""
-    folder = ROOT / "outputs" / "published" / study
-    runs = [[result(each) for each in sorted(folder.glob(pattern))] for pattern in patterns]
-    assert all(runs)
-    accuracies = [[100 * each["metrics"]["test/acc"] for each in found] for found in runs]
-    return [f"{statistics.mean(each):.2f}" for each in accuracies]
-
-
 def test_accuracies_of_the_ablations_are_those_of_the_records():
-    cosine, steps = means("cosine_vs_multistep_short", "sched=cosine,*", "sched=mult*")
-    assert f"{cosine} and {steps} % (n = 3)" in README.read_text()
-    ratios = means("ratio_ablation_short", *(f"model.ratio={s}" for s in (1, 4, 10)))
-    assert f"{', '.join(ratios)} % (n = 1)" in README.read_text()
+    study = "cosine_vs_multistep_short"
+    cosine, steps = (
+        accuracies(study, f"sched={each},*") for each in ("cosine", "multistep_shares")
+    )
+    assert len(cosine) == len(steps) == 3
+    means = f"{statistics.mean(cosine):.2f} and {statistics.mean(steps):.2f} % (n = 3)"
+    assert means in README.read_text()
+    ratios = [accuracies("ratio_ablation_short", f"model.ratio={s}") for s in (1, 4, 10)]
+    assert (
+        ", ".join(f"{accuracy:.2f}" for (accuracy,) in ratios) + " % (n = 1)" in README.read_text()
+    )
 
 
 @pytest.mark.parametrize(("network", "dense"), [("ResNet-56", "resnet56"), ("VGG-16", "vgg16")])

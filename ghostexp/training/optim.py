@@ -74,7 +74,8 @@ def multistep(
 ) -> LambdaLR:
     """The learning rate is multiplied by `gamma` after each of `shares` of `total_steps`.
 
-    Shares of 0.5 and 0.75 are the epochs 100 and 150 of 200, and scale with a shorter training.
+    He et al. 2016, section 4.2, train ResNet-56 with shares of 0.5 and 0.75. These shares are
+    the epochs 100 and 150 of 200. `ValueError` for a share outside (0, 1).
     """
     for share in shares:
         if not 0 < share < 1:

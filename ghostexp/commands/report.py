@@ -52,7 +52,8 @@ def show(parts: list[RenderableType], width: int) -> int:
     printer = Printer(width=width)
     try:
         for part in parts:
-            printer.print(part, markup=False, highlight=False, soft_wrap=isinstance(part, str))
+            is_line = isinstance(part, str)
+            printer.print(part, markup=False, highlight=False, soft_wrap=is_line, crop=False)
         sys.stdout.flush()
     except BrokenPipeError:  # a reader that has gone
         raise

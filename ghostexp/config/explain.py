@@ -21,6 +21,7 @@ EXTRAS = {  # package -> the extra of ours that installs it
     "timm": "timm",
     "librosa": "audio",
     "soundfile": "audio",
+    "soxr": "audio",
     "faster_coco_eval": "detection",
     "onnx": "export",
     "onnxruntime": "export",

@@ -158,9 +158,9 @@ def read_samples(path: str | Path) -> tuple[np.ndarray, int]:
 def to_waveform(path: str | Path, samples: np.ndarray, rate: int, form: WaveformForm) -> Tensor:
     """int16 [T]: resampled, scaled down where above full scale, the middle cut or padded."""
     if rate != form.sample_rate:
-        import librosa  # seconds of imports
+        import soxr  # an extra of ours
 
-        samples = librosa.resample(samples, orig_sr=rate, target_sr=form.sample_rate)
+        samples = soxr.resample(samples, rate, form.sample_rate)
     if len(samples) < form.min_samples:
         raise ValueError(
             f"{path} is shorter than a window: {len(samples)} samples at {form.sample_rate} Hz,"

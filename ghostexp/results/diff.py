@@ -8,6 +8,7 @@ from rich.text import Text
 
 from ghostexp.results.collect import Run
 from ghostexp.results.identity import flatten
+from ghostexp.results.terminal import unreadable
 from ghostexp.results.text import as_number, cut_apart, printable, quoted, show
 
 LONGEST_NAME = 40  # characters of a run's name above its column
@@ -27,9 +28,7 @@ def diff_runs(left: Run, right: Run) -> RenderableType:
     circumstances = differing(_circumstances(left), _circumstances(right))
     if circumstances:
         parts.append(_table("circumstances", left, right, circumstances))
-    problems = [problem for run in (left, right) for problem in run.problems]
-    parts += [Text(f"unreadable: {problem}", "bold red") for problem in problems]
-    return Group(*parts)
+    return Group(*parts, *unreadable([*left.problems, *right.problems]))
 
 
 def differing(left: dict[str, Any], right: dict[str, Any]) -> dict[str, tuple[Any, Any]]:

@@ -1,5 +1,6 @@
 """A report in the terminal: numbers stay whole, and columns that find no room are left out."""
 
+from collections.abc import Iterable
 from dataclasses import replace
 
 from rich.cells import cell_len
@@ -32,8 +33,15 @@ def to_terminal(report: Report, width: int) -> RenderableType:
         details = ", ".join(part for part in (status, progress) if part)
         line = f"{run}: {details}" + (f": {error}" if error else "")
         parts.append(Text(line, STATUS_STYLES.get(status, "")))
-    parts += [Text(f"unreadable: {problem}", "bold red") for problem in report.tree.unreadable]
-    return Group(*parts)
+    return Group(*parts, *unreadable(report.tree.unreadable))
+
+
+def unreadable(problems: Iterable[str]) -> list[Text]:
+    """A line for each problem, of any width: a terminal breaks it so that a path can be copied."""
+    return [
+        Text(f"unreadable: {problem}", "bold red", no_wrap=True, overflow="ignore")
+        for problem in problems
+    ]
 
 
 def _names(report: Report, width: int, result: int) -> list[Column]:

@@ -26,12 +26,12 @@ def show_outcome(folder: Path, jobs: list[Job]) -> None:
         report = report_on(folder)
     except ValueError:  # no job has left a record
         return
-    console.print(to_terminal(report, console.width))
+    console.print(to_terminal(report, console.width), crop=False)
     for sentence in causes(jobs):
         console.print(sentence, style="bold red", markup=False)
     shown = shlex.quote(str(folder))
-    console.print(f"next: ghostexp report {shown}", markup=False)
-    console.print(f"      tensorboard --logdir {shown}", markup=False)
+    console.print(f"next: ghostexp report {shown}", markup=False, soft_wrap=True)
+    console.print(f"      tensorboard --logdir {shown}", markup=False, soft_wrap=True)
 
 
 def causes(jobs: list[Job]) -> list[str]:

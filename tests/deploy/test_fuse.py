@@ -39,6 +39,7 @@ OTHER_FORMS = [  # of a YAML
 ]
 CONF_MODELS = sorted({path.stem for path in (ROOT / "conf" / "model").glob("*.yaml")})
 BY_NUMBER_ONLY = re.compile(r".*_(\d{3}|m|l)")  # the blocks of another YAML, wider or more of them
+BY_NUMBER = "ghostnet_130"  # of those, the one that the short tests look at
 TIMMS = ("mobileone_s0", "levit_128s", "repghostnet_050", "repvgg_a0")
 DEEPER = re.compile(
     r"resnet(32|44|110)|(faster_rcnn|retinanet).*_small|g_ghost_resnet56|ghostnet_v2_.*"
@@ -103,13 +104,18 @@ def levels(outputs: torch.Tensor | dict[str, torch.Tensor]) -> dict[str, torch.T
     return {"": outputs} if isinstance(outputs, torch.Tensor) else outputs
 
 
+def has_a_like(name: str) -> bool:
+    """Whether a shorter test of another network looks at the same blocks."""
+    return bool(DEEPER.fullmatch(name) or BY_NUMBER_ONLY.fullmatch(name)) and name != BY_NUMBER
+
+
 @pytest.mark.parametrize(
     ("name", "settings", "count"),
     [
         *(
             pytest.param(
                 *(name, [], COUNTS.get(name)),
-                marks=[pytest.mark.slow] if DEEPER.fullmatch(name) else [],
+                marks=[pytest.mark.slow] if has_a_like(name) else [],
             )
             for name in CONF_MODELS
         ),

@@ -55,11 +55,14 @@ def assert_no_worse_than_stock(layer, inputs, grads):
     exact = trained(copy.deepcopy(layer).double(), inputs.double(), grads)
     stock = trained(copy.deepcopy(layer), inputs, grads)
     fast = trained(use_fast_norm(copy.deepcopy(layer)), inputs, grads)
+    slopes = exact["outputs"].std((0, 2, 3)) / inputs.double().std((0, 2, 3))
+    terms = (slopes.max() * grads.abs().max()).item()  # equal gradients of a channel cancel to zero
     assert fast.keys() == stock.keys()
     for name, value in exact.items():
         assert fast[name].dtype == stock[name].dtype, name
         stock_error = (stock[name].double() - value).abs().max()
-        rounding = 0.25 * stock_error + EPS * max(1.0, value.abs().max())  # maps have unit scale
+        largest = terms if name == "inputs.grad" else 1.0  # maps have unit scale
+        rounding = 0.25 * stock_error + EPS * max(largest, value.abs().max())
         assert (fast[name].double() - value).abs().max() <= stock_error + rounding, name
 
 

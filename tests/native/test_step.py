@@ -88,7 +88,7 @@ def errors(name: str, images: int, **autocast: bool) -> dict[str, tuple[float, f
     }  # fmt: skip
 
 
-@pytest.mark.parametrize("images", long_ones([16, 37], long=[16]))
+@pytest.mark.parametrize("images", long_ones([16, 21, 37], long=[16, 37]))
 @pytest.mark.parametrize("name", NETS)
 def test_error_against_float64_is_no_larger_than_torchs(name, images):
     for key, (stock, native, size) in errors(name, images, enabled=False).items():

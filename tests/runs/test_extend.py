@@ -4,7 +4,7 @@ from math import cos, pi
 
 import pytest
 import torch
-from helpers import SMALL, assert_same_weights, result
+from helpers import SMALL, assert_same_weights, long_ones, result
 from torch import nn
 from torch.optim.lr_scheduler import OneCycleLR
 from torch.optim.optimizer import register_optimizer_step_pre_hook
@@ -61,9 +61,10 @@ OPTIONS = {
     "sched=multistep": ["sched.scheduler.milestones=[1,3]"],
     "sched=warmup_cosine": ["sched.scheduler.warmup=0.4"],  # round(0.4 * 8) = 3 steps
 }
+LIKE_OTHERS = ("sched=constant", "sched=multistep", "sched=onecycle")
 
 
-@pytest.mark.parametrize("sched", CLOSED_FORMS)
+@pytest.mark.parametrize("sched", long_ones(CLOSED_FORMS, long=LIKE_OTHERS))
 def test_each_rate_after_an_extension_is_the_longer_schedules(small_run, app, used, sched):
     folder = small_run(LR, sched, *OPTIONS.get(sched, []))
     before = len(used)

@@ -7,6 +7,7 @@ from ghostexp.results.collect import Run
 from ghostexp.results.repeats import over
 from ghostexp.results.rows import Row
 from ghostexp.results.text import one_line, quoted, show
+from ghostexp.results.wording import counted
 
 SEVERAL = 3  # values that a figure names; of more it gives their number
 
@@ -60,7 +61,7 @@ def _counted(values: dict[str, int]) -> list[str]:
     """`value (3 runs)` for each value; the value alone if there is no other."""
     if len(values) == 1:
         return list(values)
-    return [f"{value} ({count} run{'s' if count > 1 else ''})" for value, count in values.items()]
+    return [f"{value} ({counted(count, 'run')})" for value, count in values.items()]
 
 
 def _facts(run: Run) -> dict[str, str]:

@@ -5,6 +5,7 @@ from typing import Any
 
 from ghostexp.results.latency_file import Measured, write_measured
 from ghostexp.results.text import quoted, table_row
+from ghostexp.results.wording import counted
 
 HEADERS = {
     "eager": "torch eager",
@@ -37,7 +38,7 @@ def _table(rows: list[Measured]) -> list[str]:
     forms = list(dict.fromkeys(row["form"] for row in rows))
     networks = list(dict.fromkeys(row["network"] for row in rows))
     first = rows[0]
-    threads = f"{first['threads']} thread{'s' if first['threads'] > 1 else ''}"
+    threads = counted(first["threads"], "thread")
     title = f"{first['group']}, batch {first['batch_size']}, {threads}"
     names = ["network", "params, M", "MACs, M", *(HEADERS.get(form, form) for form in forms)]
     lines = [

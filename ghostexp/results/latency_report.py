@@ -18,6 +18,7 @@ from ghostexp.results.style import (
     render,
 )
 from ghostexp.results.text import quoted, table_row
+from ghostexp.results.wording import counted
 
 COLUMNS = {  # header -> whether it is of numbers
     "form": False,
@@ -121,7 +122,7 @@ def _draw_network(
 def _by_setting(rows: list[Measured]) -> dict[str, list[Measured]]:
     settings: dict[str, list[Measured]] = {}
     for row in rows:
-        threads = f"{row['threads']} thread{'s' if row['threads'] > 1 else ''}"
+        threads = counted(row["threads"], "thread")
         settings.setdefault(f"batch {row['batch_size']}, {threads}", []).append(row)
     return settings
 

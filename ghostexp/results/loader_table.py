@@ -5,6 +5,7 @@ from statistics import median
 
 from ghostexp.results.latency_file import Measured, write_measured
 from ghostexp.results.text import quoted, table_row
+from ghostexp.results.wording import counted
 
 HEADS = (
     *("loader", "images/s [rounds]", "images per CPU second [rounds]"),
@@ -25,7 +26,7 @@ def to_markdown(document: Measured) -> str:
     for workers in dict.fromkeys(row["workers"] for row in document["rows"]):
         rows = [row for row in document["rows"] if row["workers"] == workers]
         first = rows[0]
-        title = f"{workers} worker{'s' if workers > 1 else ''}, batches of {first['batch_size']}"
+        title = f"{counted(workers, 'worker')}, batches of {first['batch_size']}"
         lines += ["", f"**{title}, {first['images']:,} photos**", "", table_row(HEADS)]
         lines += [table_row(["---", *["---:"] * (len(HEADS) - 1)])]
         lines += [table_row(_cells(row, rows)) for row in rows]

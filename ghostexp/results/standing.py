@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable
 from ghostexp.results.collect import Run, Tree
 from ghostexp.results.record import STATUSES
 from ghostexp.results.rows import Row
+from ghostexp.results.wording import counted
 
 
 def count_statuses(runs: Iterable[Run]) -> dict[str, int]:
@@ -27,13 +28,12 @@ def missing(rows: list[Row], is_shown: Callable[[Run], bool], not_started: int) 
 def summary(tree: Tree) -> str:
     """`20 runs: 18 finished, 1 running, 1 failed; 2 jobs not started; 1 file unreadable`."""
     counts = count_statuses(tree.runs)
-    total = len(tree.runs)
-    text = f"{total} run{'s' if total > 1 else ''}: "
+    text = f"{counted(len(tree.runs), 'run')}: "
     text += ", ".join(f"{count} {name}" for name, count in counts.items())
     if waiting := len(tree.not_started):
-        text += f"; {waiting} job{'s' if waiting > 1 else ''} not started"
+        text += f"; {counted(waiting, 'job')} not started"
     if bad := len(tree.unreadable):
-        text += f"; {bad} file{'s' if bad > 1 else ''} unreadable"
+        text += f"; {counted(bad, 'file')} unreadable"
     return text
 
 

@@ -9,6 +9,7 @@ from torch import nn
 from ghostexp.analysis.complexity import count_macs, count_params
 from ghostexp.files.atomic import write_text
 from ghostexp.results.record import now
+from ghostexp.results.wording import counted
 from ghostexp.runs.measured_conversion import Conversion, Setting, converted
 
 CONVERT = "ghostexp.models.convert_to_ghost"
@@ -59,7 +60,7 @@ def as_document(
 ) -> dict[str, Any]:
     """Everything that was measured, with the seconds of each round."""
     size = "x".join(map(str, input_shape))
-    threads = f"{setting.threads} thread{'s' if setting.threads > 1 else ''}"
+    threads = counted(setting.threads, "thread")
     ghost = converted(net, found.ratios, cheap_kernel_size)
     return {
         "schema": 1,

@@ -9,6 +9,8 @@ import pytorch_lightning as pl
 import torch
 from joblib import cpu_count
 
+from ghostexp.results.wording import counted
+
 log = logging.getLogger(__name__)
 
 
@@ -18,8 +20,8 @@ def describe_device(trainer: pl.Trainer) -> str:
     if device.type == "cuda":
         return f"{trainer.num_devices} x {torch.cuda.get_device_name(device)}"
     processes = f"{trainer.world_size} processes of " if trainer.world_size > 1 else ""
-    threads = f"{processes}{torch.get_num_threads()} threads"
-    return f"{cpu_name()}, {os.cpu_count()} cores, {threads}"
+    threads = counted(torch.get_num_threads(), "thread")
+    return f"{cpu_name()}, {counted(os.cpu_count() or 1, 'core')}, {processes}{threads}"
 
 
 def cpu_name() -> str:

@@ -20,6 +20,7 @@ from ghostexp.config.cli import compose_config
 from ghostexp.config.precision import AUTO, FLOAT32, resolve_precision
 from ghostexp.deploy.forms import Subject
 from ghostexp.kernels.decisions import forget_measurements
+from ghostexp.results.wording import counted
 
 PRECISION = "trainer.precision"
 
@@ -54,7 +55,8 @@ def time_training(
                 for precision in precisions(overrides):
                     bf16 = "bf16" in precision
                     timings = time_steps(nets, batch_size=batch_size, rounds=rounds, bf16=bf16)
-                    title = f"training steps, batch {batch_size}, {count} threads, {precision}"
+                    used = counted(count, "thread")
+                    title = f"training steps, batch {batch_size}, {used}, {precision}"
                     table = steps_table(timings, references)
                     table.title = title
                     rows = as_rows(timings, references, title)

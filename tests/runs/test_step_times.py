@@ -62,7 +62,7 @@ def test_the_command_prints_a_table_for_each_precision(monkeypatch, capsys, tmp_
     assert [row["network"] for row in rows] == [*["resnet20"] * 3, *["linear"] * 3] * 2
     assert all(row["reference"] == "linear" and len(row["seconds"]) == 1 for row in rows)
     printed = capsys.readouterr().out
-    for words in ("batch 3, 1 threads, 32-true", "batch 3, 1 threads, bf16-mixed"):
+    for words in ("batch 3, 1 thread, 32-true", "batch 3, 1 thread, bf16-mixed"):
         assert printed.count(f"training steps, {words}") == 2  # title and last lines
     rows = [line.split("│")[1:] for line in printed.splitlines() if line.startswith("│ ")]
     assert [row[0].strip() for row in rows] == ["resnet20", "linear"] * 2

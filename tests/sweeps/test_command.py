@@ -68,7 +68,7 @@ def test_a_sweep_over_jobs_of_two_processes_learns_what_one_process_does(folder)
             folder / "outputs" / n / f"model.ratio={ratio}" for n in ("together", "alone")
         )
         together, alone = result(one), result(other)
-        assert together["device"].endswith("2 processes of 1 threads")
+        assert together["device"].endswith("2 processes of 1 thread")
         assert (together["status"], together["epochs"]) == ("finished", 2)
         assert together["metrics"]["train/loss"] < 10
         for key, value in alone["metrics"].items():

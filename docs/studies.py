@@ -33,6 +33,19 @@ def gains(
     return markdown(rows)
 
 
+def spreads(folder: str, names: dict[str, str], metrics: dict[str, str], head: str) -> str:
+    """A table of metrics over the rows of a report: mean ± deviation over the seeds, in percent.
+
+    `names` gives the text for the subfolder of the first run of each row, and `metrics` a header
+    for each metric.
+    """
+    rows = [
+        [name, *(spread(row(folder, first).share(metric)) for metric in metrics)]
+        for first, name in names.items()
+    ]
+    return markdown([[head, *metrics.values()], *rows])
+
+
 def by_repetition(folder: str, first: str, metric: str) -> dict[tuple, float]:
     """A metric of the last epoch of each finished run of a row, in percent, by seed and fold."""
     return {

@@ -15,6 +15,7 @@ from ghostexp.config.cli import UserError
 from ghostexp.config.facts import completed_config
 from ghostexp.deploy.forms import Subject
 from ghostexp.models.ghostnet import ghostnet
+from ghostexp.results.wording import counted
 from ghostexp.runs.load import load_network, read_run_record
 from ghostexp.runs.machine import cpu_name
 
@@ -60,7 +61,8 @@ def subjects_of_run(directory: Path) -> list[Subject]:
 def circumstances(rounds: int) -> str:
     """Machine and versions, for whoever reads the numbers."""
     versions = [f"{name} {version(name)}" for name in ("torch", *filter(find_spec, WITHOUT))]
-    machine = [cpu_name(), f"{os.cpu_count()} cores", f"python {platform.python_version()}"]
+    cores = counted(os.cpu_count() or 1, "core")
+    machine = [cpu_name(), cores, f"python {platform.python_version()}"]
     return ", ".join([*machine, *versions, f"median of {rounds} rounds"])
 
 

@@ -25,6 +25,7 @@ from ghostexp.config.cli import PACKAGE, UserError, compose_config
 from ghostexp.data.draws import Place
 from ghostexp.data.pack import pack
 from ghostexp.results.provenance import code_state
+from ghostexp.results.wording import counted
 from ghostexp.runs.machine import allowed_cores, cpu_name
 from ghostexp.runs.made_photos import make_photos
 
@@ -85,7 +86,7 @@ def _rows(
 
 def described(rounds: int) -> str:
     """Machine, versions and revision, for whoever reads the numbers."""
-    cores = f"{allowed_cores()} cores"
+    cores = counted(allowed_cores(), "core")
     versions = [f"{name} {version(name)}" for name in PACKAGES]
     state = code_state(PACKAGE)
     revision = f"revision {(state['revision'] or 'unknown')[:10]}"

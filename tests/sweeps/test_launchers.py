@@ -13,6 +13,7 @@ from helpers import ROOT, killed_at_the_end, result
 from joblib import cpu_count
 from omegaconf import OmegaConf
 
+from ghostexp.results.wording import counted
 from ghostexp.sweeps.outcome import objective
 from ghostexp.sweeps.workers import EXTRAS, threads_of_a_job
 
@@ -61,7 +62,8 @@ def follows_the_rules(record, seed, threads=HALF):
     """A job of two that were at work at once, in a process that is not this one."""
     assert (record["status"], record["seed"]) == ("finished", seed)
     assert record["swept"] == {"seed": seed}
-    assert record["device"].endswith(f" {threads} threads") or "cuda" in record["device"]
+    device = record["device"]
+    assert device.endswith(f" {counted(threads, 'thread')}") or "cuda" in device
     assert record["pid"] != os.getpid()
 
 

@@ -28,7 +28,8 @@ def show_outcome(folder: Path, jobs: list[Job]) -> None:
         return
     console.print(to_terminal(report, console.width), crop=False)
     for sentence in causes(jobs):
-        console.print(sentence, style="bold red", markup=False)
+        # a path that is longer than a line stays whole, so that a person can copy it
+        console.print(sentence, style="bold red", markup=False, overflow="ignore", crop=False)
     shown = shlex.quote(str(folder))
     console.print(f"next: ghostexp report {shown}", markup=False, soft_wrap=True)
     console.print(f"      tensorboard --logdir {shown}", markup=False, soft_wrap=True)

@@ -139,12 +139,6 @@ def signed(points: float) -> str:
     return f"{points:+.2f}".translate(MINUS)
 
 
-def share_table(runs: dict[str, str], metrics: dict[str, str], head: str) -> str:
-    """A row per run: its name and some metrics in percent; `metrics` are headers by metric."""
-    rows = [[name, *(share(path, metric) for metric in metrics)] for path, name in runs.items()]
-    return markdown([[head, *metrics.values()], *rows])
-
-
 def first_of(path: str, metric: str) -> str:
     """The first value of a curve, in percent."""
     curve = run(path).curves[metric]

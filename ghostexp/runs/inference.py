@@ -1,6 +1,5 @@
 """What `ghostexp benchmark infer` times: networks of conf/model or a run's, and dense twins."""
 
-import os
 import platform
 from collections.abc import Sequence
 from importlib.metadata import version
@@ -15,9 +14,8 @@ from ghostexp.config.cli import UserError
 from ghostexp.config.facts import completed_config
 from ghostexp.deploy.forms import Subject
 from ghostexp.models.ghostnet import ghostnet
-from ghostexp.results.wording import counted
 from ghostexp.runs.load import load_network, read_run_record
-from ghostexp.runs.machine import cpu_name
+from ghostexp.runs.machine import processor
 
 PEERS = "peers"  # stands for the networks of `_peers` in a list of models
 PEER = "mobilenetv3_large_100"  # of timm, which the other peers are compared with
@@ -61,8 +59,7 @@ def subjects_of_run(directory: Path) -> list[Subject]:
 def circumstances(rounds: int) -> str:
     """Machine and versions, for whoever reads the numbers."""
     versions = [f"{name} {version(name)}" for name in ("torch", *filter(find_spec, WITHOUT))]
-    cores = counted(os.cpu_count() or 1, "core")
-    machine = [cpu_name(), cores, f"python {platform.python_version()}"]
+    machine = [processor(), f"python {platform.python_version()}"]
     return ", ".join([*machine, *versions, f"median of {rounds} rounds"])
 
 

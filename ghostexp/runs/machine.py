@@ -21,7 +21,12 @@ def describe_device(trainer: pl.Trainer) -> str:
         return f"{trainer.num_devices} x {torch.cuda.get_device_name(device)}"
     processes = f"{trainer.world_size} processes of " if trainer.world_size > 1 else ""
     threads = counted(torch.get_num_threads(), "thread")
-    return f"{cpu_name()}, {counted(os.cpu_count() or 1, 'core')}, {processes}{threads}"
+    return f"{processor()}, {processes}{threads}"
+
+
+def processor() -> str:
+    """The processor's name and the number of its cores."""
+    return f"{cpu_name()}, {counted(os.cpu_count() or 1, 'core')}"
 
 
 def cpu_name() -> str:

@@ -17,8 +17,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from ghostexp.__main__ import COMMANDS
-from ghostexp.config.choices import described
-from ghostexp.config.cli import CONFIG_FOLDER
+from ghostexp.config.choices import CONFIG_FOLDER, described
 
 DOCS = Path(__file__).resolve().parent
 TEMPLATES = DOCS / "templates"

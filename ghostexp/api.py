@@ -24,7 +24,9 @@ from omegaconf import DictConfig
 from torch import nn
 
 from ghostexp.config import cli
+from ghostexp.config.arguments import quoted
 from ghostexp.config.build import build_network
+from ghostexp.config.choices import CONFIG_FOLDER, PACKAGE
 from ghostexp.config.explain import UserError, did_you_mean
 from ghostexp.models.feature_maps import FeatureMaps
 from ghostexp.results.collect import collect
@@ -34,7 +36,7 @@ from ghostexp.sweeps import plugins
 from ghostexp.sweeps.job import job_of_hydra, parse
 from ghostexp.training.stopping import Stopped
 
-TRAIN = cli.PACKAGE / "commands" / "train.py"
+TRAIN = PACKAGE / "commands" / "train.py"
 
 
 def train(words: Sequence[str] = ()) -> Run:
@@ -102,20 +104,20 @@ def _usual_input(cfg: DictConfig) -> tuple[int, int, int]:
 
 def list_models(pattern: str = "*") -> list[str]:
     """Names of the networks in conf/model that match, such as `ghost*`."""
-    names = sorted(path.stem for path in (cli.CONFIG_FOLDER / "model").glob("*.yaml"))
+    names = sorted(path.stem for path in (CONFIG_FOLDER / "model").glob("*.yaml"))
     return [name for name in names if fnmatch(name, pattern)]
 
 
 def _parsed(words: Sequence[str]) -> list[Override]:
     with cli.composing():
-        return parse([cli.quoted(word) for word in words])
+        return parse([quoted(word) for word in words])
 
 
 def _launch(words: Sequence[str], task: Callable[[DictConfig], Any]) -> None:
     """Give the words to Hydra as the command line does."""
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # errors come here instead of Hydra's printer
     plugins.register()
-    main = hydra.main(str(cli.CONFIG_FOLDER), "train", version_base="1.3")(task)
+    main = hydra.main(str(CONFIG_FOLDER), "train", version_base="1.3")(task)
     with _command_line([str(TRAIN), *words]), _log_handlers_kept(), cli.composing():
         try:
             cli.take_command_line()

@@ -13,7 +13,7 @@ from omegaconf import OmegaConf
 from PIL import Image
 
 from ghostexp.config import grants
-from ghostexp.config.cli import UserError
+from ghostexp.config.explain import UserError
 from ghostexp.runs.load import load_checkpoint
 
 SCRIPTS = {  # script -> its arguments after the run's folder

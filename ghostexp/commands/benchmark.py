@@ -41,7 +41,9 @@ from ghostexp.analysis.layer_latency import faster_layers, fill_table, time_laye
 from ghostexp.config import cli
 from ghostexp.config.audit import audit
 from ghostexp.config.build import build_parts
-from ghostexp.config.cli import CONFIG_FOLDER, UserError, compose_config
+from ghostexp.config.choices import CONFIG_FOLDER
+from ghostexp.config.cli import compose_config
+from ghostexp.config.explain import UserError
 from ghostexp.config.mistakes import users_mistakes
 from ghostexp.config.options import check_out, number, numbers, words
 from ghostexp.config.printer import Printer

@@ -30,7 +30,7 @@ from ghostexp.analysis.complexity_tables import (
 from ghostexp.analysis.published_costs import find_published_costs
 from ghostexp.config import cli
 from ghostexp.config.build import build_network, dense_twin, input_shape
-from ghostexp.config.cli import UserError
+from ghostexp.config.explain import UserError
 from ghostexp.config.facts import completed_config
 from ghostexp.config.mistakes import users_mistakes
 from ghostexp.config.printer import Printer

@@ -23,7 +23,7 @@ from pathlib import Path
 
 from ghostexp.config import cli
 from ghostexp.config.build import build_network, input_shape
-from ghostexp.config.cli import UserError
+from ghostexp.config.explain import UserError
 from ghostexp.config.facts import completed_config
 from ghostexp.config.mistakes import users_mistakes
 from ghostexp.config.options import check_out, number, numbers, words

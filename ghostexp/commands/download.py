@@ -11,7 +11,7 @@ import argparse
 from pathlib import Path
 
 from ghostexp.config import cli
-from ghostexp.config.cli import UserError
+from ghostexp.config.explain import UserError
 from ghostexp.models.published import PUBLISHED, cache_folder, fetch_published
 from ghostexp.models.weight_files import read_state
 

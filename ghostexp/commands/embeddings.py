@@ -30,7 +30,7 @@ from ghostexp.analysis.embeddings import (
 )
 from ghostexp.config import cli
 from ghostexp.config.build import Parts
-from ghostexp.config.cli import UserError
+from ghostexp.config.explain import UserError
 from ghostexp.config.mistakes import users_mistakes
 from ghostexp.deploy.embedder import embedding_net, file_embedder
 from ghostexp.deploy.in_engine import ENGINES, in_engine

@@ -26,7 +26,7 @@ from ghostexp.analysis.ghost_copies import ghost_statistics, summarise
 from ghostexp.analysis.redundancy import KERNEL_SIZES, dense_convolutions, measure_redundancy
 from ghostexp.config import cli
 from ghostexp.config.build import Parts
-from ghostexp.config.cli import UserError
+from ghostexp.config.explain import UserError
 from ghostexp.config.mistakes import users_mistakes
 from ghostexp.config.printer import Printer
 from ghostexp.files.folders import remove_if_empty

@@ -16,7 +16,9 @@ import torch
 
 from ghostexp.config.audit import audit
 from ghostexp.config.build import build, build_network
-from ghostexp.config.cli import CONFIG_FOLDER, UserError, compose_config
+from ghostexp.config.choices import CONFIG_FOLDER
+from ghostexp.config.cli import compose_config
+from ghostexp.config.explain import UserError
 from ghostexp.config.mistakes import users_mistakes
 from ghostexp.models.weights import load_weights
 from ghostexp.runs.kept_filters import Kept, measure_kept_filters

@@ -8,7 +8,7 @@ import argparse
 
 from ghostexp.api import list_models
 from ghostexp.config import cli
-from ghostexp.config.cli import UserError
+from ghostexp.config.explain import UserError
 
 
 @cli.script

@@ -12,10 +12,11 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from ghostexp.config import cli
-from ghostexp.config.cli import UserError
+from ghostexp.config.choices import PACKAGE
+from ghostexp.config.explain import UserError
 from ghostexp.files.folders import is_free
 
-TEMPLATE = cli.PACKAGE / "template"
+TEMPLATE = PACKAGE / "template"
 NAME = "PACKAGE"  # stands in the template for the package's name
 
 

@@ -13,7 +13,7 @@ import re
 from pathlib import Path
 
 from ghostexp.config import cli
-from ghostexp.config.cli import UserError
+from ghostexp.config.explain import UserError
 from ghostexp.data.pack import pack
 
 UNITS = {"kB": 10**3, "MB": 10**6, "GB": 10**9}

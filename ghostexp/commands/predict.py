@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from ghostexp.config import cli
-from ghostexp.config.cli import UserError
+from ghostexp.config.explain import UserError
 from ghostexp.deploy.in_engine import ENGINES
 from ghostexp.runs.detect import Detector, coco_results, picture_paths, write_results
 from ghostexp.runs.load import task_class

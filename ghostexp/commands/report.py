@@ -11,7 +11,8 @@ from pathlib import Path
 
 from rich.console import RenderableType
 
-from ghostexp.config.cli import UserError, script
+from ghostexp.config.cli import script
+from ghostexp.config.explain import UserError
 from ghostexp.config.printer import Printer
 from ghostexp.results.collect import read_run
 from ghostexp.results.diff import diff_runs

@@ -8,6 +8,7 @@ import hydra
 from omegaconf import DictConfig
 
 from ghostexp.config import cli, grants
+from ghostexp.config.choices import CONFIG_FOLDER
 from ghostexp.config.explain import UserError
 from ghostexp.sweeps import dry_run, plugins
 from ghostexp.sweeps.command import OPTION
@@ -15,7 +16,7 @@ from ghostexp.sweeps.command import OPTION
 plugins.register()
 
 
-@hydra.main(version_base="1.3", config_path=str(cli.CONFIG_FOLDER), config_name="train")
+@hydra.main(version_base="1.3", config_path=str(CONFIG_FOLDER), config_name="train")
 def start(cfg: DictConfig) -> float | None:
     """Do the job that Hydra composed."""
     from ghostexp.runs.experiment import run  # torch and Lightning load when a run starts

@@ -23,9 +23,9 @@ from pytorch_lightning.loggers import Logger
 from torchvision.models import get_model, get_model_builder
 
 from ghostexp.config.augmentation import check_files, check_word
-from ghostexp.config.cli import UserError, explain
 from ghostexp.config.contradictions import check_contradictions
 from ghostexp.config.directories import check_name, register_resolvers
+from ghostexp.config.explain import UserError, explain
 from ghostexp.config.nodes import (
     GROUPS,
     Tree,

@@ -4,7 +4,8 @@ import logging
 
 from omegaconf import DictConfig, OmegaConf
 
-from ghostexp.config.cli import CONFIG_FOLDER, UserError
+from ghostexp.config.choices import CONFIG_FOLDER
+from ghostexp.config.explain import UserError
 from ghostexp.config.targets import find_callable
 from ghostexp.config.values import parameters
 

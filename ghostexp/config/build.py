@@ -19,7 +19,7 @@ from pytorch_lightning.callbacks import (
     ProgressBar,
 )
 
-from ghostexp.config.cli import UserError
+from ghostexp.config.explain import UserError
 from ghostexp.config.mistakes import users_mistakes
 from ghostexp.config.monitors import check_monitor, check_validated, lacks_validation
 from ghostexp.config.precision import AUTO, resolve_precision

@@ -6,6 +6,10 @@ from pathlib import Path
 
 PACKAGE_LINE = "# @package"  # Hydra's, above the comment that says what a file is
 
+PACKAGE = Path(__file__).resolve().parents[1]
+# installed, the configs lie in the package; in the repository, beside it
+CONFIG_FOLDER = next(filter(Path.is_dir, (PACKAGE / "conf", PACKAGE.parent / "conf")))
+
 
 def described(folder: Path) -> dict[str, dict[str, str]]:
     """Group -> choice -> the first line of the comment in its file; Hydra's groups stay out."""

@@ -5,7 +5,7 @@ from math import isfinite
 
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
-from ghostexp.config.cli import UserError
+from ghostexp.config.explain import UserError
 
 log = logging.getLogger(__name__)
 

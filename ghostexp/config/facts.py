@@ -12,8 +12,10 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from ghostexp.config.audit import audit
 from ghostexp.config.augmentation import choose_augmentation
 from ghostexp.config.build import build
-from ghostexp.config.cli import CONFIG_FOLDER, UserError, compose_config
+from ghostexp.config.choices import CONFIG_FOLDER
+from ghostexp.config.cli import compose_config
 from ghostexp.config.contradictions import CLASS_WEIGHTS
+from ghostexp.config.explain import UserError
 from ghostexp.config.mistakes import users_mistakes
 from ghostexp.config.saved import CONFIG_FILE
 from ghostexp.config.targets import targets

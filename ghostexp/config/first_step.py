@@ -5,7 +5,7 @@ import copy
 import torch
 
 from ghostexp.config.build import Parts
-from ghostexp.config.cli import UserError
+from ghostexp.config.explain import UserError
 from ghostexp.config.mistakes import sentence, users_mistakes
 from ghostexp.tasks import ClassificationTask
 from ghostexp.training.callbacks import ChecksExamples

@@ -10,7 +10,7 @@ from fnmatch import fnmatchcase
 import pytorch_lightning as pl
 from omegaconf import DictConfig
 
-from ghostexp.config.cli import UserError, did_you_mean
+from ghostexp.config.explain import UserError, did_you_mean
 
 BETTER = {"max": True, "min": False}
 OF_LIBRARIES = (  # what has `mode: min` where the config does not say it

@@ -14,7 +14,7 @@ from torch import nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
-from ghostexp.config.cli import UserError, did_you_mean
+from ghostexp.config.explain import UserError, did_you_mean
 from ghostexp.config.targets import check_role, find_callable
 from ghostexp.config.values import describe, fits, is_open, objects, parameters, shown
 

@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from ghostexp.config.cli import UserError
+from ghostexp.config.explain import UserError
 
 
 def words(text: str) -> list[str]:

@@ -18,12 +18,7 @@ from ghostexp.data.balanced import balanced_draw, check_sampler, class_counts
 from ghostexp.data.draws import Place
 from ghostexp.data.fingerprint import fingerprint
 from ghostexp.data.folds import Fold
-from ghostexp.data.in_memory import (
-    Batch,
-    BatchLoader,
-    EpochOrder,
-    LabelledSet,
-)
+from ghostexp.data.in_memory import Batch, BatchLoader, EpochOrder, LabelledSet
 from ghostexp.data.read_ahead import Loading
 from ghostexp.data.splits import grouped_split, stratified_split, warn_of_leakage
 

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from ghostexp.config.cli import UserError
+from ghostexp.config.explain import UserError
 from ghostexp.runs.detect import Detector
 from ghostexp.runs.given import Given, as_files, in_memory
 from ghostexp.runs.load import task_class

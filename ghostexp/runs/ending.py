@@ -4,7 +4,7 @@ import logging
 import shlex
 from pathlib import Path
 
-from ghostexp.config.cli import UserError
+from ghostexp.config.explain import UserError
 from ghostexp.config.precision import AUTO
 from ghostexp.config.trace import REFUSED_LOG, keep_trace
 from ghostexp.results import record as records

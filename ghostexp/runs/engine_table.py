@@ -13,7 +13,7 @@ import torch
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from ghostexp.config.cli import UserError
+from ghostexp.config.explain import UserError
 from ghostexp.deploy.forms import Subject
 from ghostexp.deploy.latency import time_inference
 from ghostexp.models import (

@@ -7,7 +7,7 @@ from rich.table import Table
 from torch import Tensor
 
 from ghostexp.config.build import Parts
-from ghostexp.config.cli import UserError
+from ghostexp.config.explain import UserError
 from ghostexp.runs.machine import describe_device
 from ghostexp.runs.subject import Subject
 from ghostexp.tasks import ClassificationTask

@@ -18,8 +18,8 @@ from omegaconf import DictConfig, open_dict, read_write
 from ghostexp.analysis.complexity import count_macs, count_params
 from ghostexp.config.audit import audit
 from ghostexp.config.build import Parts, build_parts
-from ghostexp.config.cli import UserError
 from ghostexp.config.directories import register_resolvers
+from ghostexp.config.explain import UserError
 from ghostexp.config.facts import complete_facts
 from ghostexp.config.first_step import check_examples, check_first_step
 from ghostexp.config.logs import log_as_hydra

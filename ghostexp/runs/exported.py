@@ -7,7 +7,8 @@ from pathlib import Path
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 from ghostexp.config.audit import audit_saved
-from ghostexp.config.cli import UserError, compose_config
+from ghostexp.config.cli import compose_config
+from ghostexp.config.explain import UserError
 from ghostexp.config.mistakes import users_mistakes
 from ghostexp.config.targets import find_callable
 from ghostexp.config.values import parameters

@@ -9,7 +9,7 @@ from pytorch_lightning.callbacks import ModelCheckpoint, WeightAveraging
 from torch import Tensor
 
 from ghostexp.config.build import Parts
-from ghostexp.config.cli import UserError
+from ghostexp.config.explain import UserError
 from ghostexp.config.mistakes import refusals_of_lightning
 from ghostexp.data.folder import BadFile
 from ghostexp.results.record import Record

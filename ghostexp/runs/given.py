@@ -12,7 +12,7 @@ import numpy as np
 from PIL import Image
 from torch import Tensor
 
-from ghostexp.config.cli import UserError
+from ghostexp.config.explain import UserError
 
 Given = str | Path | Image.Image | np.ndarray | Tensor
 

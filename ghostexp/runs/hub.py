@@ -16,8 +16,8 @@ from torch import nn
 import ghostexp
 from ghostexp.config.audit import audit_saved
 from ghostexp.config.build import build_network
-from ghostexp.config.cli import UserError, compose_config
-from ghostexp.config.explain import how_to_install
+from ghostexp.config.cli import compose_config
+from ghostexp.config.explain import UserError, how_to_install
 from ghostexp.download import offline
 from ghostexp.files.atomic import write_text
 from ghostexp.files.folders import is_free

@@ -10,7 +10,7 @@ from omegaconf import DictConfig
 from torch import nn
 
 from ghostexp.config.build import build_network, dense_twin, input_shape
-from ghostexp.config.cli import UserError
+from ghostexp.config.explain import UserError
 from ghostexp.config.facts import completed_config
 from ghostexp.deploy.forms import Subject
 from ghostexp.models.ghostnet import ghostnet

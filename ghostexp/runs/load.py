@@ -12,8 +12,8 @@ from torch import Tensor, nn
 
 from ghostexp.config.audit import audit_saved
 from ghostexp.config.build import Parts, build_network, build_parts
-from ghostexp.config.cli import UserError
 from ghostexp.config.directories import register_resolvers
+from ghostexp.config.explain import UserError
 from ghostexp.config.mistakes import users_mistakes
 from ghostexp.config.precision import FLOAT32
 from ghostexp.config.saved import CONFIG_FILE, read_saved

@@ -21,7 +21,9 @@ import torch
 from torch import Tensor
 
 from ghostexp.config.build import build
-from ghostexp.config.cli import PACKAGE, UserError, compose_config
+from ghostexp.config.choices import PACKAGE
+from ghostexp.config.cli import compose_config
+from ghostexp.config.explain import UserError
 from ghostexp.data.draws import Place
 from ghostexp.data.pack import pack
 from ghostexp.results.provenance import code_state

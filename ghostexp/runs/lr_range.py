@@ -14,7 +14,7 @@ import numpy as np
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 from ghostexp.config.build import build_parts
-from ghostexp.config.cli import UserError
+from ghostexp.config.explain import UserError
 from ghostexp.config.mistakes import refusals_of_lightning, users_mistakes
 from ghostexp.files.atomic import write_text
 from ghostexp.pictures.lr_range import lr_range_figure

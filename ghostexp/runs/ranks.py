@@ -19,7 +19,7 @@ import pytorch_lightning as pl
 from pytorch_lightning.utilities import rank_zero_only
 
 from ghostexp.config.build import Parts, build_parts
-from ghostexp.config.cli import UserError
+from ghostexp.config.explain import UserError
 from ghostexp.config.saved import read_saved
 from ghostexp.files.atomic import write_text
 from ghostexp.results import record as records

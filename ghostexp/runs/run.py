@@ -16,7 +16,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 from torch import nn
 
-from ghostexp.config.cli import UserError
+from ghostexp.config.explain import UserError
 from ghostexp.config.saved import CONFIG_FILE
 from ghostexp.files.atomic import write_text
 from ghostexp.files.folders import remove_if_empty

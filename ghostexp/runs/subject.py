@@ -14,7 +14,7 @@ from pathlib import Path
 from omegaconf import DictConfig, OmegaConf
 
 from ghostexp.config.build import Parts
-from ghostexp.config.cli import UserError
+from ghostexp.config.explain import UserError
 from ghostexp.config.facts import completed_config
 from ghostexp.config.mistakes import users_mistakes
 from ghostexp.config.precision import AUTO, FLOAT32

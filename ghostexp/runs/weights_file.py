@@ -9,7 +9,7 @@ from omegaconf import OmegaConf
 from safetensors.torch import save
 from torch import Tensor
 
-from ghostexp.config.cli import UserError
+from ghostexp.config.explain import UserError
 from ghostexp.files.atomic import replacing
 from ghostexp.models.weight_files import SAFETENSORS
 from ghostexp.runs.load import load_network, read_run_record

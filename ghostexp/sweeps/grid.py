@@ -11,7 +11,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from omegaconf import DictConfig, open_dict, read_write
 
-from ghostexp.config.cli import CONFIG_FOLDER
+from ghostexp.config.choices import CONFIG_FOLDER
 from ghostexp.config.directories import check_name
 from ghostexp.config.explain import UserError
 from ghostexp.results.record import command_line

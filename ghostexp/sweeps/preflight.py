@@ -20,7 +20,7 @@ from ghostexp.analysis.complexity import count_macs, count_params
 from ghostexp.analysis.estimate import StepCost, step_cost
 from ghostexp.config.audit import audit
 from ghostexp.config.build import Parts, build_network, build_parts, check_optimisation
-from ghostexp.config.cli import UserError
+from ghostexp.config.explain import UserError
 from ghostexp.config.facts import complete_facts
 from ghostexp.config.first_step import check_examples, check_first_step
 from ghostexp.config.mistakes import sentence, users_mistakes

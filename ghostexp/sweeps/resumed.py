@@ -6,7 +6,7 @@ from typing import Any
 from hydra.core.override_parser.types import Override
 from omegaconf import DictConfig, OmegaConf, open_dict
 
-from ghostexp.config.cli import UserError, did_you_mean
+from ghostexp.config.explain import UserError, did_you_mean
 from ghostexp.config.saved import CONFIG_FILE, read_saved
 
 KERNELS = "ChangeNetwork"  # the callback by which our kernels compute what torch would compute

@@ -6,7 +6,7 @@ from importlib.util import find_spec
 from joblib import cpu_count, effective_n_jobs
 from omegaconf import DictConfig
 
-from ghostexp.config.cli import UserError
+from ghostexp.config.explain import UserError
 
 EXTRAS = {  # package of a plugin -> the extra that installs it
     "hydra_joblib_launcher": "joblib",

@@ -7,7 +7,8 @@ from helpers import ROOT, SMALL
 from omegaconf import OmegaConf
 
 from ghostexp.config.audit import audit
-from ghostexp.config.cli import UserError, compose_config
+from ghostexp.config.cli import compose_config
+from ghostexp.config.explain import UserError
 from ghostexp.config.values import describe, fits
 
 CONF = ROOT / "conf"

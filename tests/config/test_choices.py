@@ -2,8 +2,7 @@
 
 import pytest
 
-from ghostexp.config.choices import described
-from ghostexp.config.cli import CONFIG_FOLDER
+from ghostexp.config.choices import CONFIG_FOLDER, described
 
 CHOICES = [
     (group, choice, line)

@@ -4,7 +4,8 @@ import pytest
 from helpers import SMALL
 
 from ghostexp.config.build import build_parts
-from ghostexp.config.cli import UserError, compose_config
+from ghostexp.config.cli import compose_config
+from ghostexp.config.explain import UserError
 
 ALL = "task/metrics=all"
 BEST, STOP = "callbacks.best.monitor", "callbacks.early_stopping.monitor"

@@ -14,7 +14,7 @@ from PIL import Image
 
 from ghostexp.config import grants
 from ghostexp.config.audit import audit_saved
-from ghostexp.config.cli import UserError
+from ghostexp.config.explain import UserError
 from ghostexp.config.saved import CONFIG_FILE
 from ghostexp.runs.load import load_run, saved_config
 

@@ -13,7 +13,8 @@ from omegaconf import OmegaConf
 
 from ghostexp.config.audit import audit
 from ghostexp.config.build import build
-from ghostexp.config.cli import UserError, compose_config
+from ghostexp.config.cli import compose_config
+from ghostexp.config.explain import UserError
 from ghostexp.data.draws import Place
 from ghostexp.data.tones import CLASS_NAMES
 

@@ -11,7 +11,8 @@ from PIL import Image
 
 from ghostexp.config.audit import audit
 from ghostexp.config.build import build
-from ghostexp.config.cli import UserError, compose_config
+from ghostexp.config.cli import compose_config
+from ghostexp.config.explain import UserError
 from ghostexp.config.facts import complete_facts
 from ghostexp.data import hf_images
 from ghostexp.download import offline

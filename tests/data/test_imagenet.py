@@ -11,7 +11,8 @@ from torchvision.transforms import v2
 
 from ghostexp.config.audit import audit
 from ghostexp.config.build import build
-from ghostexp.config.cli import UserError, compose_config
+from ghostexp.config.cli import compose_config
+from ghostexp.config.explain import UserError
 from ghostexp.data import FileTransforms
 from ghostexp.data.draws import Place
 

@@ -18,7 +18,8 @@ from PIL import Image
 
 from ghostexp.config.audit import audit
 from ghostexp.config.build import build
-from ghostexp.config.cli import UserError, compose_config
+from ghostexp.config.cli import compose_config
+from ghostexp.config.explain import UserError
 from ghostexp.data import EpochOrder
 from ghostexp.data import pack as packing
 from ghostexp.data.pack import pack

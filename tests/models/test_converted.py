@@ -8,7 +8,9 @@ from torch import nn
 
 from ghostexp.config.audit import audit
 from ghostexp.config.build import build_network
-from ghostexp.config.cli import CONFIG_FOLDER, UserError, compose_config
+from ghostexp.config.choices import CONFIG_FOLDER
+from ghostexp.config.cli import compose_config
+from ghostexp.config.explain import UserError
 from ghostexp.layers import GhostModule
 from ghostexp.models import convert_to_ghost, plan_conversion
 

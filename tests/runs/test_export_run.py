@@ -12,7 +12,8 @@ from omegaconf import OmegaConf
 from PIL import Image
 
 from ghostexp.config.build import build
-from ghostexp.config.cli import UserError, compose_config
+from ghostexp.config.cli import compose_config
+from ghostexp.config.explain import UserError
 from ghostexp.deploy import compare as comparison
 from ghostexp.deploy.compare import compare
 from ghostexp.deploy.engines import load_engine

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from ghostexp.config.cli import UserError
+from ghostexp.config.explain import UserError
 from ghostexp.runs.furthest import furthest_checkpoint
 
 

@@ -6,7 +6,7 @@ import pytest
 from helpers import main_of
 
 from ghostexp.analysis.complexity import count_params
-from ghostexp.config.cli import UserError
+from ghostexp.config.explain import UserError
 from ghostexp.results.latency_file import read_latency
 from ghostexp.runs import inference
 from ghostexp.runs.inference import default_models, subjects_of_models, subjects_of_run

@@ -7,9 +7,8 @@ import sys
 
 import pytest
 from helpers import ROOT, SMALL, killed_at_the_end, result
-from hydra.core.override_parser.overrides_parser import OverridesParser
 
-from ghostexp.config.cli import UserError, quoted
+from ghostexp.config.explain import UserError
 from ghostexp.runs.run import Run
 
 
@@ -178,15 +177,6 @@ def test_a_refused_config_leaves_no_folder(app, tmp_path):
     assert not [path for path in tmp_path.rglob("*") if path.is_dir() and "train" in path.parts[-2]]
     assert app("resume=nowhere") == 1
     assert not (tmp_path / "nowhere").exists()
-
-
-@pytest.mark.parametrize(
-    "path", ["a,b", "a[1]", "it's", "a b", "a{b}", "x\\y", "end\\", "a\\'b", "(a)", "ü", "k=v=w"]
-)
-def test_a_path_is_quoted_so_that_hydra_reads_it_as_it_is(path):
-    (override,) = OverridesParser.create().parse_overrides([quoted(f"resume={path}")])
-    assert override.value() == path
-    assert quoted(quoted(f"resume={path}")) == quoted(f"resume={path}")
 
 
 def test_resume_takes_any_folder_name_unquoted(small_run, app, tmp_path):

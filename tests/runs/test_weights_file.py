@@ -10,7 +10,7 @@ from safetensors.torch import load_file
 
 import ghostexp
 from ghostexp.commands.weights import main
-from ghostexp.config.cli import UserError
+from ghostexp.config.explain import UserError
 from ghostexp.runs.run import Run
 from ghostexp.runs.weights_file import _halved, write_weights
 

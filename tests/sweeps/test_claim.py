@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from ghostexp.config.cli import UserError
+from ghostexp.config.explain import UserError
 from ghostexp.sweeps.claim import claimed
 
 HOLDER = (

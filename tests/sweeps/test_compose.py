@@ -5,7 +5,8 @@ from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from omegaconf import OmegaConf, open_dict
 
-from ghostexp.config.cli import CONFIG_FOLDER, prepare_process
+from ghostexp.config.choices import CONFIG_FOLDER
+from ghostexp.config.cli import prepare_process
 from ghostexp.sweeps.compose import Composer
 
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 from helpers import SMALL, long_ones
 
-from ghostexp.config.cli import CONFIG_FOLDER, UserError, checked_arguments, compose_config
+from ghostexp.config.choices import CONFIG_FOLDER
 
 FAST = ["debug=fast", "model=resnet20", "dataset.batch_size=8"]
 NEEDED = {  # callbacks choice -> what else it takes
@@ -139,15 +139,6 @@ def test_what_cannot_work_is_said_before_data_loads(
     said = "".join(capfd.readouterr())
     assert sentence in said
     assert "Traceback" not in said
-
-
-def test_a_group_set_to_null_is_spelled_as_hydra_takes_it():
-    given = ["callbacks=null", "logger=null", "experiment=null", "callbacks.best=null", "seed=null"]
-    taken = ["~callbacks", "~logger", "callbacks.best=null", "seed=null"]
-    assert checked_arguments(given) == taken
-    with pytest.raises(UserError, match="sched=null: a run needs one"):
-        checked_arguments(["sched=null"])
-    assert not compose_config(["logger=null"]).get("logger")
 
 
 def test_lightning_says_nothing_of_its_own(small_run, capfd):

@@ -9,7 +9,8 @@ from torch import nn
 
 from ghostexp.config.audit import audit
 from ghostexp.config.build import build
-from ghostexp.config.cli import UserError, compose_config
+from ghostexp.config.cli import compose_config
+from ghostexp.config.explain import UserError
 from ghostexp.tasks import optimisation
 from ghostexp.tasks.classification import ClassificationTask
 from ghostexp.training.optim import constant, parameter_groups

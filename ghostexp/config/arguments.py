@@ -1,0 +1,93 @@
+"""What a user writes behind train.py, before Hydra reads it: refused, or put as Hydra takes it."""
+
+import re
+from pathlib import Path
+
+from ghostexp.config.choices import CONFIG_FOLDER
+from ghostexp.config.explain import UserError, did_you_mean
+
+# options of Hydra whose value is the next word
+VALUED = (
+    *("--config-dir", "-cd", "--config-path", "-cp", "--config-name", "-cn", "--package", "-p"),
+    *("--cfg", "-c", "--info", "-i", "--experimental-rerun"),
+)
+NUMBERS = ("nan", "inf")  # words that Hydra's grammar takes for numbers; debug=nan is a choice
+OPTIONAL = {  # groups that a run can do without -> whether one is chosen where nothing is said
+    **{"callbacks": True, "logger": True},
+    **{"debug": False, "experiment": False, "search": False, "suspect": False, "recipe": False},
+}
+
+
+def checked_arguments(arguments: list[str]) -> list[str]:
+    """Arguments of a command line as Hydra takes them; `UserError` for what no run may be told.
+
+    Hydra 1.3 ends with a stack trace at GROUP=null and GROUP=3.
+    """
+    taken = []
+    resumes = any(each.startswith("resume=") and each != "resume=null" for each in arguments)
+    for argument in map(quoted, _options_first(arguments)):
+        key, equals, value = argument.lstrip("+").partition("=")
+        if key == "run_dir" and equals:
+            raise UserError(
+                f"run_dir={value}: the program names a run's folder, and name=NAME the folder of"
+                " the runs below outputs/"
+            )
+        is_group = key != "" and (CONFIG_FOLDER / key).is_dir()
+        if equals and (not key or (is_group and _is_no_name(value))):
+            choices = [path.stem for path in (CONFIG_FOLDER / key).glob("*.yaml")]
+            raise UserError(f"{argument}: no such choice{did_you_mean(value, choices)}")
+        if is_group and value == "null":
+            if key not in OPTIONAL:
+                raise UserError(f"{argument}: a run needs one, choose {key}=NAME from conf/{key}")
+            if OPTIONAL[key]:
+                taken.append(f"~{key}")
+        elif is_group and value in NUMBERS:
+            taken.append(argument.replace(f"={value}", f"='{value}'"))
+        else:
+            later = resumes and equals and not is_group
+            taken.append(_of_the_resumed(argument) if later else argument)
+    return taken
+
+
+def check_resumed(arguments: list[str]) -> None:
+    """Refuse to resume a folder that is not there, before Hydra makes it."""
+    for argument in arguments:
+        key, _, path = argument.partition("=")
+        named = key == "resume" and path not in ("", "null") and path[0] not in "'\""
+        if named and not Path(path).is_dir() and not {"-m", "--multirun"} & {*arguments}:
+            raise UserError(f"resume={path}: no run lives there, because it is no folder")
+
+
+def _options_first(arguments: list[str]) -> list[str]:
+    """Options before values, because argparse refuses values on both sides of an option."""
+    options, values = [], []
+    for before, argument in zip(["", *arguments], arguments, strict=False):
+        is_option = argument.startswith("-") or before in VALUED
+        (options if is_option else values).append(argument)
+    return options + values
+
+
+def quoted(argument: str) -> str:
+    """`resume=PATH` as Hydra's grammar takes it, whose words end at `=`, `,` and brackets."""
+    key, _, path = argument.partition("=")
+    plain = path == "null" or re.fullmatch(r"[\w./-]*/[\w./-]*", path, re.ASCII)
+    if key != "resume" or plain or path[:1] in "'\"":
+        return argument
+    # a backslash is itself, but for those before a quote
+    escaped = re.sub(r"(\\*)('|$)", lambda m: 2 * m[1] + ("\\'" if m[2] else ""), path)
+    return f"{key}='{escaped}'"
+
+
+def _of_the_resumed(argument: str) -> str:
+    """`++key=value`, which composes with any config.
+
+    Hydra composes the values of a resume with the default config, which may lack the key. What
+    counts is whether the saved config of the run has it, and the job looks there.
+    """
+    plain = argument[0] not in "+~-" and not argument.startswith(("resume=", "hydra", "allow_"))
+    return f"++{argument}" if plain else argument
+
+
+def _is_no_name(value: str) -> bool:
+    """Whether Hydra reads a value as a number or a truth, which no choice of a group can be."""
+    return re.fullmatch(r"[+-]?[\d_]*\.?[\d_]+(e[+-]?\d+)?|true|false", value.lower()) is not None

@@ -18,29 +18,18 @@ off. Weights of 7 bits (-64 to 64) are right on every CPU: 2 * 255 * 64 fits. So
 of the CPU that a file is for are chosen: "any" takes 7 bits, "vnni" takes 8.
 """
 
-import ast
 import platform
-from collections.abc import Iterator, Sequence
-from contextlib import redirect_stdout
+from collections.abc import Sequence
 from dataclasses import dataclass
-from io import StringIO
-from pathlib import Path
-from tempfile import TemporaryDirectory
-from typing import Any
 
 import torch
 from torch import Tensor
 
-from ghostexp.deploy.engines import INPUT, onnx_runtime
+from ghostexp.deploy.engines import onnx_runtime
+from ghostexp.deploy.quantizer import METHODS, Quantizer, batches
 
 MAX_DISAGREEMENT = 0.005  # half a point
-METHODS = {  # ONNX Runtime's name for the rule, and its settings
-    "min-max": ("MinMax", {}),
-    "percentile": ("Percentile", {"percentile": 99.99, "symmetric": False}),
-    "entropy": ("Entropy", {}),
-}
 RANKED = 64  # images that each layer alone is measured on
-BATCH = 32  # images at a time: a histogram method holds all maps of as many
 
 
 @dataclass(frozen=True)
@@ -88,7 +77,7 @@ def quantize(
         )
     if not (len(calibration) and len(held_out)):
         raise ValueError("int8 needs at least one image to calibrate and one to measure with")
-    quantizer = _Quantizer(model, layers, reduce_range=instructions == "any")
+    quantizer = Quantizer(model, layers, reduce_range=instructions == "any")
     judge = _Judge(quantizer, held_out)
     for method in METHODS:
         quantizer.calibrate(method, calibration)
@@ -104,7 +93,7 @@ def quantize(
 
 def quantize_plainly(model: bytes, calibration: Tensor) -> bytes:
     """Every layer in int8, by min-max and unmeasured: for timing, where no trained weights are."""
-    quantizer = _Quantizer(model, (), reduce_range=not has_exact_int8())
+    quantizer = Quantizer(model, (), reduce_range=not has_exact_int8())
     quantizer.calibrate("min-max", calibration)
     return quantizer.build("min-max", ())
 
@@ -114,73 +103,10 @@ def has_exact_int8() -> bool:
     return platform.machine() not in ("x86_64", "AMD64") or torch.cpu._is_vnni_supported()
 
 
-class _Quantizer:
-    """One float32 model with its layers, and the range of every map by each method.
-
-    `reduce_range` gives weights 7 bits.
-    """
-
-    def __init__(self, model: bytes, layers: Sequence[str], *, reduce_range: bool) -> None:
-        from onnxruntime.quantization.quant_utils import load_model_with_shape_infer
-
-        self.float_model = model
-        self.reduce_range = reduce_range
-        with TemporaryDirectory() as folder:
-            path = Path(folder) / "model.onnx"
-            path.write_bytes(model)
-            self.proto = load_model_with_shape_infer(path)
-        self.groups = _groups(self.proto, layers)
-        self.ranges: dict[str, Any] = {}
-
-    def calibrate(self, method: str, images: Tensor) -> None:
-        """Find the range of every map by a method's rule."""
-        from onnxruntime.quantization import CalibrationMethod, create_calibrator
-
-        rule, options = METHODS[method]
-        with TemporaryDirectory() as folder:
-            path = Path(folder) / "model.onnx"
-            path.write_bytes(self.float_model)
-            calibrator = create_calibrator(
-                path,
-                _op_types(),
-                augmented_model_path=str(Path(folder) / "augmented.onnx"),
-                calibrate_method=CalibrationMethod[rule],
-                extra_options=options,
-            )
-            with redirect_stdout(StringIO()):  # it prints progress
-                for batch in _batches(self.float_model, images):
-                    calibrator.collect_data(_Once(batch))  # merged; the maps are forgotten
-                self.ranges[method] = calibrator.compute_data()
-            del calibrator  # lets go of the file
-
-    def build(self, method: str, float_layers: tuple[str, ...]) -> bytes:
-        """The int8 model, with `float_layers` left as they are."""
-        from onnxruntime.quantization import QuantType
-        from onnxruntime.quantization.qdq_quantizer import QDQQuantizer
-
-        proto = type(self.proto)()
-        proto.CopyFrom(self.proto)
-        quantizer = QDQQuantizer(
-            proto,
-            per_channel=True,
-            reduce_range=self.reduce_range,
-            weight_qType=QuantType.QInt8,
-            activation_qType=QuantType.QUInt8,
-            tensors_range=self.ranges[method],
-            nodes_to_quantize=[],
-            nodes_to_exclude=[node for name in float_layers for node in self.groups[name]],
-            op_types_to_quantize=_op_types(),
-            extra_options={},
-        )
-        quantizer.quantize_model()
-        quantizer.model.topological_sort()  # it appends what it adds
-        return quantizer.model.model.SerializeToString()
-
-
 class _Judge:
     """Quantised models beside their float32 one, on the same images."""
 
-    def __init__(self, quantizer: _Quantizer, images: Tensor) -> None:
+    def __init__(self, quantizer: Quantizer, images: Tensor) -> None:
         self.quantizer = quantizer
         self.images = images
         self.logits = _logits(quantizer.float_model, images)
@@ -211,50 +137,6 @@ class _Judge:
         return trials
 
 
-class _Once:
-    """A calibration reader, as ONNX Runtime wants it, of one batch."""
-
-    def __init__(self, batch: Tensor) -> None:
-        self.feeds = [{INPUT: batch.contiguous().numpy()}]
-
-    def get_next(self) -> dict[str, Any] | None:
-        return self.feeds.pop() if self.feeds else None
-
-
-def _op_types() -> list[str]:
-    """All operators that ONNX Runtime can quantise, but for norms.
-
-    It would give the weights of a norm, which differ by orders of magnitude, one scale for all.
-    """
-    from onnxruntime.quantization.registry import QDQRegistry, QLinearOpsRegistry
-
-    known = {*QLinearOpsRegistry, *QDQRegistry}
-    return sorted(name for name in known if not name.endswith("Normalization"))
-
-
-def _groups(proto: Any, layers: Sequence[str]) -> dict[str, list[str]]:
-    """Layer -> names of its nodes, for every layer with weights, in the network's order."""
-    groups: dict[str, list[str]] = {}
-    weighted = set()
-    for node in proto.graph.node:
-        properties = {entry.key: entry.value for entry in node.metadata_props}
-        scopes = ast.literal_eval(properties.get("pkg.torch.onnx.name_scopes", "['']"))
-        modules = scopes[:-1]  # "", "blocks", "blocks.0", ...; the last is the node's own
-        name = next((module for module in modules if module in layers), (modules or [""])[-1])
-        groups.setdefault(name, []).append(node.name)
-        if node.op_type in ("Conv", "Gemm", "MatMul"):
-            weighted.add(name)
-    return {name: nodes for name, nodes in groups.items() if name in weighted}
-
-
 def _logits(model: bytes, images: Tensor) -> Tensor:
     run = onnx_runtime(model)
-    return torch.cat([run(batch) for batch in _batches(model, images)])
-
-
-def _batches(model: bytes, images: Tensor) -> Iterator[Tensor]:
-    """Images in the model's own batch size, or BATCH where it takes any."""
-    import onnx
-
-    shape = onnx.load_from_string(model).graph.input[0].type.tensor_type.shape
-    yield from images.split(shape.dim[0].dim_value or BATCH)
+    return torch.cat([run(batch) for batch in batches(model, images)])

@@ -13,9 +13,10 @@ from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from ghostexp.layers.ghost import GhostModule
-from ghostexp.models.conversion_plan import ConversionPlan, Step, Wishes, make_plan
+from ghostexp.models.conversion_plan import ConversionPlan, Step, make_plan
 from ghostexp.models.convolutions import places_in
 from ghostexp.models.filters import keep_filters
+from ghostexp.models.kept_convolutions import Wishes
 
 logger = logging.getLogger(__name__)
 

@@ -15,9 +15,10 @@ from scipy.stats import ttest_ind
 
 from ghostexp.results.circumstances import circumstances as circumstances_of
 from ghostexp.results.collect import Run, collect, read_run
+from ghostexp.results.columns import spread
 from ghostexp.results.paper import PUBLISHED as PAPERS
 from ghostexp.results.rows import Row
-from ghostexp.results.table import Report, build_report, spread
+from ghostexp.results.table import Report, build_report
 
 ROOT = Path(__file__).resolve().parents[1]
 PUBLISHED = ROOT / "outputs" / "published"

@@ -7,7 +7,7 @@ from facts import PUBLISHED, markdown, report, row, signed, told_difference
 from scipy.stats import ttest_rel
 
 from ghostexp.results.collect import Run
-from ghostexp.results.table import spread
+from ghostexp.results.columns import spread
 
 KINDS = {"": "all layers", "conv1": "first layers of the blocks", "conv2": "second layers"}
 

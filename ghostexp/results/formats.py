@@ -8,10 +8,11 @@ from typing import Any
 
 from ghostexp.results.circumstances import circumstances
 from ghostexp.results.collect import Run
+from ghostexp.results.columns import no_difference, published
 from ghostexp.results.repeats import FOLD
 from ghostexp.results.rows import Row
 from ghostexp.results.standing import summary, unfinished
-from ghostexp.results.table import Report, no_difference, published
+from ghostexp.results.table import Report
 from ghostexp.results.text import one_line, table_row
 
 

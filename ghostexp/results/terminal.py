@@ -8,8 +8,9 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from ghostexp.results.columns import Column, label_column
 from ghostexp.results.standing import summary, unfinished
-from ghostexp.results.table import Column, Report, label_column
+from ghostexp.results.table import Report
 from ghostexp.results.text import cut_apart
 
 STATUS_STYLES = {"failed": "bold red", "interrupted": "yellow", "running": "cyan"}

@@ -6,12 +6,10 @@ after a dead one waits for the jobs which that one left in the queue, and submit
 """
 
 import logging
-import os
 import shutil
-import signal
 import subprocess
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,16 +21,16 @@ from omegaconf import DictConfig, OmegaConf
 from ghostexp.config.explain import UserError
 from ghostexp.files.atomic import write_text
 from ghostexp.results.record import read_record
-from ghostexp.sweeps.command import DoJob, end, job_words, starts_processes, wait_for
+from ghostexp.sweeps.command import DoJob, job_words, starts_processes
 from ghostexp.sweeps.decision import is_done
 from ghostexp.sweeps.job import frozen_path, thaw
 from ghostexp.sweeps.outcome import objective
+from ghostexp.sweeps.slurm_job import InQueue
 from ghostexp.training import stopping
 from ghostexp.training.stopping import Stopped
 
 if TYPE_CHECKING:
     from submitit import SlurmExecutor, SlurmJob
-    from submitit.helpers import DelayedSubmission
 
 POLL_SECONDS = 2.0
 LATE_SECONDS = 10.0  # that a network file system may take to show a job's result
@@ -40,34 +38,6 @@ LATE_SECONDS = 10.0  # that a network file system may take to show a job's resul
 SEVERAL_TASKS = ["--kill-on-bad-exit=1"]
 
 log = logging.getLogger(__name__)
-
-
-class InQueue:
-    """What submitit pickles, and does in the job: the command, which ends before a requeue."""
-
-    def __init__(self, words: Sequence[str], environment: Mapping[str, str]) -> None:
-        self.words = list(words)
-        self.environment = dict(environment)
-
-    def __call__(self) -> None:
-        environment = {**os.environ, **self.environment}
-        self.process = subprocess.Popen(self.words, env=environment, preexec_fn=_ignore_notice)
-        try:
-            wait_for(self.process)
-        except Stopped as stop:  # by Slurm, which then queues the job again or ends it
-            raise SystemExit(stop.exit_code) from None
-
-    def checkpoint(self) -> "DelayedSubmission":
-        """What submitit puts into the queue when the time is up: the same, once this has ended."""
-        from submitit.helpers import DelayedSubmission
-
-        end(self.process, signal.SIGTERM)
-        return DelayedSubmission(InQueue(self.words, self.environment))
-
-
-def _ignore_notice() -> None:
-    """In the command, which Slurm signals as well when its time is nearly up: submitit ends it."""
-    signal.signal(signal.SIGUSR2, signal.SIG_IGN)
 
 
 class SlurmLauncher(Launcher):

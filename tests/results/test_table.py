@@ -5,9 +5,10 @@ import json
 import pytest
 
 from ghostexp.results.collect import collect
+from ghostexp.results.columns import spread
 from ghostexp.results.rows import Estimate
 from ghostexp.results.standing import summary
-from ghostexp.results.table import build_report, spread
+from ghostexp.results.table import build_report
 
 
 def unchanged(directory):

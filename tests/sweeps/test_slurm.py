@@ -11,7 +11,8 @@ from omegaconf import OmegaConf
 
 from ghostexp.config.explain import UserError
 from ghostexp.sweeps import slurm
-from ghostexp.sweeps.slurm import InQueue, SlurmLauncher
+from ghostexp.sweeps.slurm import SlurmLauncher
+from ghostexp.sweeps.slurm_job import InQueue
 
 SAYS_WHY_IT_ENDS = """
 import signal, sys, time

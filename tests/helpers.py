@@ -3,6 +3,7 @@
 import importlib
 import json
 import subprocess
+import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -90,3 +91,16 @@ def killed_at_the_end(process: subprocess.Popen) -> Iterator[subprocess.Popen]:
             yield process
         finally:
             process.kill()
+
+
+@contextmanager
+def lock_holder(path: Path, then: str = "time.sleep(60)") -> Iterator[subprocess.Popen]:
+    """Another process that holds the lock at `path`, and then executes the statements `then`."""
+    script = (
+        "import sys, time; from pathlib import Path; from ghostexp.files.lock import Lock\n"
+        f"lock = Lock(Path(sys.argv[1])); lock.acquire(); print('held', flush=True); {then}\n"
+    )
+    command = [sys.executable, "-c", script, str(path)]
+    with killed_at_the_end(subprocess.Popen(command, stdout=subprocess.PIPE, text=True)) as process:
+        assert process.stdout.readline() == "held\n"
+        yield process

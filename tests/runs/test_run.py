@@ -6,7 +6,7 @@ import subprocess
 import sys
 
 import pytest
-from helpers import ROOT, SMALL, killed_at_the_end, result
+from helpers import ROOT, SMALL, lock_holder, result
 
 from ghostexp.config.explain import UserError
 from ghostexp.runs.run import Run
@@ -40,15 +40,7 @@ def test_starting_over_removes_only_what_the_run_wrote(small_run, app):
 def test_a_run_that_another_process_trains_is_refused_meanwhile(small_run, app, capfd):
     folder = small_run()
     before = (folder / "result.json").read_bytes()
-    holder = subprocess.Popen(
-        [sys.executable, "-c",
-         "import sys, time; from pathlib import Path; from ghostexp.files.lock import Lock\n"
-         "lock = Lock(Path(sys.argv[1])); lock.acquire(); print(1, flush=True); time.sleep(60)",
-         str(folder / ".lock")],
-        stdout=subprocess.PIPE,
-    )  # fmt: skip
-    with killed_at_the_end(holder):
-        holder.stdout.readline()
+    with lock_holder(folder / ".lock") as holder:
         assert app(f"resume={folder}", "trainer.max_epochs=3") == 1
         assert app(f"resume={folder}", "rerun=true") == 1
         assert holder.poll() is None  # it was not waited for

@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 
 ROOT = Path(__file__).parents[1]
-SMALL = (  # seconds a run: a small network on small digits, two batches an epoch
+SMALL = (  # seconds per run: a small network on small digits, two batches per epoch
     "model=resnet20",
     "dataset.image_size=8",
     "dataset.val_split=0.1",

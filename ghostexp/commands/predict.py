@@ -1,13 +1,13 @@
 """Classes of image or audio files, or the objects in images, by a run or an exported file.
 
-ghostexp predict outputs/train/RUN cat.jpg photos/     JSON, a line a file
+ghostexp predict outputs/train/RUN cat.jpg photos/     JSON, one line per file
 ghostexp predict outputs/train/RUN *.wav               recordings of any rate and length
-ghostexp predict outputs/train/RUN photos/ --csv       a row a file
+ghostexp predict outputs/train/RUN photos/ --csv       one row per file
 ghostexp predict outputs/train/RUN photos/ --engine onnxruntime    or native, openvino
 ghostexp predict RUN/export/onnx_fp32.onnx photos/     by an exported file
 ghostexp predict outputs/train/DETECTOR photos/ --output DIR
-    boxes as JSON, a line a file; in DIR a picture of each and results.json, COCO's results format
-    with every detection: image_id is a file's place on the command line, from 1
+    boxes as JSON, one line per file; in DIR a picture of each, and results.json with every
+    detection in COCO's results format: image_id is a file's place on the command line, from 1
 """
 
 import argparse
@@ -35,7 +35,7 @@ def main(arguments: list[str] | None = None) -> int:
         "files", nargs="+", type=Path, help="images or recordings, or folders of them"
     )
     parser.add_argument("--csv", action="store_true", help="CSV in place of JSON lines")
-    parser.add_argument("--top", type=_positive, default=5, help="classes a file (%(default)s)")
+    parser.add_argument("--top", type=_positive, default=5, help="classes per file (%(default)s)")
     parser.add_argument("--batch-size", type=_positive, default=64, help="default: %(default)s")
     parser.add_argument("--output", type=Path, help="folder for a detector's pictures and results")
     parser.add_argument(

@@ -58,7 +58,7 @@ class Augment:
         mean, std = (mean or MEAN, std or STD)
         if len(mean) != len(std) or min(std) <= 0:
             raise ValueError(
-                f"mean and std need one value a channel, std above 0, not {mean} and {std}"
+                f"mean and std need one value per channel, std above 0, not {mean} and {std}"
             )
         if alternate_flips and not flip:
             raise ValueError("alternate_flips needs flip=true")
@@ -141,7 +141,7 @@ def resize(images: Tensor, size: int) -> Tensor:
 
 
 def cut_out(images: Tensor, *, size: int, generator: torch.Generator) -> None:
-    """Set a square an image, cut at the borders, to 0 in place: the mean of normalised images."""
+    """Set one square per image to 0 in place, the mean of normalised images; borders cut it."""
     n, _, h, w = images.shape
     rows = torch.arange(h) - torch.randint(h, (n, 1), generator=generator) + size // 2
     columns = torch.arange(w) - torch.randint(w, (n, 1), generator=generator) + size // 2

@@ -194,7 +194,7 @@ def shrunk(size: tuple[int, int], max_size: int | None) -> tuple[int, int]:
 
 
 def decode_all(records: list[Record], max_size: int | None) -> dict[Path, Tensor]:
-    """Images uint8 [3, H, W] of all records by file, decoded by a thread a core."""
+    """Images uint8 [3, H, W] of all records by file, decoded by one thread per core."""
     sizes = [shrunk((record.width, record.height), max_size) for record in records]
     needed = sum(3 * width * height for width, height in sizes)
     free = psutil.virtual_memory().available

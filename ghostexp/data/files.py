@@ -16,7 +16,7 @@ from ghostexp.files.tensors import read_tensors, write_tensors
 
 log = logging.getLogger(__name__)
 
-CHUNK = 64  # files a thread decodes before it asks for more
+CHUNK = 64  # files that a thread decodes before it asks for more
 
 
 def cached(path: Path, make: Callable[[], Any], fits: Callable[[Any], bool]) -> Any:
@@ -56,7 +56,7 @@ def cache_path(root: Path, paths: list[Path], *, settings: str, name: str) -> Pa
 
 
 def in_threads(decode: Callable[[int], None], count: int, *, bar_from: int, what: str) -> None:
-    """Call `decode` with 0 to count - 1 by a thread a core; a bar from `bar_from` files on."""
+    """Call `decode` with 0 to count - 1 by one thread per core; a bar from `bar_from` files on."""
 
     def decode_chunk(start: int) -> None:
         for index in range(start, min(start + CHUNK, count)):

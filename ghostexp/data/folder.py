@@ -1,4 +1,4 @@
-"""Image files in a folder a class: decoded once, and kept as one tensor in a cache file."""
+"""Image files in one folder per class: decoded once, and kept as one tensor in a cache file."""
 
 import logging
 import os
@@ -136,7 +136,7 @@ def decode_cached(
 def decode(
     paths: list[Path], in_channels: int, image_size: int, interpolation: str | None = None
 ) -> Tensor:
-    """Pixels uint8 [N, H, W, C] of image files, decoded by a thread a core."""
+    """Pixels uint8 [N, H, W, C] of image files, decoded by one thread per core."""
     pixels = torch.empty(len(paths), image_size, image_size, in_channels, dtype=torch.uint8)
 
     def decode_one(index: int) -> None:
@@ -173,7 +173,7 @@ def open_image(
     try:
         with Image.open(path) as image:
             if image.mode.startswith(("I", "F")):
-                raise ValueError(f"mode {image.mode} has more than 8 bits a channel")
+                raise ValueError(f"mode {image.mode} has more than 8 bits per channel")
             if draft is not None:
                 image.draft(mode, (draft, draft))
             image = ImageOps.exif_transpose(image) if upright else image

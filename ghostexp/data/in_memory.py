@@ -81,7 +81,7 @@ class EpochOrder(Sampler[Tensor]):
 
     Shuffled (training): the permutation follows from (seed, epoch). Global batch b, that is
     `batch_size * world_size` indices, is dealt out as [rank::world_size]: the processes together
-    see what one process with the global batch sees. At most world_size - 1 indices an epoch are
+    see what one process with the global batch sees. At most world_size - 1 indices per epoch are
     left over. A last batch of one example joins the batch before: batch norm needs two.
     `draw` gives other positions of `indices` than a permutation, such as classes equally often.
     Not shuffled (evaluation): every index once over all processes, in order, in as many batches in

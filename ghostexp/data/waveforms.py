@@ -1,6 +1,6 @@
 """Audio files as waveforms of one length: checked, resampled, decoded once into a cache file.
 
-A waveform is int16 [T], mono. What cannot be used is said in one sentence a file.
+A waveform is int16 [T], mono. What cannot be used is said in one sentence for each file.
 """
 
 import logging

@@ -13,7 +13,7 @@ from ghostexp.runs.subject import Subject
 from ghostexp.tasks import ClassificationTask
 
 SPLITS = ("test", "val")
-COCO_ROWS = {  # metric -> what, IoU, area of the objects, detections an image
+COCO_ROWS = {  # metric -> what, IoU, area of the objects, detections per image
     "map": ("average precision", "0.50:0.95", "all", "100"),
     "map_50": ("average precision", "0.50", "all", "100"),
     "map_75": ("average precision", "0.75", "all", "100"),

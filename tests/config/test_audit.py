@@ -120,7 +120,7 @@ SLIPS = [  # overrides of train.py -> what the sentence says
     ),
     (f"{PLATEAU} trainer.limit_val_batches=0", "sched.monitor=val/loss needs a validation split"),
     ("optimizer.lr=nan", "optimizer.lr must be a finite number, not nan"),
-    ("dataset.augment.mean=[0.1,0.2]", "dataset.augment: mean and std need one value a channel"),
+    ("dataset.augment.mean=[0.1,0.2]", "dataset.augment: mean and std need one value per channel"),
     ("model._target_=torchvision.models.get_model +model.name=abc", "model: Unknown model abc"),
     ("model._target_=torchvision.models.resnet18 +model.x=1", "keyword argument"),
     ("task.loss.label_smoothing=2", "task.loss.label_smoothing is a share in [0, 1], not 2"),

@@ -166,7 +166,7 @@ def test_mixed_targets_are_class_shares(mix):
     [
         ({"crop_padding": -1}, "crop_padding is a whole number of pixels, not -1"),
         ({"cutout": 2.5}, "cutout is a whole number of pixels, not 2.5"),
-        ({"std": [0.2, 0.2]}, "one value a channel"),
+        ({"std": [0.2, 0.2]}, "one value per channel"),
         ({"std": [0.2, 0.2, 0.0]}, "std above 0"),
     ],
 )

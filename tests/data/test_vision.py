@@ -316,7 +316,7 @@ def server(tmp_path):
 
 
 def pack_cifar(shown, monkeypatch, url: str) -> np.ndarray:
-    """A tiny archive in CIFAR-10's format, 3 images a batch file; returns the training pixels."""
+    """A tiny archive in CIFAR-10's format, 3 images per batch file; returns the training pixels."""
     generator = np.random.default_rng(0)
     pixels = generator.integers(256, size=(6, 3, 3072), dtype=np.uint8)
     names = [name for name, _ in [*CIFAR10.train_list, *CIFAR10.test_list]]

@@ -53,7 +53,7 @@ def _check_training(cfg: DictConfig) -> None:
     every = cfg.trainer.get("check_val_every_n_epoch")
     if every is not None and every > max_epochs:
         raise UserError(
-            f"trainer.check_val_every_n_epoch is {every} of trainer.max_epochs={max_epochs}:"
+            f"trainer.check_val_every_n_epoch={every} is more than trainer.max_epochs={max_epochs}:"
             " no epoch would be validated"
         )
     milestones = cfg.sched.scheduler.get("milestones")
@@ -81,7 +81,7 @@ def _check_data(cfg: DictConfig) -> None:
 
 
 def _check_cosines(cfg: DictConfig) -> None:
-    """A loss with a margin takes cosines and one label an input, other losses take neither."""
+    """A loss with a margin takes cosines and one label per input, other losses take neither."""
     wanted, given = (bool(cfg.task.get("cosines")), bool(cfg.model.get("cosine_head")))
     if wanted and not given:
         raise UserError(
@@ -96,6 +96,6 @@ def _check_cosines(cfg: DictConfig) -> None:
         )
     if wanted and cfg.dataset.get("augment") and cfg.dataset.augment.get("mix"):
         raise UserError(
-            f"{cfg.task.loss._target_} takes one label an input, and dataset.augment.mix makes"
+            f"{cfg.task.loss._target_} takes one label per input, and dataset.augment.mix makes"
             " class shares: set it to null, or choose task=classification"
         )

@@ -30,7 +30,7 @@ def whole(value: Any) -> int | None:
 
 
 def key_of(entry: Entry, name: str, where: str) -> Key:
-    """The id at `name`: a whole number, or a text that is none."""
+    """The id at `name`: a whole number, or a text that does not stand for a whole number."""
     value = entry[name]
     found = whole(value)
     if found is None and (not isinstance(value, str) or not value):

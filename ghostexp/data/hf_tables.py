@@ -71,7 +71,7 @@ class HfTables:
                 if label not in numbers:
                     raise ValueError(
                         f"{self.path}: {self.columns.label} is {label} in row {row} of the split"
-                        f" {part}, which is no class of the training rows"
+                        f" {part}, which the training rows do not have"
                     )
                 rows.paths.append(Path(part, str(row)))
                 rows.labels.append(numbers[label])

@@ -76,7 +76,7 @@ def check(packed: Path, files: LabelledFiles) -> None:
         pieces = store.pieces(index.names_of(rows), found["offset"], found["length"])
         if [zlib.crc32(piece) for piece in pieces] != found["crc"].tolist():
             raise ValueError(
-                f"{packed} gives other bytes back than were written: is the disk well?"
+                f"the bytes read from {packed} are not those that were written: check the disk"
             )
     for split, name in SPLITS.items():
         packed_labels = samples["label"][np.array(index.splits()) == name]

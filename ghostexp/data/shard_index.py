@@ -117,7 +117,9 @@ def read_index(store: Store) -> ShardIndex:
         raise ValueError(f"{store.address}/{SAMPLES} is damaged: {again}") from error
     index = ShardIndex(facts["classes"], facts["shards"], samples, facts["seed"])
     if samples.dtype != SAMPLE or index.checksum != facts["samples_sha256"]:
-        raise ValueError(f"{store.address}/{SAMPLES} is not the one that {FACTS} means: {again}")
+        raise ValueError(
+            f"{store.address}/{SAMPLES} is not the file that {FACTS} describes: {again}"
+        )
     return index
 
 

@@ -111,7 +111,7 @@ def _load_onnx(path: Path) -> Engine:
 
 def _load_program(path: Path) -> Engine:
     if not is_zipfile(path):  # torch would log a trace of its own
-        raise ValueError(f"{path} cannot be loaded: it is no program of torch.export")
+        raise ValueError(f"{path} cannot be loaded: torch.export did not write it")
     extra = {EXTRA_FILE: ""}
     program = torch.export.load(path, extra_files=extra).module()
     run = torch.no_grad()(program)

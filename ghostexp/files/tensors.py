@@ -25,13 +25,13 @@ def read_tensors(path: Path, *, classes: Sequence[type] = (), mmap: bool = False
             return torch.load(path, map_location="cpu", weights_only=True, mmap=mmap)
     except pickle.UnpicklingError as error:
         name = re.search(r"GLOBAL (\S+)", str(error))
-        what = f"it names {name[1]}" if name else "it is damaged, or no file of torch.save"
+        what = f"it names {name[1]}" if name else "it is damaged, or torch.save did not write it"
         raise ValueError(
             f"{path} is refused: {what}; only tensors in plain containers are read, because"
             " anything else could run any code"
         ) from error
     except Exception as error:  # of a damaged file torch raises nearly anything
-        raise ValueError(f"{path} is damaged, or no file of torch.save") from error
+        raise ValueError(f"{path} is damaged, or torch.save did not write it") from error
 
 
 def write_tensors(path: Path, value: Any) -> None:

@@ -82,7 +82,7 @@ def one_sentence(directory: Path, error: Exception) -> UserError:
 
 
 def sentence(error: Exception) -> str:
-    """An error in one line, with its type where it is none of our own sentences."""
+    """An error in one line; the error's type stands before a sentence that is not ours."""
     text = " ".join(str(error).split())
     return text if isinstance(error, UserError) else f"{type(error).__name__}: {text}"
 

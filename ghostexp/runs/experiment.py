@@ -166,9 +166,9 @@ def _check_checkpoint(
     data = [change for change in decision.changed if change.startswith("dataset.")]
     if data and record["checkpoint"].endswith("partial.ckpt"):
         raise UserError(
-            f"{record['checkpoint']} was saved within an epoch, whose rest would be other batches"
-            f" ({'; '.join(data)}): let the run end its epoch first, or remove the file to go on"
-            " from the last epoch's end"
+            f"{record['checkpoint']} was saved within an epoch, and the rest of the epoch would"
+            f" have other batches ({'; '.join(data)}): let the run end its epoch first, or remove"
+            " the file to go on from the last epoch's end"
         )
     with users_mistakes("resume"):
         parts.task.check_resume(state)

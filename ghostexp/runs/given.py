@@ -63,8 +63,8 @@ def _pixels(values: np.ndarray) -> np.ndarray:
         values = values[:, :, 0]
     if not (values.ndim == 2 or (values.ndim == 3 and values.shape[2] in (3, 4))):
         raise UserError(
-            f"an image of shape {values.shape} is none: give an array [H, W] or [H, W, 3], or a"
-            " tensor [3, H, W]; a batch is a list of images"
+            f"an image cannot have the shape {values.shape}: give an array [H, W] or [H, W, 3],"
+            " or a tensor [3, H, W]; a batch is a list of images"
         )
     if values.dtype == np.uint8:
         return values
@@ -72,15 +72,17 @@ def _pixels(values: np.ndarray) -> np.ndarray:
     pixels = values * scale
     if not (np.isfinite(pixels).all() and pixels.min() >= 0 and pixels.max() <= 255):
         raise UserError(
-            f"pixels from {values.min()} to {values.max()} are none: whole numbers go from 0 to 255"
-            " and floats from 0 to 1, before any normalisation"
+            f"the pixels go from {values.min()} to {values.max()}: whole numbers must lie in 0 to"
+            " 255, and floats in 0 to 1, before any normalisation"
         )
     return np.round(pixels).astype(np.uint8)
 
 
 def _sound(values: np.ndarray, path: Path, sample_rate: int) -> Path:
     if values.ndim != 1:
-        raise UserError(f"a sound of shape {values.shape} is none: give one value per sample, [T]")
+        raise UserError(
+            f"a sound cannot have the shape {values.shape}: give one value per sample, [T]"
+        )
     import soundfile  # an extra
 
     subtype = "PCM_16" if values.dtype == np.int16 else "FLOAT"

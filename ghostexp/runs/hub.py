@@ -81,7 +81,7 @@ def _folder(source: str | Path) -> Path:
     if Path(source).is_dir():
         return Path(source)
     if not REPOSITORY.fullmatch(str(source)):
-        raise UserError(f"{source}: no such folder, and no USER/NAME of the hub")
+        raise UserError(f"{source} is neither a folder nor the USER/NAME of a network on the hub")
     try:
         from huggingface_hub import snapshot_download
     except ImportError as error:

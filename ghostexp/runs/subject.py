@@ -92,7 +92,7 @@ def known_task(cfg: DictConfig, directory: Path) -> type[Task]:
     task = find_callable(cfg.task._target_, "task")
     if not issubclass(task, TASKS):
         names = " or ".join(kind.__name__ for kind in TASKS)
-        raise UserError(f"{directory} is of {task.__name__}, which is no {names}")
+        raise UserError(f"the task of {directory} is {task.__name__}: this command needs a {names}")
     return task
 
 

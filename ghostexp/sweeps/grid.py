@@ -79,7 +79,9 @@ def _texts(override: Override) -> list[str]:
     if not texts:
         raise UserError(f"{override.input_line} yields no value, so there is no job")
     if "null" in texts and (CONFIG_FOLDER / key).is_dir():
-        raise UserError(f"{override.input_line}: choose files of conf/{key}, of which null is none")
+        raise UserError(
+            f"{override.input_line}: choose files of conf/{key}; null is not one of them"
+        )
     return [f"{key}={text}" for text in texts]
 
 

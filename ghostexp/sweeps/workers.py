@@ -28,7 +28,9 @@ def check_installed(hydra: DictConfig) -> None:
             f"hydra/launcher={choice} is not installed: pip install 'ghostexp[submitit]'"
         )
     if "sampler" in hydra.sweeper and find_spec("optuna") is None:
-        raise UserError("a search is not installed: pip install 'ghostexp[optuna]'")
+        raise UserError(
+            "a search needs Optuna, which is not installed: pip install 'ghostexp[optuna]'"
+        )
 
 
 def threads_of_a_job(launcher: DictConfig, jobs: int) -> int | None:

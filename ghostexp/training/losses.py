@@ -89,7 +89,7 @@ def _check_scale(scale: float) -> None:
 def _checked(cosines: Tensor, targets: Tensor) -> Tensor:
     if targets.ndim != 1 or targets.is_floating_point():
         raise ValueError(
-            f"a margin is for one label a sample, not for class shares {list(targets.shape)}:"
+            f"a margin is for one label per sample, not for class shares {list(targets.shape)}:"
             " switch mixing off, or use a loss without a margin"
         )
     return cosines.to(torch.promote_types(cosines.dtype, torch.float32))

@@ -251,7 +251,7 @@ def test_damaged_shards_are_named_before_the_training(packed, tmp_path):
     shard.write_bytes(whole)
     table = (root / "samples.npy").read_bytes()
     (root / "samples.npy").write_bytes(table[:-3] + b"abc")
-    with pytest.raises(ValueError, match="samples.npy is not the one that index.json means"):
+    with pytest.raises(ValueError, match="samples.npy is not the file that index.json describes"):
         make(root)
     (root / "samples.npy").write_bytes(table[:50])
     with pytest.raises(ValueError, match="samples.npy is damaged"):

@@ -48,7 +48,9 @@ def test_tensors_in_plain_containers_are_read(tmp_path, mmap):
 def test_a_pickle_of_more_is_refused_and_not_executed(tmp_path, monkeypatch, protocol, wrap):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "x.pt").write_bytes(wrap(pickle.dumps(Evil(), protocol)))
-    named = "it names posix.mkdir" if protocol == 2 else "it is damaged, or no file of torch.save"
+    named = (
+        "it names posix.mkdir" if protocol == 2 else "it is damaged, or torch.save did not write it"
+    )
     with pytest.raises(ValueError, match=f"x.pt is refused: {named}"):
         read_tensors(tmp_path / "x.pt")
     assert not (tmp_path / "executed").exists()

@@ -224,7 +224,7 @@ def test_a_file_that_breaks_in_training_gives_one_sentence(app, tmp_path, capsys
         (["model.anchor_sizes=[8]"], "model: anchor_sizes are five sizes above 0"),
         (
             ["trainer.max_epochs=2", "+trainer.check_val_every_n_epoch=3"],
-            "trainer.check_val_every_n_epoch is 3 of trainer.max_epochs=2: no epoch would",
+            "trainer.check_val_every_n_epoch=3 is more than trainer.max_epochs=2: no epoch would",
         ),
         (["model.heads.convs=9"], "model.heads: convs is at most 4, not 9"),
         (["model.backbone.width_mult=0"], "model.backbone: width_mult must be above 0, not 0"),

@@ -117,7 +117,7 @@ def test_a_run_can_be_loaded_from_its_folder_alone(small_run):
                 "model=ghost_efficientnet_v2",
                 "dataset.augment.mix={_target_: torchvision.transforms.v2.MixUp, num_classes: 10}",
             ],
-            "CircleLoss takes one label an input, and dataset.augment.mix makes class shares",
+            "CircleLoss takes one label per input, and dataset.augment.mix makes class shares",
         ),
     ],
 )

@@ -40,8 +40,8 @@ def test_all_kinds_of_an_image_get_the_commands_answer(trained, tmp_path, capsys
         (3, "a int is no input"),
         (torch.zeros(2, 3, 8, 8), "a batch is a list of images"),
         (torch.randn(3, 8, 8), "before any normalisation"),
-        (np.full((8, 8), 256), "pixels from 256 to 256 are none"),
-        (np.full((8, 8), np.nan), "pixels from nan to nan are none"),
+        (np.full((8, 8), 256), "the pixels go from 256 to 256"),
+        (np.full((8, 8), np.nan), "the pixels go from nan to nan"),
     ],
 )
 def test_what_is_no_image_is_refused(trained, given, sentence):

@@ -70,7 +70,7 @@ def test_a_changed_folder_is_refused_and_runs_nothing(folder, change, sentence):
 
 def test_what_is_nowhere_is_one_sentence(tmp_path, monkeypatch):
     hub = pytest.importorskip("huggingface_hub")
-    with pytest.raises(ValueError, match="no such folder, and no USER/NAME of the hub"):
+    with pytest.raises(ValueError, match="is neither a folder nor the USER/NAME of a network"):
         ghostexp.from_pretrained(tmp_path / "missing")
 
     def fetch(name, **_):

@@ -17,7 +17,7 @@ TINY = ("model=linear", "dataset.image_size=8", "debug=fast")
         (["seed=interval(0,3)"], "a grid needs single values"),
         (["seed=range(0,0)"], "seed=range(0,0) yields no value, so there is no job"),
         (["sched=glob(nothing*)"], "sched=glob(nothing*) yields no value"),
-        (["optimizer=sgd,null"], "choose files of conf/optimizer, of which null is none"),
+        (["optimizer=sgd,null"], "choose files of conf/optimizer; null is not one of them"),
         (["rerun=true,false"], "a sweep has one value of it, for all jobs"),
         (["on_error=stop,continue"], "a sweep has one value of it, for all jobs"),
         (["hydra.sweeper.max_batch_size=0", "seed=0,1"], "a number of jobs, or null for all"),

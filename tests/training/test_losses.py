@@ -118,7 +118,7 @@ def test_half_precision_is_computed_in_float32(batch, loss):
 
 @pytest.mark.parametrize("loss", LOSSES)
 def test_class_shares_are_refused(loss):
-    with pytest.raises(ValueError, match="one label a sample"):
+    with pytest.raises(ValueError, match="one label per sample"):
         loss(torch.zeros(2, 3), torch.full((2, 3), 1 / 3))
 
 

@@ -293,6 +293,13 @@ def test_accuracies_over_three_seeds_are_those_of_the_records():
     assert f"| {spread_of_three(cells)} % mAP50 |" in README.read_text()
 
 
+def test_accuracies_after_30_epochs_are_those_of_the_records():
+    networks = ("ghost_resnet56", "resnet56", "resnet32")
+    cells = [accuracies("cifar10_30_epochs", f"model={network},*") for network in networks]
+    written = "; ".join(", ".join(f"{each:.2f}" for each in seeds) for seeds in cells)
+    assert f"| {written} % |" in README.read_text()
+
+
 def test_accuracies_of_the_ablations_are_those_of_the_records():
     study = "cosine_vs_multistep_short"
     cosine, steps = (

@@ -1,11 +1,12 @@
 """What results depend on besides what was swept: data, epochs, device, versions, code, commands."""
 
+from collections.abc import Sequence
 from pathlib import PurePath
 from typing import Any
 
 from ghostexp.results.collect import Run
 from ghostexp.results.repeats import over
-from ghostexp.results.rows import Row
+from ghostexp.results.rows import Estimate, Row
 from ghostexp.results.text import one_line, quoted, show
 from ghostexp.results.wording import counted
 
@@ -40,6 +41,13 @@ def _repetitions(rows: list[Row]) -> str:
     counts = sorted({len(row.runs) for row in rows})
     number = " to ".join(str(count) for count in dict.fromkeys((counts[0], counts[-1])))
     return f"n = {number} run{'' if counts[-1] == 1 else 's'} each"
+
+
+def bars_of(estimates: Sequence[Estimate | None]) -> str:
+    """`bars: standard deviation over seeds`; empty where a figure has no bars."""
+    known = [each for each in estimates if each and each.std is not None]
+    words = [f"{word}s" for word in ("fold", "seed") if any(word in each.over for each in known)]
+    return f"bars: standard deviation over {' and '.join(words)}" if known else ""
 
 
 def _data_name(run: Run) -> str:

@@ -8,11 +8,12 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from ghostexp.results.circumstances import caption
+from ghostexp.results.circumstances import bars_of, caption
 from ghostexp.results.names import is_share, metric_name
 from ghostexp.results.rows import Row
 from ghostexp.results.standing import missing
 from ghostexp.results.style import (
+    GREY,
     LONGEST_LABEL,
     OKABE_ITO,
     label_points,
@@ -70,12 +71,21 @@ def draw_pareto(
     known = [row for row in rows if cost.of(row) is not None and row.metric(metric)]
     if len({cost.of(row) for row in known}) < 2:
         return None
-    points = [(cost.of(row), row.share(metric).mean, row.label) for row in known]
+    shares = [row.share(metric) for row in known]
+    points = [
+        (cost.of(row), share.mean, row.label) for row, share in zip(known, shares, strict=True)
+    ]
+    bars = [
+        (cost.of(row), share.mean - share.std, share.mean + share.std)
+        for row, share in zip(known, shares, strict=True)
+        if share.std is not None
+    ]
     front = pareto_front([(spent, accuracy) for spent, accuracy, _ in points])
     are_short = all(len(p[2]) <= FITS_A_POINT for p in points) and len(points) <= MOST_NUMBERS
     figure = new_figure(8.5 if are_short else 11.5, 5.0)
     axes = figure.add_subplot()
     handles = _draw_points(axes, points, front)
+    _draw_bars(axes, bars)
     axes.margins(0.1, 0.15)
     axes.set(xlabel=cost.name, ylabel=plain(metric_name(metric)))
     axes.spines["right"].set_visible(False)
@@ -86,8 +96,8 @@ def draw_pareto(
         legend_beside(figure, [*handles, *numbers])
     shown = {run.directory for row in known for run in row.runs if run.finished}
     absent = missing(rows, lambda run: run.directory in shown, not_started)
-    remark(figure, [caption(known), absent])
-    label_points(figure, axes, points, front)
+    remark(figure, [caption(known), absent, bars_of(shares)])
+    label_points(figure, axes, points, front, bars)
     return figure
 
 
@@ -110,6 +120,13 @@ def _draw_points(axes: Axes, points: list[Point], front: list[tuple[float, float
         label = "beaten: another is no dearer and no worse"
         axes.plot(xs, ys, "s", color=OKABE_ITO[1], mfc="white", ms=7, mew=1.6, label=label)
     return list(axes.lines)
+
+
+def _draw_bars(axes: Axes, bars: list[tuple[float, float, float]]) -> None:
+    """A thin line with caps for each bar: cost, lowest and highest accuracy."""
+    for cost, low, high in bars:
+        half = (high - low) / 2
+        axes.errorbar(cost, low + half, half, fmt="none", ecolor=GREY, elinewidth=1, capsize=3)
 
 
 def _number(

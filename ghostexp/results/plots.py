@@ -8,7 +8,7 @@ from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from ghostexp.results.circumstances import caption
+from ghostexp.results.circumstances import bars_of, caption
 from ghostexp.results.curves import draw_curves
 from ghostexp.results.names import key_name, metric_name
 from ghostexp.results.pareto import MACS, draw_pareto, latency_of
@@ -69,12 +69,8 @@ def draw_sweep(rows: list[Row], metric: str, not_started: int) -> Figure | None:
     _set_cost_axis(costs)
     _add_legend(figure, axes, costs)
     shown = {run.directory for row in done for run in row.runs if run.finished}
-    remarks = [missing(rows, lambda run: run.directory in shown, not_started)]
-    estimates = [row.metric(metric) for row in done]
-    if any(estimate.std is not None for estimate in estimates):
-        words = [word for word in ("fold", "seed") if any(word in each.over for each in estimates)]
-        remarks.append(f"bars: standard deviation over {' and '.join(f'{w}s' for w in words)}")
-    remark(figure, [caption(done), *remarks])
+    absent = missing(rows, lambda run: run.directory in shown, not_started)
+    remark(figure, [caption(done), absent, bars_of([row.metric(metric) for row in done])])
     return figure
 
 

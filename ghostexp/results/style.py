@@ -102,10 +102,12 @@ def label_points(
     axes: Axes,
     points: list[tuple[float, float, str]],
     steps: list[tuple[float, float]],
+    bars: Sequence[tuple[float, float, float]] = (),
 ) -> None:
     """Write each label near its point (x, y, label), off all markers, labels and lines.
 
-    `steps` are the corners of a stair: right from each to below the next, then up.
+    `steps` are the corners of a stair: right from each to below the next, then up. `bars` are
+    upright lines: x, lowest and highest y.
     """
     figure.draw_without_rendering()  # settles the layout
     pixels = figure.dpi / 72
@@ -114,6 +116,9 @@ def label_points(
     taken = [_box(x, y, 10 * pixels, 10 * pixels) for x, y in centres]
     for (x, y), (next_x, next_y) in pairwise(corners):
         taken += [Bbox([(x, y), (next_x, y)]), Bbox([(next_x, y), (next_x, next_y)])]
+    for x, low, high in bars:
+        foot, top = axes.transData.transform([(x, low), (x, high)])
+        taken.append(_box(*(foot + top) / 2, 6 * pixels, top[1] - foot[1]))
     for (x, y, label), centre in zip(points, centres, strict=True):
         text = axes.annotate(
             plain(label),

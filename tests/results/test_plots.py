@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from matplotlib.legend import Legend
 from matplotlib.text import Text
+from matplotlib.transforms import Bbox
 
 from ghostexp.results.collect import collect
 from ghostexp.results.curves import PALE, draw_curves
@@ -106,6 +107,26 @@ def test_pareto_labels_cover_nothing(make_run, rows_of):
     assert len(boxes) == 8
     for i, box in enumerate(boxes):
         assert not any(box.overlaps(other) for other in boxes[:i])
+
+
+def test_pareto_has_a_bar_of_one_deviation_for_each_row_of_several_seeds(make_run, rows_of):
+    for ratio, acc in ((2, 0.92), (3, 0.9)):
+        make_run(f"a{ratio}", ratio=ratio, seed=0, acc=acc)
+        make_run(f"b{ratio}", ratio=ratio, seed=1, acc=acc + 0.01)
+    make_run("c", ratio=4)
+    figure = draw_pareto(rows_of(), METRIC, 0)
+    bars = [bar.get_segments()[0] for bar in figure.axes[0].collections]
+    deviation = 0.5**0.5  # of two values that are one point apart
+    np.testing.assert_allclose(
+        [bar[:, 1] for bar in bars],
+        [[mean - deviation, mean + deviation] for mean in (92.5, 90.5)],
+    )
+    assert "bars: standard deviation over seeds" in words_of(figure)
+    figure.draw_without_rendering()
+    drawn = [Bbox(figure.axes[0].transData.transform(bar)) for bar in bars]
+    for text in figure.axes[0].texts:
+        box = Text.get_window_extent(text)  # without the line to its point
+        assert not any(box.overlaps(bar) for bar in drawn)
 
 
 def test_missing_runs_are_counted(make_run, rows_of):

@@ -35,6 +35,7 @@ PAGES += sorted(
     for path in (ROOT / "docs").rglob("*.md")
     if not {"templates", "_build"} & set(path.relative_to(ROOT / "docs").parts)
 )
+REPORTS = sorted((ROOT / "outputs" / "published").rglob("*.md"))
 LINK = re.compile(r"(!?)\[[^\]]*\]\(([^)\s]+)\)")
 BLOCK = re.compile(r"(?:^ {4}.*\n)+", re.MULTILINE)
 SPAN = re.compile(r"`([^`\n]+)`")
@@ -129,7 +130,7 @@ def _own_config(tmp_path, monkeypatch):
     grants.grant([])
 
 
-@pytest.mark.parametrize("page", PAGES, ids=name_of)
+@pytest.mark.parametrize("page", [*PAGES, *REPORTS], ids=name_of)
 def test_links_lead_somewhere(page):
     for picture, target in LINK.findall(page.read_text()):
         if target.startswith("https://"):

@@ -13,6 +13,7 @@ from ghostexp.results.text import as_number, show
 from ghostexp.results.wording import clock
 
 MANY_CLASSES = 20  # of which five are a small share: top-5 accuracy says something
+UNEQUAL_MACHINES = "not all runs had the same device, threads and precision"
 
 
 @dataclass(frozen=True)
@@ -182,12 +183,14 @@ def unequal_columns(keys: list[str], rows: list[Row], metric: str) -> list[Colum
 def cost_columns(rows: list[Row], notes: Notes) -> list[Column]:
     """Size and multiply-adds of the network, speed of the training, latency and wall time."""
     speeds = _means(rows, lambda run: run.images_per_s, "{:,.0f}".format)
+    machines = {_machine(run) for row in rows for run in row.runs if run.images_per_s}
+    mark = notes.mark(UNEQUAL_MACHINES) if len(machines) > 1 else ""
     return [
         Column("params, M", [_millions(row.network("params"), 3) for row in rows], rank=6),
         Column("MACs, M", [_millions(row.network("macs"), 2) for row in rows], rank=5),
-        Column("images/s (training)", speeds, rank=8),
+        Column(f"images/s (training){mark}", speeds, rank=8),
         _latency_column(rows, notes),
-        Column("wall time", _means(rows, _wall_s, clock), rank=7),
+        Column(f"wall time{mark}", _means(rows, _wall_s, clock), rank=7),
     ]
 
 
@@ -210,6 +213,11 @@ def _means(
 ) -> list[str]:
     estimates = [row.estimate(fact) for row in rows]
     return ["" if each is None else write(each.mean) for each in estimates]
+
+
+def _machine(run: Run) -> tuple[Any, Any]:
+    """What the speed of a training depends on besides its config."""
+    return run.record.get("device"), run.record.get("precision")
 
 
 def _wall_s(run: Run) -> float | None:

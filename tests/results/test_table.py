@@ -5,7 +5,7 @@ import json
 import pytest
 
 from ghostexp.results.collect import collect
-from ghostexp.results.columns import spread
+from ghostexp.results.columns import UNEQUAL_MACHINES, spread
 from ghostexp.results.rows import Estimate
 from ghostexp.results.standing import summary
 from ghostexp.results.table import build_report
@@ -93,6 +93,21 @@ def test_results_on_different_data_say_on_which(make_run, report_of):
     report = report_of()
     assert len(report.keys) > 3
     assert cells(report, "dataset") == ["digits", "fsdd"]
+
+
+@pytest.mark.parametrize(
+    ("of_b", "is_marked"),
+    [({}, False), ({"device": "1 x GPU"}, True), ({"precision": "bf16-mixed"}, True)],
+)
+def test_speeds_of_unlike_machines_are_marked(make_run, report_of, of_b, is_marked):
+    make_run("a", ratio=2, precision="32-true")
+    make_run("b", ratio=3, **{"precision": "32-true", **of_b})
+    report = report_of()
+    headers = [column.header for column in report.columns]
+    for name in ("images/s (training)", "wall time"):
+        (header,) = (each for each in headers if each.startswith(name))
+        assert (header != name) == is_marked
+    assert (UNEQUAL_MACHINES in report.notes) == is_marked
 
 
 def test_mixed_recipes_have_one_short_label_and_a_legend(make_run, report_of):

@@ -215,9 +215,9 @@ def _means(
     return ["" if each is None else write(each.mean) for each in estimates]
 
 
-def _machine(run: Run) -> tuple[Any, Any]:
-    """What the speed of a training depends on besides its config."""
-    return run.record.get("device"), run.record.get("precision")
+def _machine(run: Run) -> str:
+    """What the speed of a training depends on besides its config, as text."""
+    return " ".join(show(run.record.get(key)) for key in ("device", "precision"))
 
 
 def _wall_s(run: Run) -> float | None:

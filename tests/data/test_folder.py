@@ -188,7 +188,7 @@ def test_corrupt_image_is_named(tmp_path):
 
 def test_sixteen_bit_image_is_refused(tmp_path):
     Image.fromarray(np.full((4, 4), 40000, dtype=np.uint16)).save(tmp_path / "deep.png")
-    with pytest.raises(ValueError, match=r"deep\.png .* more than 8 bits a channel"):
+    with pytest.raises(ValueError, match=r"deep\.png .* more than 8 bits per channel"):
         load_image(tmp_path / "deep.png", 1, 4)
 
 

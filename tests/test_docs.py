@@ -311,7 +311,7 @@ def test_accuracies_of_the_ablations_are_those_of_the_records():
     assert means in README.read_text()
     ratios = [accuracies("ratio_ablation_short", f"model.ratio={s}") for s in (1, 2, 4, 10)]
     assert (
-        ", ".join(f"{accuracy:.2f}" for (accuracy,) in ratios) + " % (n = 1)" in README.read_text()
+        ", ".join(f"{accuracy:.2f}" for (accuracy,) in ratios) + " % (seed 0)" in README.read_text()
     )
 
 

@@ -98,7 +98,7 @@ def lock_holder(path: Path, then: str = "time.sleep(60)") -> Iterator[subprocess
     """Another process that holds the lock at `path`, and then executes the statements `then`."""
     script = (
         "import sys, time; from pathlib import Path; from ghostexp.files.lock import Lock\n"
-        f"lock = Lock(Path(sys.argv[1])); lock.acquire(); print('held', flush=True); {then}\n"
+        f"Lock(Path(sys.argv[1])).acquire(); print('held', flush=True); {then}\n"
     )
     command = [sys.executable, "-c", script, str(path)]
     with killed_at_the_end(subprocess.Popen(command, stdout=subprocess.PIPE, text=True)) as process:

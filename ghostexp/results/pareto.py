@@ -76,8 +76,8 @@ def draw_pareto(
         (cost.of(row), share.mean, row.label) for row, share in zip(known, shares, strict=True)
     ]
     bars = [
-        (cost.of(row), share.mean - share.std, share.mean + share.std)
-        for row, share in zip(known, shares, strict=True)
+        (x, y, share.std)
+        for (x, y, _), share in zip(points, shares, strict=True)
         if share.std is not None
     ]
     front = pareto_front([(spent, accuracy) for spent, accuracy, _ in points])
@@ -123,10 +123,9 @@ def _draw_points(axes: Axes, points: list[Point], front: list[tuple[float, float
 
 
 def _draw_bars(axes: Axes, bars: list[tuple[float, float, float]]) -> None:
-    """A thin line with caps for each bar: cost, lowest and highest accuracy."""
-    for cost, low, high in bars:
-        half = (high - low) / 2
-        axes.errorbar(cost, low + half, half, fmt="none", ecolor=GREY, elinewidth=1, capsize=3)
+    """A thin line with caps for each bar: cost, accuracy, and its standard deviation."""
+    for cost, accuracy, deviation in bars:
+        axes.errorbar(cost, accuracy, deviation, fmt="none", ecolor=GREY, elinewidth=1, capsize=3)
 
 
 def _number(

@@ -107,7 +107,7 @@ def label_points(
     """Write each label near its point (x, y, label), off all markers, labels and lines.
 
     `steps` are the corners of a stair: right from each to below the next, then up. `bars` are
-    upright lines: x, lowest and highest y.
+    upright lines: x, y of the middle, and half of the length.
     """
     figure.draw_without_rendering()  # settles the layout
     pixels = figure.dpi / 72
@@ -116,8 +116,8 @@ def label_points(
     taken = [_box(x, y, 10 * pixels, 10 * pixels) for x, y in centres]
     for (x, y), (next_x, next_y) in pairwise(corners):
         taken += [Bbox([(x, y), (next_x, y)]), Bbox([(next_x, y), (next_x, next_y)])]
-    for x, low, high in bars:
-        foot, top = axes.transData.transform([(x, low), (x, high)])
+    for x, y, half in bars:
+        foot, top = axes.transData.transform([(x, y - half), (x, y + half)])
         taken.append(_box(*(foot + top) / 2, 6 * pixels, top[1] - foot[1]))
     for (x, y, label), centre in zip(points, centres, strict=True):
         text = axes.annotate(

@@ -23,6 +23,7 @@ help: ## list the targets
 install: .venv/installed ## make .venv with the pinned versions of everything
 
 .venv/bin/uv:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "error: ghostexp needs Python 3.11 or newer, and $(PYTHON) is older: make PYTHON=FILE names another one")'
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
 

@@ -1,6 +1,9 @@
 """python scripts/any_network.py: the same as `ghostexp any_network`."""
 
 import sys
+from pathlib import Path
+
+sys.path.append(str(Path(__file__).resolve().parents[1]))  # where ghostexp is not installed
 
 from ghostexp.commands.any_network import main
 

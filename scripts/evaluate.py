@@ -1,6 +1,9 @@
 """python scripts/evaluate.py: the same as `ghostexp evaluate`."""
 
 import sys
+from pathlib import Path
+
+sys.path.append(str(Path(__file__).resolve().parents[1]))  # where ghostexp is not installed
 
 from ghostexp.commands.evaluate import main
 

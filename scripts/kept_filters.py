@@ -1,6 +1,9 @@
 """python scripts/kept_filters.py: the same as `ghostexp kept_filters`."""
 
 import sys
+from pathlib import Path
+
+sys.path.append(str(Path(__file__).resolve().parents[1]))  # where ghostexp is not installed
 
 from ghostexp.commands.kept_filters import main
 

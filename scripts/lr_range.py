@@ -1,6 +1,9 @@
 """python scripts/lr_range.py: the same as `ghostexp lr_range`."""
 
 import sys
+from pathlib import Path
+
+sys.path.append(str(Path(__file__).resolve().parents[1]))  # where ghostexp is not installed
 
 from ghostexp.commands.lr_range import main
 

@@ -1,6 +1,9 @@
 """python scripts/predict.py: the same as `ghostexp predict`."""
 
 import sys
+from pathlib import Path
+
+sys.path.append(str(Path(__file__).resolve().parents[1]))  # where ghostexp is not installed
 
 from ghostexp.commands.predict import main
 

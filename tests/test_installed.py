@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 import sysconfig
+import tomllib
 import venv
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import pytest
 from helpers import ROOT, main_of, result
 
 from ghostexp import __main__ as command
+from ghostexp.commands import OLDEST, obstacle
 from ghostexp.models.published import PUBLISHED
 
 
@@ -91,6 +93,43 @@ def test_each_script_is_a_command(path):
     spec.loader.exec_module(script)
     name = {"download_weights": "download"}.get(path.stem, path.stem)
     assert script.main is main_of(name)
+
+
+@pytest.mark.parametrize("words", ["train.py", "scripts/report.py x", "-m ghostexp models"])
+def test_a_python_without_our_packages_is_told_what_to_do(tmp_path, words):
+    venv.create(tmp_path / "env", with_pip=False)
+    python = tmp_path / "env" / "bin" / "python"
+    environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
+    done = subprocess.run(
+        [python, *words.split()], cwd=ROOT, env=environment, text=True, capture_output=True
+    )
+    assert done.returncode == 1
+    assert done.stderr.startswith(f"error: {python} lacks torch, torchvision, hydra, ")
+    assert "`source .venv/bin/activate`" in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+def test_an_older_python_is_refused(monkeypatch):
+    assert obstacle() is None
+    with monkeypatch.context() as patch:
+        patch.setattr(sys, "version_info", (3, 10, 13))
+        sentence = obstacle()
+    assert sentence.startswith("ghostexp needs Python 3.11 or newer, and ")
+    assert "is Python 3.10: install a newer Python" in sentence
+    needed = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["requires-python"]
+    assert needed == ">={}.{}".format(*OLDEST)
+
+
+def test_make_begins_no_environment_with_an_older_python(tmp_path):
+    python = tmp_path / "python3.10"
+    old = "import sys; sys.version_info = (3, 10, 13); exec(sys.argv[1])"
+    python.write_text(f'#!/bin/sh\nexec {sys.executable} -c "{old}" "$2"\n')
+    python.chmod(0o755)
+    words = ["make", "-f", ROOT / "Makefile", ".venv/bin/uv", f"PYTHON={python}"]
+    done = subprocess.run(words, cwd=tmp_path, text=True, capture_output=True)
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: ghostexp needs Python 3.11 or newer, and ")
+    assert not (tmp_path / ".venv").exists()
 
 
 def test_the_models_are_listed(capsys):

@@ -12,6 +12,8 @@ VALUED = (
     *("--cfg", "-c", "--info", "-i", "--experimental-rerun"),
 )
 NUMBERS = ("nan", "inf")  # words that Hydra's grammar takes for numbers; debug=nan is a choice
+# a default of an experiment: its recipe, or another experiment
+DEFAULT = re.compile(r"^ *- (/recipe/(?P<recipe>\w+)|(?P<experiment>[a-z]\w*))$", re.MULTILINE)
 OPTIONAL = {  # groups that a run can do without -> whether one is chosen where nothing is said
     **{"callbacks": True, "logger": True},
     **{"debug": False, "experiment": False, "search": False, "suspect": False, "recipe": False},
@@ -19,12 +21,10 @@ OPTIONAL = {  # groups that a run can do without -> whether one is chosen where 
 
 
 def checked_arguments(arguments: list[str]) -> list[str]:
-    """Arguments of a command line as Hydra takes them; `UserError` for what no run may be told.
-
-    Hydra 1.3 ends with a stack trace at GROUP=null and GROUP=3.
-    """
-    taken = []
+    """Arguments of a command line as Hydra takes them; `UserError` for what no run may be told."""
+    _check_recipe(arguments)
     resumes = any(each.startswith("resume=") and each != "resume=null" for each in arguments)
+    taken = []
     for argument in map(quoted, _options_first(arguments)):
         key, equals, value = argument.lstrip("+").partition("=")
         if key == "run_dir" and equals:
@@ -32,21 +32,50 @@ def checked_arguments(arguments: list[str]) -> list[str]:
                 f"run_dir={value}: the program names a run's folder, and name=NAME the folder of"
                 " the runs below outputs/"
             )
-        is_group = key != "" and (CONFIG_FOLDER / key).is_dir()
-        if equals and (not key or (is_group and _is_no_name(value))):
-            choices = [path.stem for path in (CONFIG_FOLDER / key).glob("*.yaml")]
-            raise UserError(f"{argument}: no such choice{did_you_mean(value, choices)}")
-        if is_group and value == "null":
-            if key not in OPTIONAL:
-                raise UserError(f"{argument}: a run needs one, choose {key}=NAME from conf/{key}")
-            if OPTIONAL[key]:
-                taken.append(f"~{key}")
-        elif is_group and value in NUMBERS:
-            taken.append(argument.replace(f"={value}", f"='{value}'"))
+        if key != "" and (CONFIG_FOLDER / key).is_dir():
+            taken += _choice(argument, key, value)
+        elif equals and not key:
+            raise UserError(f"{argument}: no such choice{did_you_mean(value, _choices(key))}")
         else:
-            later = resumes and equals and not is_group
-            taken.append(_of_the_resumed(argument) if later else argument)
+            taken.append(_of_the_resumed(argument) if resumes and equals else argument)
     return taken
+
+
+def _check_recipe(arguments: list[str]) -> None:
+    """Refuse a recipe beside an experiment that has one: Hydra would mix the two recipes."""
+    chosen = dict(each.lstrip("+").partition("=")[::2] for each in arguments)
+    recipe = chosen.get("recipe", "null")
+    for experiment in chosen.get("experiment", "").split(","):
+        held = _recipe_of(experiment)
+        if held and recipe not in ("null", held):
+            raise UserError(
+                f"recipe={recipe}: experiment={experiment} trains with recipe={held}, and the two"
+                " recipes would be mixed: experiment=short_pair takes any recipe"
+            )
+
+
+def _recipe_of(experiment: str) -> str | None:
+    """The recipe in the defaults of an experiment, or of the experiment that it starts from."""
+    file = CONFIG_FOLDER / "experiment" / f"{experiment}.yaml"
+    default = DEFAULT.search(file.read_text()) if file.is_file() else None
+    if default is None:
+        return None
+    return default["recipe"] or _recipe_of(default["experiment"])
+
+
+def _choice(argument: str, key: str, value: str) -> list[str]:
+    """The choice of a group; Hydra 1.3 ends with a stack trace at GROUP=null and GROUP=3."""
+    if _is_no_name(value):
+        raise UserError(f"{argument}: no such choice{did_you_mean(value, _choices(key))}")
+    if value == "null" and key not in OPTIONAL:
+        raise UserError(f"{argument}: a run needs one, choose {key}=NAME from conf/{key}")
+    if value == "null":
+        return [f"~{key}"] if OPTIONAL[key] else []
+    return [argument.replace(f"={value}", f"='{value}'") if value in NUMBERS else argument]
+
+
+def _choices(key: str) -> list[str]:
+    return [path.stem for path in (CONFIG_FOLDER / key).glob("*.yaml")]
 
 
 def check_resumed(arguments: list[str]) -> None:

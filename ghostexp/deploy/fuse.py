@@ -15,24 +15,13 @@ from torch import fx, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torchvision.ops import FrozenBatchNorm2d
 
+from ghostexp.deploy.foldable import GHOSTS, LAYERS, find_obstacle, layer_calls, rest_of
 from ghostexp.deploy.reparameterize import has_hooks, reparameterize
 from ghostexp.layers.channel_order import ChannelOrder
-from ghostexp.layers.fast_ghost import FastGhostModule
-from ghostexp.layers.fast_norm import FastBatchNorm2d
-from ghostexp.layers.folded_ghost import TRANSPOSED, Affine, FoldedGhost, affine_of, scale_layer
-from ghostexp.layers.ghost import GhostModule
+from ghostexp.layers.folded_ghost import Affine, FoldedGhost, affine_of, scale_layer
 from ghostexp.layers.rep_ghost import fuse_branches
 
 log = logging.getLogger(__name__)
-
-GHOSTS = (GhostModule, FastGhostModule)
-LAYERS = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d, *TRANSPOSED)
-# layers that only pass values on, or reorder channels, in eval mode
-PASSING = (ChannelOrder, nn.Identity, nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d)
-PLAIN_NORMS = (
-    *(nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm),
-    *(FastBatchNorm2d, FrozenBatchNorm2d),
-)
 
 
 @dataclass(frozen=True)
@@ -119,10 +108,10 @@ def _fold_in(
         if norm not in norms:
             continue
         norms.discard(norm)
-        reason = _obstacle(parent, node, read, times, places)
+        reason = find_obstacle(parent, node, read, times, places)
         if reason is None:
             _fold(parent, node.args[0], affine_of(norm))
-            parent.set_submodule(node.target, _rest(norm))
+            parent.set_submodule(node.target, rest_of(norm))
         else:
             reasons[norm] = reason
     reasons |= dict.fromkeys(norms, f"its {type(parent).__name__} does not call it")
@@ -153,96 +142,20 @@ class _WholeNetwork(fx.Tracer):
         return is_single or has_hooks(module) or super().is_leaf_module(module, qualified_name)
 
 
-def _obstacle(
-    parent: nn.Module,
-    node: fx.Node,
-    read: set[str],
-    times: Counter[nn.Module],
-    places: Counter[nn.Module],
-) -> str | None:
-    """Why the batch norm that `node` calls cannot be folded into the layer before it; else None."""
-    norm = parent.get_submodule(node.target)
-    chain = _chain(parent, node.args[0] if node.args else None)
-    if not chain:
-        return "no layer makes its input"
-    layer = parent.get_submodule(chain[-1].target)
-    obstacle = _layer_obstacle(layer, chain[-1].target)
-    if obstacle is not None:
-        return obstacle
-    if any(len(each.users) > 1 for each in chain):
-        return f"{chain[-1].target}'s output is used elsewhere, too"
-    modules = [norm, *(parent.get_submodule(each.target) for each in chain)]
-    if any(times[module] > 1 or places[module] > 1 for module in modules):
-        return f"{chain[-1].target} or the batch norm is used more than once"
-    if chain[-1].target in read:
-        return f"the network reads the weight of {chain[-1].target} itself"
-    if norm.running_mean is None:
-        return "it has no running statistics"
-    if has_hooks(norm) or any(has_hooks(module) for module in modules):
-        return "it or the layer before it carries hooks, which folding would lose"
-    if _rest(norm) is None:
-        return f"{type(norm).__name__} is not a plain batch norm"
-    if len(norm.running_mean) != _channels(layer):
-        return f"it normalises {len(norm.running_mean)} channels, not those of {chain[-1].target}"
-    return None
-
-
-def _chain(parent: nn.Module, source: object) -> list[fx.Node]:
-    """The calls that make a batch norm's input, from the last one back to a layer."""
-    chain = []
-    while isinstance(source, fx.Node) and source.op == "call_module":
-        chain.append(source)
-        if type(parent.get_submodule(source.target)) not in PASSING:
-            return chain
-        source = source.args[0] if source.args else None
-    return []
-
-
-def _layer_obstacle(layer: nn.Module, name: str) -> str | None:
-    """Why nothing can be folded into a layer; None if something can."""
-    halves = [layer]
-    if type(layer) in GHOSTS:
-        halves = [half[0] for half in layer.children() if len(half) == 1]
-        if len(halves) < len(list(layer.children())):
-            return f"{name} is a Ghost module with a norm or activation of its own"
-    for half in halves:
-        if isinstance(half, LAYERS) and "weight" not in half._parameters:
-            return f"the weight of {name} is computed by a parametrization or a hook"
-        if type(half) not in LAYERS:
-            return f"it follows a {type(layer).__name__}, not a plain layer with weights"
-        if has_hooks(half):
-            return "it or the layer before it carries hooks, which folding would lose"
-    return None
-
-
-def _channels(layer: nn.Module) -> int:
-    return layer.out_features if isinstance(layer, nn.Linear) else layer.out_channels
-
-
-def _rest(norm: nn.Module) -> nn.Module | None:
-    """The module for what a batch norm does after normalising; None if that is unknown."""
-    if type(norm) in PLAIN_NORMS:
-        return nn.Identity()
-    if [name for name, _ in norm.named_children()] == ["drop", "act"]:  # timm's BatchNormAct2d
-        return nn.Sequential(norm.drop, norm.act)
-    return None
-
-
 def _fold(parent: nn.Module, source: fx.Node, affine: Affine) -> None:
     """Put a batch norm's scale and shift into the layer or Ghost module that makes its input."""
-    chain = _chain(parent, source)
-    for between in (parent.get_submodule(call.target) for call in chain[:-1]):
+    *passing, makes = layer_calls(parent, source)
+    for between in (parent.get_submodule(call.target) for call in passing):
         if isinstance(between, ChannelOrder):  # its output map c is its input map index[c]
             back = between.index.argsort()
             affine = affine[0][back], affine[1][back]
-    name = chain[-1].target
-    layer = parent.get_submodule(name)
+    layer = parent.get_submodule(makes.target)
     if type(layer) not in GHOSTS:
         scale_layer(layer, affine)
     elif layer.ratio == 1:
         scale_layer(layer.primary_conv[0], affine)
     else:
-        parent.set_submodule(name, FoldedGhost(layer, affine))
+        parent.set_submodule(makes.target, FoldedGhost(layer, affine))
 
 
 def _defaults(module: nn.Module) -> dict[str, object]:

@@ -1,6 +1,7 @@
 """Weights & Biases and MLflow: a run that is resumed goes on with its run there.
 
-Both give a run an identifier. A file in the run's folder keeps it.
+Both give a run an identifier. A file in the run's folder keeps it, and names the folder, so that a
+copy of the folder gets an identifier that no other run has.
 """
 
 import re
@@ -42,7 +43,7 @@ class WeightsAndBiases(WandbLogger):
     ) -> None:
         _check_installed("wandb")
         self.id_file = Path(directory) / WANDB_ID
-        known = _read(self.id_file)
+        known = read_id(self.id_file)
         super().__init__(
             name=title,
             save_dir=directory,
@@ -59,7 +60,7 @@ class WeightsAndBiases(WandbLogger):
     def log_hyperparams(self, params: Mapping[str, Any]) -> None:
         """Show the config; the first call begins the run there."""
         super().log_hyperparams(dict(params))
-        write_text(self.id_file, self.experiment.id)
+        write_id(self.id_file, self.experiment.id)
 
     @rank_zero_only
     def finish(self, exit_code: int) -> None:
@@ -113,10 +114,10 @@ class MLflow(Logger):
             from mlflow import MlflowClient
 
             client = MlflowClient(self.tracking_uri)
-            self.run_id = _read(self.id_file)
+            self.run_id = read_id(self.id_file)
             if self.run_id is None:
                 self.run_id = self._new_run(client)
-                write_text(self.id_file, self.run_id)
+                write_id(self.id_file, self.run_id)
             else:
                 client.update_run(self.run_id, status="RUNNING")
             self.client = client
@@ -186,5 +187,21 @@ def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     return flat
 
 
-def _read(path: Path) -> str | None:
-    return path.read_text().strip() if path.is_file() else None
+def write_id(file: Path, identifier: str) -> None:
+    """Keep a run's identifier in `file`, a file of the run's folder."""
+    write_text(file, f"{identifier}\n{file.parent.resolve()}\n")
+
+
+def read_id(file: Path) -> str | None:
+    """The identifier in a run's folder, also after the folder was moved.
+
+    None if there is none, or if the folder is a copy of one that still has the same file.
+    """
+    if not file.is_file():
+        return None
+    text = file.read_text()
+    identifier, _, folder = text.strip().partition("\n")
+    original = Path(folder or file.parent) / file.name
+    if original.resolve() != file.resolve() and original.is_file() and original.read_text() == text:
+        return None
+    return identifier

@@ -18,6 +18,24 @@ def test_a_group_set_to_null_is_spelled_as_hydra_takes_it():
 
 
 @pytest.mark.parametrize(
+    "words",
+    [
+        ["experiment=resnet56_short", "recipe=short"],
+        ["experiment=resnet56_short", "recipe=null"],
+        ["experiment=short_pair", "recipe=shipped"],
+        ["experiment=audio_losses", "recipe=shipped"],
+    ],
+)
+def test_a_recipe_that_is_mixed_with_no_other_is_taken(words):
+    checked_arguments(words)
+
+
+def test_a_recipe_beside_that_of_an_experiment_is_refused():
+    with pytest.raises(UserError, match="experiment=ratio_ablation_short trains with recipe=short"):
+        checked_arguments(["-m", "recipe=shipped", "experiment=short_pair,ratio_ablation_short"])
+
+
+@pytest.mark.parametrize(
     "path", ["a,b", "a[1]", "it's", "a b", "a{b}", "x\\y", "end\\", "a\\'b", "(a)", "ü", "k=v=w"]
 )
 def test_a_path_is_quoted_so_that_hydra_reads_it_as_it_is(path):

@@ -106,6 +106,11 @@ SLIPS = [  # overrides of train.py -> what the sentence says
     ("~model", "model is null: a run needs one, choose model=NAME from conf/model"),
     ("model=3", "model=3: no such choice; there is converted"),
     ("=3", "=3: no such choice"),
+    (
+        "experiment=resnet56_short recipe=shipped",
+        "recipe=shipped: experiment=resnet56_short trains with recipe=short, and the two recipes"
+        " would be mixed: experiment=short_pair takes any recipe",
+    ),
     ("~sched", "sched is null: choose one of conf/sched"),
     # what a component refuses: at its construction, or at the first step
     ("trainer.accelerator=gpu", "trainer (accelerator=gpu, devices=1): "),

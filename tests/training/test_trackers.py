@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import shutil
 import sqlite3
 import struct
 import subprocess
@@ -12,6 +13,8 @@ from pathlib import Path
 import pytest
 from board import curves
 from helpers import ROOT, SMALL, result
+
+from ghostexp.training.trackers import MLFLOW_ID, WANDB_ID, read_id, write_id
 
 BLOCK, FULL, LAST = 32_768, 1, 4
 pytestmark = [
@@ -74,7 +77,7 @@ def test_weights_and_biases_agrees_with_the_record(run):
 def test_mlflow_agrees_with_the_record(run):
     pytest.importorskip("mlflow")
     base = sqlite3.connect(run.parents[1] / "mlflow.db")
-    kept = (run / "mlflow-run.txt").read_text()
+    kept = read_id(run / MLFLOW_ID)
     assert base.execute("select run_uuid, status, name from runs").fetchall() == [
         (kept, "FINISHED", "Try")
     ]
@@ -106,13 +109,47 @@ def test_the_record_keeps_what_a_person_said(run):
 
 def test_a_resumed_run_goes_on_with_its_run_there(tmp_path):
     pytest.importorskip("wandb")
-    from ghostexp.training.trackers import WANDB_ID, WeightsAndBiases
+    from ghostexp.training.trackers import WeightsAndBiases
 
     (tmp_path / WANDB_ID).write_text("abc")
     assert WeightsAndBiases(str(tmp_path), project="p").version == "abc"
     fresh = [WeightsAndBiases(str(tmp_path / name), project="p").version for name in "ab"]
     assert fresh[0] != fresh[1]
     assert sorted(path.name for path in tmp_path.iterdir()) == [WANDB_ID]
+
+
+def test_an_identifier_is_that_of_one_folder(tmp_path):
+    first, copy, moved = (tmp_path / name / "run.txt" for name in ("first", "copy", "moved"))
+    first.parent.mkdir()
+    assert read_id(first) is None
+    write_id(first, "abc")
+    shutil.copytree(first.parent, copy.parent)
+    assert (read_id(first), read_id(copy)) == ("abc", None)
+    write_id(copy, "def")
+    assert (read_id(first), read_id(copy)) == ("abc", "def")
+    first.parent.rename(moved.parent)
+    assert read_id(moved) == "abc"
+    first.parent.mkdir()
+    write_id(first, "ghi")  # another run in the place that is free now
+    assert (read_id(first), read_id(moved)) == ("ghi", "abc")
+
+
+def test_a_copied_run_becomes_another_run_there(run):
+    copy = run.parents[1] / "copies" / "copy"
+    shutil.copytree(run, copy)
+    done = subprocess.run(
+        [sys.executable, ROOT / "train.py", f"resume={copy}", "trainer.max_epochs=3"],
+        cwd=run.parents[2],
+        env=os.environ | {"WANDB_MODE": "offline"},
+        text=True,
+        capture_output=True,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    for name in (MLFLOW_ID, WANDB_ID):
+        assert read_id(copy / name) != read_id(run / name)
+    database = sqlite3.connect(run.parents[2] / "outputs" / "mlflow.db")
+    ids = {identifier for (identifier,) in database.execute("select run_uuid from runs")}
+    assert ids == {read_id(copy / MLFLOW_ID), read_id(run / MLFLOW_ID)}
 
 
 def test_a_service_that_cannot_be_reached_ends_the_run_before_it_trains(tmp_path, app, capfd):

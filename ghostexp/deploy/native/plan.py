@@ -6,7 +6,7 @@ the batch norm. The batch norm scales and shifts them only when they are stored,
 exact at the border of the image, too.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from torch import Tensor
 
@@ -116,3 +116,14 @@ class Plan:
             first += self.parts[maps].first
             maps = self.parts[maps].whole
         return Part(maps, first)
+
+
+def is_open(value: object) -> bool:
+    """Whether a linear operator may still follow in the same step."""
+    return isinstance(value, Conv) and value.residual is None and not value.relu
+
+
+def scaled(part: Conv | Cheap, scale: Tensor, shift: Tensor) -> Conv | Cheap:
+    """`part` with its results times `scale` plus `shift`, which have one value per channel."""
+    by_filter = scale.reshape(-1, *[1] * (part.weight.dim() - 1))
+    return replace(part, weight=part.weight * by_filter, bias=part.bias * scale + shift)

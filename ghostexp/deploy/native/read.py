@@ -32,6 +32,8 @@ from ghostexp.deploy.native.plan import (
     Plan,
     Step,
     View,
+    is_open,
+    scaled,
 )
 
 aten = torch.ops.aten
@@ -118,7 +120,7 @@ class _Reader:
         if groups > 1:
             depthwise = groups == channels(source) and stride[0] == 1
             conv = self.values[source]
-            cheap = depthwise and _is_open(conv) and conv.cheap is None
+            cheap = depthwise and is_open(conv) and conv.cheap is None
             check(cheap, node, "a grouped convolution outside of a Ghost module")
             return Cheap(conv, weight[:, 0], bias, each=len(weight) // groups)
         check(size <= 3, node, f"a {size}x{size} convolution")
@@ -140,17 +142,17 @@ class _Reader:
         shift = shift if bias is None else shift + self.values[bias]
         value = self.values[source]
         if isinstance(value, Cheap):
-            return _scaled(value, scale, shift)
-        check(_is_open(value), node, "batch norm that follows no convolution")
+            return scaled(value, scale, shift)
+        check(is_open(value), node, "batch norm that follows no convolution")
         if value.cheap is None:
-            return replace(_scaled(value, scale, shift), outputs=outputs(node))
+            return replace(scaled(value, scale, shift), outputs=outputs(node))
         half = len(value.weight)
         return replace(
             value,
             outputs=outputs(node),
             scale=value.scale * scale[:half],
             shift=value.shift * scale[:half] + shift[:half],
-            cheap=_scaled(value.cheap, scale[half:], shift[half:]),
+            cheap=scaled(value.cheap, scale[half:], shift[half:]),
         )
 
     def _relu(self, node: fx.Node) -> Value:
@@ -164,7 +166,7 @@ class _Reader:
     def _add(self, node: fx.Node) -> Value:
         first, second = node.args
         check(isinstance(second, fx.Node), node, "an addition of unlike maps")
-        if not _is_open(self.values[first]) or shape(first) != shape(node):
+        if not is_open(self.values[first]) or shape(first) != shape(node):
             first, second = second, first
         conv = self.values[first]
         alike = shape(first) == shape(node) and shape(second)[:2] == shape(node)[:2]
@@ -174,7 +176,7 @@ class _Reader:
             node,
             "an addition of unlike maps",
         )
-        check(_is_open(conv), node, "an addition to no convolution")
+        check(is_open(conv), node, "an addition to no convolution")
         view = self._view(second)
         view = replace(view, row_step=0, column_step=0) if is_broadcast else view
         return replace(conv, outputs=outputs(node), residual=view)
@@ -250,14 +252,3 @@ class _Reader:
 
     def _same(self, node: fx.Node) -> Value:
         return self.values[node.args[0]]
-
-
-def _is_open(value: Value) -> bool:
-    """Whether a linear operator may still follow in the same step."""
-    return isinstance(value, Conv) and value.residual is None and not value.relu
-
-
-def _scaled(part: Conv | Cheap, scale: Tensor, shift: Tensor) -> Conv | Cheap:
-    """`part` with its results times `scale` plus `shift`, which have one value per channel."""
-    by_filter = scale.reshape(-1, *[1] * (part.weight.dim() - 1))
-    return replace(part, weight=part.weight * by_filter, bias=part.bias * scale + shift)

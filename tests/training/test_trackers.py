@@ -62,7 +62,7 @@ def wandb_records(folder: Path) -> list:
 def test_weights_and_biases_agrees_with_the_record(run):
     records = wandb_records(run)
     (begun,) = [record.run for record in records if record.WhichOneof("record_type") == "run"]
-    assert begun.run_id == (run / "wandb-run.txt").read_text()
+    assert begun.run_id == read_id(run / WANDB_ID)
     assert (begun.project, begun.display_name, begun.notes) == ("shown", "Try", "a short try")
     assert set(begun.tags) == {"small", "first"}
     shown = {}

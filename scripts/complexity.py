@@ -3,7 +3,7 @@
 import sys
 from pathlib import Path
 
-sys.path.append(str(Path(__file__).resolve().parents[1]))  # where ghostexp is not installed
+sys.path.append(str(Path(__file__).resolve().parents[1]))  # ghostexp may not be installed
 
 from ghostexp.commands.complexity import main
 

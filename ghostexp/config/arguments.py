@@ -45,9 +45,11 @@ def _check_recipe(arguments: list[str]) -> None:
     """Refuse a recipe beside an experiment that has one: Hydra would mix the two recipes."""
     chosen = dict(each.lstrip("+").partition("=")[::2] for each in arguments)
     recipe = chosen.get("recipe", "null")
+    if recipe == "null":
+        return
     for experiment in chosen.get("experiment", "").split(","):
         held = _recipe_of(experiment)
-        if held and recipe not in ("null", held):
+        if held not in (None, recipe):
             raise UserError(
                 f"recipe={recipe}: experiment={experiment} trains with recipe={held}, and the two"
                 " recipes would be mixed: experiment=short_pair takes any recipe"

@@ -11,16 +11,19 @@ without that file the smallest of each family are chosen.
 """
 
 import argparse
-import os
 from pathlib import Path
 
+from ghostexp.config import cli
+from ghostexp.config.options import check_out, number
 from ghostexp.runs.any_network_names import names
 from ghostexp.runs.any_network_table import make_rows, read_rows, write_table
+from ghostexp.runs.machine import allowed_cores
 
 FOLDER = Path("outputs/published/any_network")
 
 
-def main() -> int:
+@cli.script
+def main(arguments: list[str] | None = None) -> int:
     """Exit code: 1 where a row stopped, else 0."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -28,11 +31,14 @@ def main() -> int:
     parser.add_argument("networks", nargs="*", help="such as timm.resnet18 (default: all)")
     parser.add_argument("--export", action="store_true", help="ONNX too, which takes longest")
     parser.add_argument("--again", action="store_true", help="make rows that are there, too")
-    parser.add_argument("--per-family", type=int, default=4, help="timm's (default: %(default)s)")
+    parser.add_argument(
+        "--per-family", type=number, default=4, help="timm's (default: %(default)s)"
+    )
     parser.add_argument("--out", type=Path, default=FOLDER, help="folder (default: %(default)s)")
-    parser.add_argument("--workers", type=int, default=os.cpu_count(), help="processes")
-    parser.add_argument("--timeout", type=int, default=300, help="seconds for one network")
-    options = parser.parse_args()
+    parser.add_argument("--workers", type=number, default=allowed_cores(), help="processes")
+    parser.add_argument("--timeout", type=number, default=300, help="seconds for one network")
+    options = parser.parse_args(arguments)
+    check_out(options.out)
     rows_file = options.out / "rows.jsonl"
     if options.again:
         rows_file.unlink(missing_ok=True)

@@ -17,7 +17,6 @@ a config of the converted network, which trains it with new weights.
 
 import argparse
 import logging
-import os
 import shlex
 from pathlib import Path
 
@@ -32,6 +31,7 @@ from ghostexp.results.conversion_report import summary, write_conversion
 from ghostexp.results.record import command_line
 from ghostexp.runs.conversion_files import as_document, converted_model, dense_model, write_model
 from ghostexp.runs.inference import circumstances
+from ghostexp.runs.machine import allowed_cores
 from ghostexp.runs.measured_conversion import Setting, convert_by_measurement
 
 TORCH = {"torch": "fused"}
@@ -99,7 +99,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--batch", type=number, default=1, help="images (default: %(default)s)")
     parser.add_argument(
-        "--threads", type=number, default=os.cpu_count(), help="default: one for each core"
+        "--threads", type=number, default=allowed_cores(), help="default: one for each core"
     )
     parser.add_argument("--image-size", type=number, help="the same as dataset.image_size")
     parser.add_argument("--ratios", type=numbers, default=[2], help="such as 2,4 (default: 2)")

@@ -32,6 +32,7 @@ from ghostexp.config import cli
 from ghostexp.config.build import Parts
 from ghostexp.config.explain import UserError
 from ghostexp.config.mistakes import users_mistakes
+from ghostexp.config.options import number
 from ghostexp.deploy.embedder import embedding_net, file_embedder
 from ghostexp.deploy.in_engine import ENGINES, in_engine
 from ghostexp.pictures.embeddings import draw_embeddings, write_projector
@@ -51,7 +52,7 @@ def main(arguments: list[str] | None = None) -> int:
     )
     cli.add_subject(parser)
     parser.add_argument("--engine", choices=ENGINES, help="what computes (default: torch)")
-    parser.add_argument("--neighbours", type=int, default=5, help="default: %(default)s")
+    parser.add_argument("--neighbours", type=number, default=5, help="default: %(default)s")
     parser.add_argument(
         "--examples", type=int, default=2000, help="of each split, 0: all; default: %(default)s"
     )

@@ -52,10 +52,14 @@ def main(arguments: list[str] | None = None) -> int:
     what.add_argument("--statistics", action="store_true", help="all ghosts, over test images")
     what.add_argument("--redundancy", action="store_true", help="all maps, over test images")
     parser.add_argument("--layer", help="a Ghost module; with --redundancy a convolution")
-    parser.add_argument("--images", type=int, help=f"test images to use {DEFAULT_IMAGES}; 0: all")
+    parser.add_argument(
+        "--images", type=int, help=f"test images of the last two {DEFAULT_IMAGES}; 0: all"
+    )
     parser.add_argument("--out", type=Path, help="folder for the files (default: RUN/features)")
     cli.add_grant(parser)
     options = parser.parse_args(arguments)
+    if options.images is not None and not (options.statistics or options.redundancy):
+        raise UserError("--images is for --statistics and --redundancy: a picture shows one image")
     logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
     _, parts = load_run(options.run)
     out = options.out or options.run / "features"

@@ -10,44 +10,37 @@ test images that it gets right as converted, with its batch norms measured again
 """
 
 import argparse
-import sys
 
 import torch
 
+from ghostexp.config import cli
 from ghostexp.config.audit import audit
 from ghostexp.config.build import build, build_network
 from ghostexp.config.choices import CONFIG_FOLDER
-from ghostexp.config.cli import compose_config
 from ghostexp.config.explain import UserError
 from ghostexp.config.mistakes import users_mistakes
+from ghostexp.config.options import number
+from ghostexp.data.datamodule import ClassificationData
 from ghostexp.models.weights import load_weights
 from ghostexp.runs.kept_filters import Kept, measure_kept_filters
 
 
-def main() -> int:
+@cli.script
+def main(arguments: list[str] | None = None) -> int:
     """Exit code: 1 with one sentence for a user's slip, else 0."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("weights", help="a file of trained weights")
-    parser.add_argument("overrides", nargs="*", help="as for train.py")
-    parser.add_argument("--ratio", type=int, default=2, help="(default: %(default)s)")
-    parser.add_argument("--epochs", type=int, default=1, help="of tuning (default: %(default)s)")
-    parser.add_argument(
-        "--rates", type=float, nargs="+", default=[0.01, 0.1], help="learning rates"
-    )
-    parser.add_argument("--test-images", type=int, default=10_000, help="(default: %(default)s)")
-    options = parser.parse_intermixed_args()
-    try:
-        cfg = compose_config(options.overrides)
-        audit(cfg, [CONFIG_FOLDER])
-        net = build_network(cfg)
-        data = build(cfg.dataset, "dataset")
-        with users_mistakes("weights"):
-            load_weights(net, options.weights)
-        with users_mistakes("dataset"):
-            data.prepare_data()
-        torch.manual_seed(cfg.seed)
+    options = _parser().parse_intermixed_args(arguments)
+    cfg = cli.compose_config(options.overrides)
+    audit(cfg, [CONFIG_FOLDER])
+    net = build_network(cfg)
+    data = build(cfg.dataset, "dataset")
+    if not isinstance(data, ClassificationData):
+        raise UserError("kept_filters counts right classes: choose a dataset that has classes")
+    with users_mistakes("weights"):
+        load_weights(net, options.weights)
+    with users_mistakes("dataset"):
+        data.prepare_data()
+    torch.manual_seed(cfg.seed)
+    with users_mistakes("kept_filters"):
         measure_kept_filters(
             net,
             data,
@@ -57,10 +50,23 @@ def main() -> int:
             test_images=options.test_images,
             say=_print,
         )
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
     return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("weights", help="a file of trained weights")
+    parser.add_argument("overrides", nargs="*", help="as for train.py")
+    parser.add_argument("--ratio", type=number, default=2, help="(default: %(default)s)")
+    parser.add_argument("--epochs", type=number, default=1, help="of tuning (default: %(default)s)")
+    parser.add_argument(
+        "--rates", type=float, nargs="+", default=[0.01, 0.1], help="learning rates"
+    )
+    parser.add_argument("--test-images", type=number, default=10_000, help="(default: %(default)s)")
+    cli.add_grant(parser)
+    return parser
 
 
 def _print(kept: Kept) -> None:

@@ -19,11 +19,26 @@ from pathlib import Path
 
 from ghostexp.config import cli
 from ghostexp.config.explain import UserError
+from ghostexp.config.options import number
 from ghostexp.deploy.in_engine import ENGINES
 from ghostexp.runs.detect import Detector, coco_results, picture_paths, write_results
 from ghostexp.runs.load import task_class
 from ghostexp.runs.predict import Prediction, Predictor
 from ghostexp.tasks import DetectionTask
+
+TOP = 5
+BATCH_SIZE = 64
+MIN_SCORE = 0.5
+FOR_CLASSES = {  # option -> why a detector does not take it
+    "csv": "classes: boxes come as JSON lines",
+    "engine": "classifiers: a detector is computed by torch",
+    "top": "classifiers: --min-score chooses a detector's boxes",
+    "batch_size": "classifiers: a detector takes one image at a time",
+}
+FOR_BOXES = {  # option -> why a classifier does not take it
+    "output": "detectors: a classifier gives no boxes to draw",
+    "min_score": "detectors: --top chooses a classifier's classes",
+}
 
 
 @cli.script
@@ -35,11 +50,11 @@ def main(arguments: list[str] | None = None) -> int:
         "files", nargs="+", type=Path, help="images or recordings, or folders of them"
     )
     parser.add_argument("--csv", action="store_true", help="CSV in place of JSON lines")
-    parser.add_argument("--top", type=_positive, default=5, help="classes per file (%(default)s)")
-    parser.add_argument("--batch-size", type=_positive, default=64, help="default: %(default)s")
+    parser.add_argument("--top", type=number, help=f"classes per file (default: {TOP})")
+    parser.add_argument("--batch-size", type=number, help=f"default: {BATCH_SIZE}")
     parser.add_argument("--output", type=Path, help="folder for a detector's pictures and results")
     parser.add_argument(
-        "--min-score", type=float, default=0.5, help="of boxes told and drawn (%(default)s)"
+        "--min-score", type=float, help=f"of boxes told and drawn (default: {MIN_SCORE})"
     )
     parser.add_argument("--engine", choices=ENGINES, help="what computes (default: torch)")
     cli.add_grant(parser)
@@ -53,12 +68,14 @@ def main(arguments: list[str] | None = None) -> int:
     if not options.run.is_file() and issubclass(task_class(options.run), DetectionTask):
         detect(options, complain)
         return 1 if failures else 0
-    if options.output is not None:
-        raise UserError(f"--output is for detectors: {options.run} gives no boxes to draw")
+    _refuse(options, FOR_BOXES)
     predictor = Predictor(options.run, options.engine)
-    top = min(options.top, len(predictor.class_names))
+    top = min(options.top or TOP, len(predictor.class_names))
     predictions = predictor.predict(
-        predictor.find(options.files), top=top, batch_size=options.batch_size, complain=complain
+        predictor.find(options.files),
+        top=top,
+        batch_size=options.batch_size or BATCH_SIZE,
+        complain=complain,
     )
     if options.csv:
         write_csv(predictions, top)
@@ -69,10 +86,8 @@ def main(arguments: list[str] | None = None) -> int:
 
 def detect(options: argparse.Namespace, complain: Callable[[str], None]) -> None:
     """Tell the objects of each file; with --output, draw them and write all as COCO results."""
-    if options.csv:
-        raise UserError("--csv is for classes: boxes come as JSON lines")
-    if options.engine is not None:
-        raise UserError("--engine is for classifiers: a detector is computed by torch")
+    _refuse(options, FOR_CLASSES)
+    min_score = MIN_SCORE if options.min_score is None else options.min_score
     detector = Detector(options.run)
     files = detector.find(options.files)
     image_ids = {file: image_id for image_id, file in enumerate(files, start=1)}
@@ -81,9 +96,9 @@ def detect(options: argparse.Namespace, complain: Callable[[str], None]) -> None
         options.output.mkdir(parents=True, exist_ok=True)
         pictures = dict(zip(files, picture_paths(options.output, files), strict=True))
     for each in detector.detect(files, complain=complain):
-        print(json.dumps(detector.describe(each, options.min_score)))
+        print(json.dumps(detector.describe(each, min_score)))
         if options.output is not None:
-            detector.draw(each, options.min_score, pictures[each.file])
+            detector.draw(each, min_score, pictures[each.file])
             results += coco_results(image_ids[each.file], each.found, detector.category_ids)
     if options.output is not None:
         write_results(options.output / "results.json", results)
@@ -105,8 +120,9 @@ def write_csv(predictions: Iterator[Prediction], top: int) -> None:
         writer.writerow([prediction.file, *ranking])
 
 
-def _positive(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError(f"must be at least 1, not {number}")
-    return number
+def _refuse(options: argparse.Namespace, reasons: dict[str, str]) -> None:
+    """`UserError` for an option that was given and would change nothing."""
+    for option, reason in reasons.items():
+        given = getattr(options, option)
+        if given is not None and given is not False:
+            raise UserError(f"--{option.replace('_', '-')} is for {reason}")

@@ -33,6 +33,8 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     if (options.folder is None) == (options.diff is None):
         parser.error("give a folder of runs, or --diff and two runs")
+    if options.diff and (options.png or options.out):
+        parser.error("--diff prints and writes no file: leave out --out and --png")
     width = shutil.get_terminal_size((WIDTH_OF_A_PIPE, 24)).columns
     try:
         if options.diff:

@@ -4,7 +4,6 @@ What a training example looks like follows from (seed, epoch, image) alone, in w
 and batch it is made.
 """
 
-import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from typing import Any
 import numpy as np
 import psutil
 import torch
+from joblib import cpu_count
 from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
@@ -117,7 +117,7 @@ class DetectionLoader:
         self.sampler = sampler
         self.batch_sampler = None  # Lightning asks
         self.batch_size = sampler.batch_size
-        workers = (os.cpu_count() or 1) if num_workers is None else num_workers
+        workers = cpu_count() if num_workers is None else num_workers
         self.num_workers = ceil(workers / sampler.world_size)
         self.state_dict = sampler.state_dict  # which Lightning puts into checkpoints
         self.load_state_dict = sampler.load_state_dict
@@ -203,6 +203,6 @@ def decode_all(records: list[Record], max_size: int | None) -> dict[Path, Tensor
             f"in_memory=true would keep {needed / 2**30:.1f} GiB of pixels,"
             f" and {free / 2**30:.1f} GiB are free: set it to false, or a smaller max_size"
         )
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
+    with ThreadPoolExecutor(cpu_count()) as pool:
         images = pool.map(lambda record: read_image(record, max_size), records)
         return {record.file: image for record, image in zip(records, images, strict=True)}

@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+from joblib import cpu_count
 from rich.console import Console
 from rich.progress import track
 
@@ -63,7 +64,7 @@ def in_threads(decode: Callable[[int], None], count: int, *, bar_from: int, what
             decode(index)
 
     starts = range(0, count, CHUNK)
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
+    with ThreadPoolExecutor(cpu_count()) as pool:
         for _ in track(
             pool.map(decode_chunk, starts),
             f"decoding {count} {what}, once",

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from joblib import cpu_count
 from PIL import Image, ImageOps
 from torch import Tensor
 
@@ -64,8 +65,8 @@ class ImageFiles:
 
 
 def all_cores() -> int:
-    """Processes that read images ahead where no number is given: one a core."""
-    return os.cpu_count() or 1
+    """Processes that read images ahead where no number is given: one per core that we may use."""
+    return cpu_count()
 
 
 def check_interpolation(interpolation: str | None) -> None:

@@ -193,7 +193,7 @@ class GhostNet(nn.Module):
         init_weights(self)
 
     def trunk(self) -> GhostNetTrunk:
-        """The network's own stem and bottlenecks, without the classifier: a detector's backbone."""
+        """Stem and bottlenecks of this network, without the classifier: a detector's backbone."""
         return GhostNetTrunk(self.stem, self.blocks, self.feature_channels)
 
     def forward(self, images: Tensor) -> Tensor:

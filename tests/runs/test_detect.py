@@ -149,8 +149,9 @@ def predict(run, tmp_path, capsys):
     left, top, right, bottom = line["detections"][0]["box"]
     assert entries[0]["bbox"] == pytest.approx([left, top, right - left, bottom - top], abs=1e-4)
     assert (folder / "a.png").exists()
-    assert main_of("predict")([str(run), str(broken), "--csv"]) == 1
-    assert "--csv is for classes" in capsys.readouterr().err
+    for words, told in {("--csv",): "classes: boxes", ("--top", "3"): "classifiers: --min"}.items():
+        assert main_of("predict")([str(run), str(broken), *words]) == 1
+        assert f"{words[0]} is for {told}" in capsys.readouterr().err
 
 
 def test_a_picture_is_the_photo_itself_and_shrunk_where_it_is_large(tmp_path):

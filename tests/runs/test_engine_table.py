@@ -65,7 +65,7 @@ def test_networks_are_the_same_in_every_process_and_their_logits_are_moderate():
 
 def test_the_command_writes_table_and_rounds(monkeypatch, tmp_path, capsys):
     command = main_of("benchmark")
-    monkeypatch.setattr("ghostexp.commands.benchmark.groups", lambda: {"small": SMALL})
+    monkeypatch.setattr("ghostexp.commands.benchmark.inference.groups", lambda: {"small": SMALL})
     words = ["engines", "--rounds", "1", "--forms", "eager", "--out", str(tmp_path / "out")]
     assert command(words) == 0
     assert "| ResNet-20 |" in capsys.readouterr().out

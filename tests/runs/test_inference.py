@@ -65,8 +65,8 @@ def test_the_latency_of_a_run_lands_in_its_folder(small_run, monkeypatch, tmp_pa
 def test_what_gives_a_run_no_latency_is_refused_before_it_is_timed(
     monkeypatch, capsys, words, tmp_path
 ):
-    monkeypatch.setattr("ghostexp.commands.benchmark.time_inference", None)  # would fail
-    monkeypatch.setattr("ghostexp.commands.benchmark.subjects_of_run", None)
+    monkeypatch.setattr("ghostexp.commands.benchmark.inference.time_inference", None)  # would fail
+    monkeypatch.setattr("ghostexp.commands.benchmark.inference.subjects_of_run", None)
     assert benchmark(monkeypatch, "infer", "--run", tmp_path, *words) == 1
     assert "measure with --batch 1 --threads 1" in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []

@@ -14,14 +14,7 @@ import torch
 from torch import Tensor, fx
 from torch.export import ExportedProgram
 
-from ghostexp.deploy.native.nodes import (
-    arguments,
-    channels,
-    check,
-    is_only_user,
-    outputs,
-    shape,
-)
+from ghostexp.deploy.native.nodes import arguments, channels, check, is_only_user, outputs, shape
 from ghostexp.deploy.native.plan import (
     Cheap,
     Conv,
@@ -171,11 +164,8 @@ class _Reader:
         conv = self.values[first]
         alike = shape(first) == shape(node) and shape(second)[:2] == shape(node)[:2]
         is_broadcast = alike and shape(second)[2:].numel() == 1 < shape(node)[2:].numel()
-        check(
-            alike and (is_broadcast or shape(second) == shape(node)),
-            node,
-            "an addition of unlike maps",
-        )
+        fits = is_broadcast or (alike and shape(second) == shape(node))
+        check(fits, node, "an addition of unlike maps")
         check(is_open(conv), node, "an addition to no convolution")
         view = self._view(second)
         view = replace(view, row_step=0, column_step=0) if is_broadcast else view

@@ -13,14 +13,15 @@ log = logging.getLogger(__name__)
 SCHEDSTAT = Path("/proc/thread-self/schedstat")  # ns on a CPU, ns waiting for one, time slices
 WARM_UP = 3  # steps of a launch that allocate and compile
 WINDOW = 10.0  # seconds of steps that are judged together
-WAITED = 0.6  # share of the time: steps take 1 / (1 - 0.6) = 2.5 times as long
+WAITED = 0.35  # share of the time; beside one busy process or a second training it is 0.5
 
 
 class SlowSteps(pl.Callback):
     """Says once that threads wait for CPUs which other processes use, and what helps.
 
     The threads of a step wait for each other after every layer, so each of them stands still while
-    one has no CPU: two threads beside one busy process were ten times slower than one thread. Linux
+    one has no CPU. Two threads beside one busy process on two CPUs were 2 to 10 times slower than
+    alone: the worst case is both threads on one CPU, where each uses its turn to wait. Linux
     counts for every thread how long it was ready to run and had no CPU. That time holds no
     validation, no loading of data and no compiler; other systems do not tell it, and nothing is
     said there.
@@ -51,10 +52,11 @@ class SlowSteps(pl.Callback):
         share, threads = self.waited / self.seconds, torch.get_num_threads()
         if threads > 1 and share >= WAITED:
             log.warning(
-                "steps take about %.0f times as long as on a free machine: other processes use the"
-                " CPUs, and each of the %d threads waits for the slowest. OMP_NUM_THREADS=1 in"
-                " front of the command is faster beside other work",
-                1 / (1 - min(share, 0.99)),
+                "other processes use the CPUs: a thread of this run had no CPU for %.0f %% of the"
+                " time, and each of the %d threads waits for the slowest. A step can take up to ten"
+                " times as long as on a free machine. OMP_NUM_THREADS=1 in front of the command is"
+                " faster beside other work",
+                100 * share,
                 threads,
             )
             self.said = True

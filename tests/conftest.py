@@ -56,6 +56,17 @@ def app(tmp_path, monkeypatch):
     return call
 
 
+@pytest.fixture
+def one_core():
+    """This process may use one core only, like a small job of a cluster."""
+    if not hasattr(os, "sched_setaffinity"):
+        pytest.skip("this system has no affinity of processes")
+    allowed = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {min(allowed)})
+    yield
+    os.sched_setaffinity(0, allowed)
+
+
 @pytest.fixture(params=["native", "x86-64-v3"])
 def march(request, monkeypatch):
     """Kernels are compiled for this machine's CPU, and for any CPU with AVX2."""

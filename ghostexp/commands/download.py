@@ -22,7 +22,9 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("names", nargs="+", choices=list(PUBLISHED), metavar="NAME")
+    parser.add_argument(
+        "names", nargs="+", choices=list(PUBLISHED), metavar="NAME", help=", ".join(PUBLISHED)
+    )
     parser.add_argument("--to", type=Path, default=cache_folder(), metavar="DIR")
     options = parser.parse_args(arguments)
     try:

@@ -177,6 +177,10 @@ def test_boxes_that_a_transform_cuts_away_go_with_their_labels(root):
         assert ((target["boxes"][:, 2:] - target["boxes"][:, :2]) >= 1).all()
 
 
+def test_one_process_reads_per_core_that_may_be_used(root, one_core):
+    assert plain(root, num_workers=None).train_dataloader().num_workers == 1
+
+
 def test_draws_follow_from_seed_epoch_and_image_alone(root):
     transforms = (v2.RandomHorizontalFlip(), v2.RandomPhotometricDistort(p=1.0))
     data = plain(root, transforms=transforms)

@@ -261,6 +261,13 @@ def test_full_disk_costs_the_cache_only(tmp_path, monkeypatch, caplog):
     assert "cannot be written" in caplog.text
 
 
+def test_one_process_reads_per_core_that_may_be_used(tmp_path, one_core):
+    root = write_tree(tmp_path, {"train": 5})
+    paths = sorted(root.rglob("*.png"))
+    assert ImageFiles(paths, read=load_image).num_workers == 1
+    assert ImageFiles(paths, read=load_image, num_workers=3).num_workers == 3
+
+
 def test_set_too_large_for_memory_stays_in_its_files(tmp_path, monkeypatch):
     root = write_tree(tmp_path, {"train": 5})
     in_memory = load_folder(FileSet(root, folder.EXTENSIONS), in_channels=3, image_size=4)

@@ -29,7 +29,7 @@ COMMANDS = {
 
 
 def main() -> int:
-    """Exit code: 2 for an unknown command, else that of the command."""
+    """Exit code: 2 for an unknown command, else the exit code of the command."""
     command, *words = sys.argv[1:] or ["--help"]
     if command in ("-h", "--help"):
         print(usage())

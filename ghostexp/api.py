@@ -78,7 +78,7 @@ def sweep(words: Sequence[str]) -> list[Run]:
 
 
 def create_model(name: str, *, features_only: bool = False, **settings: Any) -> nn.Module:
-    """A network of conf/model with random weights, or with those of `weights=FILE`.
+    """A network of conf/model with random weights, or with the weights of `weights=FILE`.
 
     `settings` are the keys of the network's config: `num_classes` (1,000 where it is left out),
     `in_channels` (3), `ratio`, `width_mult` and so on. With `features_only` the network gives its
@@ -138,7 +138,7 @@ def _command_line(arguments: list[str]) -> Iterator[None]:
 
 @contextmanager
 def _log_handlers_kept() -> Iterator[None]:
-    """Hydra puts its own handlers in the place of a notebook's."""
+    """Hydra replaces the handlers of a notebook by its own."""
     root = logging.getLogger()
     handlers, level = root.handlers[:], root.level
     try:

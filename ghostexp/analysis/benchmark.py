@@ -33,7 +33,7 @@ class Timing:
         return median(self.seconds)
 
     def ratios(self, other: "Timing") -> list[float]:
-        """These seconds divided by those of `other`, in each round: a round holds both."""
+        """These seconds divided by the seconds of `other`, in each round: a round holds both."""
         return [own / its for own, its in zip(self.seconds, other.seconds, strict=True)]
 
     @property

@@ -26,9 +26,9 @@ THOP_PER_NORM_ELEMENT = 4
 class LayerRow:
     """One call of one module: its output without the batch axis, its own parameters and costs.
 
-    `macs` are those of the module's own forward, without the modules that it calls. `products` is
-    the part of them that no convolution and no linear layer computes, such as attention; `thop` is
-    the module's part of the thop figure. A module that is called again has its parameters in the
+    `macs` are multiply-adds of the module's forward, without the modules that it calls. `products`
+    is the part of them that no convolution and no linear layer computes, such as attention; `thop`
+    is the module's part of the thop figure. A module that is called again has its parameters in the
     first row only.
     """
 

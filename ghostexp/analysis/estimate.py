@@ -28,7 +28,7 @@ def step_cost(
 ) -> StepCost:
     """Measure the second of two training steps on `batch_size` random images.
 
-    `net` is not usable afterwards: its gradients and its statistics are those of noise. `loss`
+    `net` is not usable afterwards: its gradients and its statistics come from noise. `loss`
     gives the training loss of images [N, C, H, W] through `net`, with made-up targets.
     FloatingPointError if the loss of the noise is not finite.
     """

@@ -68,7 +68,7 @@ RESNET50_PARAMS = (
     " classifier's 2.0M exceed them already; its macs are met"
 )
 SHORTCUT_A = (
-    "the paper's figures are those of shortcuts without parameters, model.shortcut=A: 853,018"
+    "the paper's figures are for shortcuts without parameters, model.shortcut=A: 853,018"
     " params and 125,485,696 macs"
 )
 CUT_OFF = "the paper cuts the digits of its params off where we round them; its macs are met"

@@ -7,7 +7,7 @@ ghostexp complexity model=faster_rcnn_ghostnet dataset=coco  by backbone, neck a
 ghostexp complexity model=converted --plan                  what is converted, and why
 ghostexp complexity experiment=detectors_bccd               data and sizes of an experiment
 
-Overrides are those of train.py, on CIFAR-10 unless they choose otherwise; no data need be there.
+Overrides are words of train.py, on CIFAR-10 unless they choose otherwise; no data need be there.
 """
 
 import argparse

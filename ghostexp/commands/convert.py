@@ -4,7 +4,7 @@ ghostexp convert vgg16 --engine onnxruntime --batch 128 --threads 2
 ghostexp convert timm.resnet50 --engine openvino --image-size 224
 ghostexp convert torchvision.resnet18 dataset=cifar10 --ratios 2,4
 
-NETWORK is a network of conf/model, or timm.NAME, or torchvision.NAME; overrides are those of
+NETWORK is a network of conf/model, or timm.NAME, or torchvision.NAME; overrides are words of
 train.py. Without them the data are CIFAR-10 for our networks and ImageNet for the others; only
 their shapes count. The engine is torch (the same as fused) or a form of `ghostexp benchmark infer`.
 

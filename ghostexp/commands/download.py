@@ -3,8 +3,8 @@
 ghostexp download ghostnet_1.0            into the cache, where trainings look
 ghostexp download ghostnet_1.0 --to DIR   for model.weights=DIR/ghostnet_1.0.pth
 
-A download that was cut goes on where it ended. The file's SHA-256 must be the published one where
-there is one, and always that of the first download, which is kept in a JSON file beside it.
+A download that was cut goes on where it ended. The file must have the published SHA-256 where there
+is one, and always the SHA-256 of the first download, which a JSON file beside it keeps.
 """
 
 import argparse

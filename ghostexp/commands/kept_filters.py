@@ -4,7 +4,7 @@ ghostexp kept_filters data/weights/akamaster-resnet56-4bfd9763.th \\
     model=resnet56 model.shortcut=A dataset=image_folder dataset.root=data/cifar10 \\
     dataset.augment.mean=[0.485,0.456,0.406] dataset.augment.std=[0.229,0.224,0.225]
 
-Overrides are those of train.py: the dense network that the weights fit, and the data. Its
+Overrides are words of train.py: the dense network that the weights fit, and the data. Its
 convolutions become Ghost modules, once with its filters and once with new weights; printed are the
 test images that it gets right as converted, with its batch norms measured again, and after tuning.
 """

@@ -4,7 +4,7 @@ ghostexp lr_range                                 the default network on digits
 ghostexp lr_range model=vgg16 dataset=cifar10 optimizer=adamw
 ghostexp lr_range task=layerwise --low 1e-5 --high 1 --steps 200
 
-Overrides are those of train.py. Printed is the rate at which the loss falls fastest, as a word for
+Overrides are words of train.py. Printed is the rate at which the loss falls fastest, as a word for
 train.py; the curve is written as lr_range.png and lr_range.csv (Smith 2017, arXiv:1506.01186). A
 schedule that rises to its rate, such as onecycle, can take more. Schedule, callbacks and loggers of
 the config are left out, and no run is made.

@@ -21,14 +21,12 @@ from ghostexp.config import cli
 from ghostexp.config.explain import UserError
 from ghostexp.config.options import number
 from ghostexp.deploy.in_engine import ENGINES
+from ghostexp.runs.answers import BATCH_SIZE, MIN_SCORE, TOP
 from ghostexp.runs.detect import Detector, coco_results, picture_paths, write_results
 from ghostexp.runs.load import task_class
 from ghostexp.runs.predict import Prediction, Predictor
 from ghostexp.tasks import DetectionTask
 
-TOP = 5
-BATCH_SIZE = 64
-MIN_SCORE = 0.5
 FOR_CLASSES = {  # option -> why a detector does not take it
     "csv": "classes: boxes come as JSON lines",
     "engine": "classifiers: a detector is computed by torch",

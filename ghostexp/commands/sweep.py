@@ -6,6 +6,6 @@ from ghostexp.commands import train
 
 
 def main() -> int:
-    """Exit code: that of `ghostexp train`."""
+    """Exit code: the exit code of `ghostexp train`."""
     sys.argv.insert(1, "--multirun")
     return train.main()

@@ -19,8 +19,8 @@ UNCROPPED = ("cifar", "none")  # files of conf/augment that say nothing of `file
 def choose_augmentation(dataset: DictConfig) -> None:
     """Fill a null `augment.crop_padding` of a set that can read its images through `files`.
 
-    Images of at least 96 pixels get the crops of `augment=imagenet`, smaller ones those of
-    `augment=cifar`. A set whose `files` are given crops there, and nowhere else.
+    Images of at least 96 pixels get the crops of `augment=imagenet`, smaller images get
+    the crops of `augment=cifar`. A set whose `files` are given crops there, and nowhere else.
     """
     augment = dataset.get("augment")
     if "files" not in dataset or not augment or augment.get("crop_padding", 0) is not None:

@@ -34,7 +34,7 @@ log = logging.getLogger(__name__)
 for speaker in ("utilities.rank_zero", "accelerators.cuda"):
     logging.getLogger(f"pytorch_lightning.{speaker}").setLevel(logging.WARNING)
 
-# Lightning 2.6 beside torch 2.15, of which users can change nothing
+# Lightning 2.6 beside torch 2.15: users cannot change them
 warnings.filterwarnings("ignore", ".*LeafSpec", FutureWarning)
 warnings.filterwarnings("ignore", "Checkpoint directory .* exists and is not empty")  # resuming
 warnings.filterwarnings("ignore", "The number of training batches .* is smaller than the logging")

@@ -129,7 +129,7 @@ def prepare_process() -> None:
 
 
 def _described_choices(places: list[str]) -> str:
-    """What --help says of the config groups, with those of the user's folders."""
+    """What --help says of the config groups, and of the groups in the user's folders."""
     return for_help([CONFIG_FOLDER, *search_folders(places)])
 
 

@@ -117,7 +117,7 @@ def _first_line(error: OmegaConfBaseException) -> str:
 
 
 def _unreadable(error: OverrideParseException) -> str:
-    """Hydra's own words where they are about a value; those of its parser tell nobody anything."""
+    """Hydra's words where they are about a value; the words of its parser help nobody."""
     if error.__cause__ is not None:
         return f"{error.override}: {' '.join(str(error.__cause__).split())}"
     return (
@@ -142,7 +142,7 @@ def _nearest_key(error: ConfigKeyError | ConfigAttributeError) -> str:
 
 
 def _full_keys(tree: dict, prefix: str = "") -> Iterable[str]:
-    """Dotted keys of all values, first those of the groups that a person changes most."""
+    """Dotted keys of all values; keys of the groups that people change most come first."""
     order = {"optimizer": 0, "trainer": 1, "dataset": 2, "model": 3, "task": 4, "sched": 5}
     for key, value in sorted(tree.items(), key=lambda item: order.get(str(item[0]), 6)):
         if isinstance(value, dict):

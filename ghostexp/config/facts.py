@@ -101,7 +101,7 @@ def _weigh_classes(cfg: DictConfig) -> None:
 
 
 def _follow_weights(cfg: DictConfig) -> None:
-    """Let null values be those of the weights, and say where other values differ from them."""
+    """Replace null values by the values of the weights, and say where other values differ."""
     found = weights_preprocessing(cfg.model)
     if found is None:
         return

@@ -1,7 +1,7 @@
 """Audio classification data: a factory for each data set, which are what conf/dataset names.
 
-A waveform of fixed length is an example, its log-mel spectrogram the network's input. The sample
-rate is that of `augment.log_mel`.
+A waveform of fixed length is an example, its log-mel spectrogram the network's input.
+`augment.log_mel` has the sample rate.
 """
 
 from functools import partial
@@ -144,7 +144,7 @@ def esc50(
     seed: int,
     sampler: str | None = None,
 ) -> ClassificationData:
-    """ESC-50 (Piczak 2015): 2,000 environmental sounds in five folds, of which one is the test.
+    """ESC-50 (Piczak 2015): 2,000 environmental sounds in five folds; one fold is the test.
 
     The folds are the published ones, which count from 1. `esc10` is its part of ten classes.
     Validation is held out by whole sources, as the folds are.

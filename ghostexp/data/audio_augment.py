@@ -109,7 +109,7 @@ class AudioAugment:
         return self._spectrograms(waveforms.float() / FULL_SCALE)
 
     def picture(self, inputs: Tensor) -> Tensor:
-        """Spectrograms in [0, 1] to look at: low frequencies below, each to its own scale."""
+        """Spectrograms in [0, 1] to look at: low frequencies below, each with its own scale."""
         low, high = (bound(inputs.float(), (1, 2, 3), True) for bound in (torch.amin, torch.amax))
         return ((inputs - low) / (high - low).clamp(min=1e-6)).flip(2)
 
@@ -144,7 +144,7 @@ def random_shift(waveforms: Tensor, limit: int, generator: torch.Generator) -> T
 
 
 def add_noise(waveforms: Tensor, snr_db: Tensor, generator: torch.Generator) -> Tensor:
-    """White noise whose power is `snr_db` [B, 1] below that of its waveform [B, T]."""
+    """White noise, `snr_db` [B, 1] decibels weaker than its waveform [B, T]."""
     device = waveforms.device
     seed = int(torch.randint(2**62, (), generator=generator))
     drawn = torch.Generator(device).manual_seed(seed)  # on the device: as many numbers as samples

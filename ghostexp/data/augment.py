@@ -24,15 +24,14 @@ Mix = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
 class Augment:
     """uint8 images to normalised float images, on their device; for training also augmented.
 
-    `crop_padding` pixels of black, None for 4, are laid around the image, of which a random window
-    of its size stays; `flip` mirrors half of the images, and with `alternate_flips` every epoch
-    mirrors the half that the epoch before did not (Jordan 2024, https://arxiv.org/abs/2404.00498);
-    `cutout` is the side of a square of the
-    mean colour, its centre anywhere (DeVries and Taylor 2017), 0 for none; `mean` and `std` are per
-    channel, of pixels in [0, 1], None for those of CIFAR-10; `mix` is called with (images, labels),
-    as torchvision's MixUp and CutMix.
-    `train_size` is the side in pixels that images for training are resized to; evaluation keeps
-    theirs.
+    `crop_padding` pixels of black, None for 4, are laid around the image, and a random window of
+    the image's size stays; `flip` mirrors half of the images, and with `alternate_flips` every
+    epoch mirrors the half that the epoch before did not (Jordan 2024,
+    https://arxiv.org/abs/2404.00498); `cutout` is the side of a square of the mean colour, its
+    centre anywhere (DeVries and Taylor 2017), 0 for none; `mean` and `std` are per channel, of
+    pixels in [0, 1], None for CIFAR-10's; `mix` is called with (images, labels), as torchvision's
+    MixUp and CutMix. `train_size` is the side in pixels that images for training are resized to;
+    evaluation keeps theirs.
     """
 
     def __init__(
@@ -124,7 +123,7 @@ def random_crop_flip(
 
 
 def alternately_mirrored(images: Tensor, place: Place) -> Tensor:
-    """Images [N, C, H, W] of which each is mirrored in every second epoch.
+    """Images [N, C, H, W]; each image is mirrored in every second epoch.
 
     Which images are mirrored in even epochs follows from the seed and the sums of their pixels, so
     that no index of the image is needed.

@@ -76,8 +76,8 @@ def read_coco(
 ) -> tuple[list[Record], dict[Key, str]]:
     """Records of an annotation file, whose images are in a folder, and the names by category id.
 
-    Labels follow the `known` categories, of which the file may list fewer. An `area` is kept as it
-    is written, it may be that of a mask; elsewhere it is the box's.
+    Labels follow the `known` categories; the file may list fewer. An `area` is kept as it is
+    written, because it may be the area of a mask; without one it is the area of the box.
     """
     data = _parse(path)
     categories = _categories(data, path)

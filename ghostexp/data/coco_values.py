@@ -51,7 +51,7 @@ def box_of(entry: Entry, where: str) -> tuple[float, float, float, float]:
 
 
 def area_of(entry: Entry, box: tuple[float, float, float, float], where: str) -> float:
-    """`area`, which may be that of a mask; the box's where it is absent or a placeholder of 0."""
+    """`area`, also of a mask; the box's area where it is absent or a placeholder of 0."""
     value = entry.get("area")
     found = number(value)
     if found is None and value is not None:

@@ -129,7 +129,7 @@ class DetectionData(pl.LightningDataModule):
     def load_file(self, path: str | Path) -> tuple[Tensor, tuple[int, int]]:
         """Image float32 [3, H, W] of any file as in evaluation, and the file's (width, height).
 
-        `rescale` takes boxes from the size of the one to that of the other.
+        `rescale` takes boxes from the size of the image to the size of the file.
         """
         image = open_image(path, 3, upright=self.reading.exif != "ignore")
         return shrink(image, self.reading.max_size).float() / 255, image.size

@@ -48,7 +48,7 @@ def coco_detection(
     reading: Reading,
     seed: int,
 ) -> DetectionData:
-    """COCO 2017 (Lin et al. 2014): train2017, of which `val_split` is held out, and val2017.
+    """COCO 2017 (Lin et al. 2014): train2017 without the share `val_split`, and val2017.
 
     The boxes of COCO's test images are secret: val2017 is what is tested.
     """

@@ -190,7 +190,7 @@ def to_tensor(image: Image.Image) -> Tensor:
 
 
 def gathered(images: Iterator[Tensor], count: int) -> Tensor:
-    """Images [count, C, H, W] of images [C, H, W], each of which is made when it is needed.
+    """Images [count, C, H, W] from images [C, H, W]; each is made when it is needed.
 
     Only one of them is kept beside the batch: a list of them would tear the memory into pieces.
     """

@@ -1,7 +1,7 @@
-"""Cross-validation: the examples in `folds` equal parts, of which each run holds another one out.
+"""Cross-validation: the examples in `folds` equal parts; each run holds another part out.
 
 A set that brings a test part keeps it, and its training examples are divided: the fold is the
-validation part. Of a set without a test part all training examples are divided, and the fold is the
+validation part. In a set without a test part all training examples are divided, and the fold is the
 test part; validation is then held out of the rest. The division is the same for every seed: fold 2
 is the same examples in every run. Classes are equally frequent in all folds, and no group, such as
 a speaker, is in two folds.

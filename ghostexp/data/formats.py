@@ -1,4 +1,4 @@
-"""The endings of the files that Pillow and libsndfile read, from the libraries' own lists."""
+"""The endings of the files that Pillow and libsndfile read, from the libraries' lists."""
 
 from functools import cache
 

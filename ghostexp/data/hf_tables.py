@@ -42,8 +42,10 @@ class HfColumns:
 
 @dataclass(frozen=True)
 class HfTables:
-    """Where the tables lie: `path` is a file, a folder or a name on the hub, of which `name` says
-    the configuration and `revision` the version.
+    """Where the tables lie.
+
+    `path` is a file, a folder or a name on the hub. `name` is a configuration of a data set on the
+    hub, and `revision` its version.
 
     What is not there is a ValueError with one sentence.
     """

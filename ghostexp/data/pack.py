@@ -142,7 +142,7 @@ def _write_shard(
 
 
 def _check_image(source: Path, content: bytes) -> None:
-    """ValueError for a file whose head is not that of an image; its pixels are not decoded."""
+    """ValueError for a file that does not begin like an image; its pixels are not decoded."""
     try:
         Image.open(BytesIO(content)).close()
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:

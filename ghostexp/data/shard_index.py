@@ -94,7 +94,7 @@ def read_facts(store: Store) -> dict[str, Any]:
 
 
 def read_index(store: Store) -> ShardIndex:
-    """The index of a folder of shards, each of which is there as a whole; ValueError otherwise."""
+    """The index of a folder of shards; ValueError where a shard is missing or cut."""
     facts = read_facts(store)
     again = "pack or copy the folder again"
     try:

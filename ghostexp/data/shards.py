@@ -1,7 +1,7 @@
 """Images in shards, which `ghostexp pack` makes: on this machine or at any address of fsspec.
 
 Each image is read by its place in a tar file, so that the order, the splits, the folds, several
-processes and a resume within an epoch are those of every other data set.
+processes and a resume within an epoch work as with every other data set.
 """
 
 from collections.abc import Callable, Iterable
@@ -92,7 +92,7 @@ def draw_near(shards: Tensor, window: int, indices: Tensor, generator: torch.Gen
 def load_shards(
     root: str, files: FileTransforms, window: int | None, *, in_channels: int, image_size: int
 ) -> LabelledSet:
-    """Images of a folder of shards; those of val are the test set."""
+    """Images of a folder of shards; the images of val are the test set."""
     store = store_of(root)
     index = read_index(store)
     read = partial(read_transformed, in_channels=in_channels, image_size=image_size)

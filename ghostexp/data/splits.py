@@ -67,7 +67,7 @@ def grouped_split(
 
 
 def _warn_of_whole_classes(names: list[str], share: float, what: str, held: Tensor) -> None:
-    """Name the classes out of which nothing could be held; raise if that is all of them."""
+    """Name the classes that are too small to hold anything out; raise if all classes are."""
     if len(held) == 0:
         raise ValueError(
             f"a share of {share} cannot be held out: no class has more than {what}, and each"

@@ -62,7 +62,7 @@ class LocalStore:
     def _descriptor(self, name: str) -> int:
         if name not in self.opened:
             if len(self.opened) >= MOST_OPEN:
-                del self.opened[next(iter(self.opened))]  # the one that was opened first
+                del self.opened[next(iter(self.opened))]  # the first that was opened
             self.opened[name] = _Opened(Path(self.address) / name)
         return self.opened[name].descriptor
 

@@ -110,7 +110,7 @@ def evaluation_reader(
 
 
 def imagenet_files(root: Path) -> LabelledFiles:
-    """The files `root/<train|val>/<class>/*`; those of val are the test set."""
+    """The files `root/<train|val>/<class>/*`; the files of val are the test set."""
     check_root(root)
     for split in ("train", "val"):
         if not (root / split).is_dir():

@@ -165,7 +165,7 @@ def _subfolders(folder: Path) -> list[str]:
 
 
 def _note_strays(folder: Path, known: Set[Path], left_out: LeftOut) -> None:
-    """Add what lies beside the known folders; our own cache is not worth a word."""
+    """Add what lies beside the known folders, except our cache."""
     for path in sorted(folder.iterdir()):
         if is_system(path.name):
             if path.name != ".ghostexp":

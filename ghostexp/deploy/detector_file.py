@@ -51,7 +51,7 @@ def detector_to_onnx(net: nn.Module, image: Tensor) -> bytes:
     model = io.BytesIO()
     with torch.no_grad(), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # dozens on what a trace takes for fixed, and on this way
-        net([image])  # the anchors' cache must not hold those of a trace
+        net([image])  # the anchors' cache must not hold anchors of a trace
         torch.onnx.export(
             net,
             ([image],),

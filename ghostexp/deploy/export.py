@@ -169,7 +169,7 @@ def _dynamic_shapes(form: Form) -> tuple[dict[int, object]] | None:
 
 
 def _ignore_exporters_own_warnings() -> None:
-    """What torch's exporter says of its own calls, of which users can change nothing."""
+    """Warnings of torch's exporter about its own calls: users cannot change them."""
     warnings.filterwarnings("ignore", category=DeprecationWarning, module="(torch|onnx|copyreg)")
     warnings.filterwarnings("ignore", category=FutureWarning, module="(torch|onnx|copyreg)")
 

@@ -1,8 +1,8 @@
 """Times of inference as deployed: each network in each form, on the CPU.
 
 All of them take turns in one process. The weights may be random, because only speed is measured.
-Before and after the timing the outputs are compared with those of the eager network, so that no
-network gets the time of another one.
+Before and after the timing the outputs are compared with the outputs of the eager network, so that
+no network gets the time of another one.
 """
 
 from collections.abc import Sequence
@@ -55,8 +55,9 @@ def time_inference(
     """Every subject in every form, for each batch size and number of threads.
 
     The subjects with the same reference take turns in all forms, `rounds` times after a warm-up. If
-    this machine or this network does not have a form, or if the outputs are not those of the
-    network, the form is listed with the reason and without a time. ValueError for an unknown form.
+    this machine or this network does not have a form, or if the form's outputs differ from the
+    network's, the form is listed with the reason and without a time. ValueError for an unknown
+    form.
     """
     if unknown := [form for form in forms if form not in FORMS]:
         raise ValueError(f"forms are {', '.join(FORMS)}, not {', '.join(unknown)}")

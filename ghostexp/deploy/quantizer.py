@@ -1,4 +1,4 @@
-"""One float32 ONNX model, of which ONNX Runtime's quantiser makes int8 models."""
+"""ONNX Runtime's quantiser makes int8 models from one float32 ONNX model."""
 
 import ast
 from collections.abc import Iterator, Sequence

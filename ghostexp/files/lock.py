@@ -137,7 +137,7 @@ def _try_lock(descriptor: int, kind: int) -> bool:
 
 
 def _is_file_at(descriptor: int, path: Path) -> bool:
-    """Whether an open file is still the one of that name: a holder may have removed it."""
+    """Whether an open file still has that name: a holder may have removed it."""
     try:
         return os.path.samestat(os.fstat(descriptor), os.stat(path))
     except FileNotFoundError:

@@ -1,8 +1,8 @@
 """Bare Ghost modules that train fast on narrow channels_last maps on the CPU.
 
-The module is that of layers/ghost.py (Han et al. 2020, section 3.1): the cheap operation and the
-concatenation become one pass over the intrinsic maps, forward and backward, where torch makes five
-of them. The numbers are the same up to rounding.
+The module is the GhostModule of layers/ghost.py (Han et al. 2020, section 3.1): the cheap operation
+and the concatenation become one pass over the intrinsic maps, forward and backward, where torch
+makes five passes. The numbers are the same up to rounding.
 """
 
 import ctypes

@@ -1,7 +1,7 @@
 """Batch normalisation that trains narrow channels_last maps fast on the CPU.
 
-"Batch Normalization", Ioffe and Szegedy, ICML 2015, https://arxiv.org/abs/1502.03167. The numbers
-are those of `nn.BatchNorm2d` up to rounding; only the time differs.
+"Batch Normalization", Ioffe and Szegedy, ICML 2015, https://arxiv.org/abs/1502.03167. It gives
+the numbers of `nn.BatchNorm2d` up to rounding; only the time differs.
 """
 
 from functools import partial

@@ -35,7 +35,7 @@ def plan_conversion(
 ) -> ConversionPlan:
     """What `convert_to_ghost` would do with each convolution of `net`: `plan.rows` say it.
 
-    `carry_out` does it. The arguments are those of `convert_to_ghost`.
+    `carry_out` does it. `convert_to_ghost` explains the arguments.
     """
     return make_plan(net, Wishes(ratio, cheap_kernel_size, skip, only, inner_norm, image_size))
 

@@ -155,7 +155,7 @@ def retinanet_ghostnet(
     """RetinaNet on the trunk of `backbone`, with three anchor sizes for each level, P3 to P7.
 
     They are the level's entry of `anchor_sizes`, and this times 2 ** (1 / 3) and 2 ** (2 / 3). The
-    other arguments are those of `faster_rcnn_ghostnet`.
+    other arguments are explained at `faster_rcnn_ghostnet`.
     """
     _check_sizes(anchor_sizes, "P3 to P7", min_size, max_size)
     body = detection_body(backbone, trainable_stages, frozen_norm)

@@ -11,8 +11,8 @@ class FeatureMaps(nn.Module):
 
     A map counts where everything that follows goes through it, so that a map within a block does
     not. `channels` and `reductions` say of each map how many channels it has, and how many times
-    smaller than the image it is. The parameters are those of `net`. ValueError for a network that
-    torch.fx cannot trace.
+    smaller than the image it is. The parameters stay parameters of `net`. ValueError for a network
+    that torch.fx cannot trace.
     """
 
     def __init__(self, net: nn.Module, input_shape: tuple[int, int, int]) -> None:

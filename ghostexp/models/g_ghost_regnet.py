@@ -165,7 +165,7 @@ def g_ghost_regnet_x(
 ) -> RegNetX:
     """G-Ghost RegNetX; `ratio` is all maps over intrinsic maps, and 1 is the dense `regnet_x`.
 
-    The other arguments are those of `regnet_x`.
+    The other arguments are explained at `regnet_x`.
     """
     if not isinstance(ratio, int) or ratio < 1:
         raise ValueError(f"ratio must be a whole number of at least 1, not {ratio}")

@@ -1,9 +1,9 @@
 """Ghost-EfficientNetV2: EfficientNetV2-S with Ghost modules for its dense convolutions and ECA.
 
-Blocks and widths are those of "EfficientNetV2: Smaller Models and Faster Training", Tan and Le,
-ICML 2021, Table 4, https://arxiv.org/abs/2104.00298. Ghost modules are those of Han et al., CVPR
-2020. No paper describes the combination. `LITERAL` is the form that an unpublished report draws,
-the one that docs/results/index.md names. With one input channel, a cosine head and 6 classes it has
+Blocks and widths come from "EfficientNetV2: Smaller Models and Faster Training", Tan and Le, ICML
+2021, Table 4, https://arxiv.org/abs/2104.00298. The Ghost modules come from Han et al., CVPR 2020.
+No paper describes the combination. `LITERAL` is the form that an unpublished report draws;
+docs/results/index.md names the report. With one input channel, a cosine head and 6 classes it has
 
     width_mult, depth_mult       0.5, 0.5    0.75, 1.0    1.0, 1.0
     params                       1,175,923   4,900,070   8,493,666

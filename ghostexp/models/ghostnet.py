@@ -153,7 +153,7 @@ class GhostNet(nn.Module):
     """Stem, bottlenecks, 1x1 convolutions around the mean, classifier; -> [N, classes].
 
     `blocks` holds, for each row of `table`, what makes the bottleneck: it is called with the number
-    of input channels and the row. Strides and resolutions of another table are those of Table 1.
+    of input channels and the row. Another table has the strides and resolutions of Table 1.
 
     The total stride is 32. `small_input` makes it 8, for 32x32 images: the stem and the second
     block (rows 1 and 3 of Table 1) get stride 1, and that block has no depthwise convolution. C2 to
@@ -215,8 +215,8 @@ def build(
 ) -> GhostNet:
     """The network of these bottlenecks; all versions of GhostNet and RepGhostNet are made by it.
 
-    `small_input`, `blocks` and `table` are those of `GhostNet`. `weights` names trained weights to
-    start from, as in `load_weights`.
+    `small_input`, `blocks` and `table` are arguments of `GhostNet`. `weights` names trained weights
+    to start from, as in `load_weights`.
     """
     net = GhostNet(
         num_classes,

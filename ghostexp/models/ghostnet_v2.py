@@ -31,7 +31,7 @@ def ghostnet_v2(
 ) -> GhostNet:
     """GhostNetV2, for images above 32x32, or above 8x8 with `small_input`.
 
-    The arguments are those of `ghostexp.models.ghostnet.build`.
+    `ghostexp.models.ghostnet.build` explains the arguments.
     """
     return build(
         [GhostBottleneck] * PLAIN_BLOCKS + [DFCBottleneck] * (len(BLOCKS) - PLAIN_BLOCKS),

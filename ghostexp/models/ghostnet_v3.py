@@ -36,7 +36,7 @@ def ghostnet_v3(
 ) -> GhostNet:
     """GhostNetV3 in its training form, for images above 32x32, or above 8x8 with `small_input`.
 
-    The arguments are those of `ghostexp.models.ghostnet.build`.
+    `ghostexp.models.ghostnet.build` explains the arguments.
     """
     return build(
         [RepBottleneck] * PLAIN_BLOCKS + [RepDFCBottleneck] * (len(BLOCKS) - PLAIN_BLOCKS),

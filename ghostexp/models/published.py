@@ -1,4 +1,4 @@
-"""Published weights by name: those of the papers' authors and of torchvision, and our trained ones.
+"""Published weights by name: weights of the papers' authors, of torchvision, and of our runs.
 
 The files of others are fetched into a cache. Ours are part of the project: `ghostexp weights` wrote
 them from runs in outputs/published, in half precision.

@@ -1,4 +1,4 @@
-"""A detector's backbone: the trunk of a GhostNet, of which a part may be frozen, and a pyramid.
+"""A detector's backbone: the trunk of a GhostNet, frozen in part or not, and a pyramid.
 
 Feature pyramid: Lin et al., CVPR 2017, https://arxiv.org/abs/1612.03144.
 """
@@ -46,7 +46,7 @@ def freeze_norms(module: nn.Module) -> None:
 
 
 def detection_body(backbone: nn.Module, trainable_stages: int, frozen_norm: bool) -> nn.Module:
-    """Trunk of `backbone`, of which only the last `trainable_stages` stages train.
+    """Trunk of `backbone`; only its last `trainable_stages` stages train.
 
     The stages before them are frozen, with their batch norms. `frozen_norm` freezes the batch norms
     of the stages that train, too. ValueError for a backbone without a trunk, or a number of stages

@@ -76,7 +76,7 @@ Stage = Callable[..., list[nn.Module]]
 def dense_stage(
     in_channels: int, out_channels: int, stride: int, num_blocks: int, *, shortcut: Shortcut
 ) -> list[nn.Module]:
-    """The blocks of a stage, of which the first has the stride and the new width."""
+    """The blocks of a stage; the first block has the stride and the new width."""
     first = BasicBlock(in_channels, out_channels, stride, shortcut=shortcut)
     others = range(num_blocks - 1)
     return [first, *(BasicBlock(out_channels, out_channels, 1, shortcut=shortcut) for _ in others)]

@@ -30,7 +30,7 @@ class Backward:
         self.first_readers = {step.inputs: step for step in reversed(state.plan.steps)}
 
     def calls(self) -> list[Call]:
-        """Calls from the gradients of the features to those of all parameters."""
+        """Calls that take the gradients of the features to the gradients of all parameters."""
         return [call for step in reversed(self.state.plan.steps) for call in self._step(step)]
 
     def _step(self, step: Step) -> list[Call]:
@@ -102,7 +102,7 @@ class Backward:
         return closing
 
     def _give_on(self, view: View, grads: Block, maps: Maps) -> None:
-        """The gradient of a sum is that of both of its terms."""
+        """The gradient of a sum is the gradient of both of its terms."""
         if isinstance(view.value, Term):
             self.grads[view.value.maps] = grads
         else:

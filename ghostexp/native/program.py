@@ -140,7 +140,7 @@ class Shape:
 
     @property
     def macs(self) -> int:
-        """Multiply-adds for an image, forward; those of ghosts are too few to count."""
+        """Multiply-adds for an image, forward; the ghosts' multiply-adds are too few to count."""
         return self.weights * self.height * self.width
 
     @property

@@ -1,7 +1,7 @@
 """A network whose training steps our kernels compute as one function of images and parameters.
 
 Loss, optimizer, schedules and checkpoints stay torch's, and so does what lies behind the mean
-pooling of the last maps. Evaluation is torch's. The state dict is that of the stock network.
+pooling of the last maps. Evaluation is torch's. The state dict is the stock network's.
 """
 
 from pathlib import Path

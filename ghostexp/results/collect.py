@@ -65,7 +65,7 @@ class Run:
 
     @property
     def images_per_s(self) -> float | None:
-        """Training throughput over all launches, or the one that the last launch measured."""
+        """Training throughput over all launches, or the throughput of the last launch."""
         training = self.record["training"]
         if training.get("images") and training.get("seconds"):
             return training["images"] / training["seconds"]

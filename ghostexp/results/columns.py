@@ -12,7 +12,7 @@ from ghostexp.results.rows import MOST_KEYS, Estimate, Row
 from ghostexp.results.text import as_number, show
 from ghostexp.results.wording import clock
 
-MANY_CLASSES = 20  # of which five are a small share: top-5 accuracy says something
+MANY_CLASSES = 20  # five are a small share of so many: top-5 accuracy says something
 UNEQUAL_MACHINES = "not all runs had the same device, threads and precision"
 
 
@@ -108,7 +108,7 @@ def accuracy_columns(rows: list[Row], metric: str, notes: Notes) -> list[Column]
 
 
 def chosen_metrics(runs: list[Run]) -> list[str]:
-    """Test metrics besides the first: those of the configs, and top-5 of many classes."""
+    """Test metrics besides the first: the metrics of the configs, and top-5 of many classes."""
     names = [
         key.removeprefix(METRICS).split(".")[0]
         for run in runs

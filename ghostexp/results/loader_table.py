@@ -20,7 +20,7 @@ def write_loaders(document: Measured, folder: Path) -> list[Path]:
 
 
 def to_markdown(document: Measured) -> str:
-    """A table per number of workers; the fields of a row are those of loader_times.Measured."""
+    """A table per number of workers; a row has the fields of loader_times.Measured."""
     lines = [f"{document['circumstances']}; {document['measured']}"]
     lines += ["", f"    {quoted(document['command'])}"]
     for workers in dict.fromkeys(row["workers"] for row in document["rows"]):

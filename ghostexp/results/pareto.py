@@ -26,7 +26,7 @@ from ghostexp.results.style import (
 from ghostexp.results.text import cut_apart
 
 FITS_A_POINT = 14  # characters that still fit beside a point
-MOST_NUMBERS = 20  # points that are numbered; of more, only those of the front
+MOST_NUMBERS = 20  # points that are numbered; if there are more, only the front has numbers
 MACS = "MACs, M (multiply-adds)"
 
 Point = tuple[float, float, str]  # cost, accuracy, label
@@ -34,7 +34,7 @@ Point = tuple[float, float, str]  # cost, accuracy, label
 
 @dataclass(frozen=True)
 class Cost:
-    """What a network costs, and how the axis is called; None for a row of which nobody knows it."""
+    """What a network costs, and the name of the axis; None for a row whose cost is unknown."""
 
     name: str
     of: Callable[[Row], float | None]

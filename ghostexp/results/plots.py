@@ -93,7 +93,7 @@ def swept_number(rows: list[Row]) -> str | None:
 
 
 def _split_lines(rows: list[Row], key: str) -> dict[str, list[Row]]:
-    """Rows of one line each: those that agree in every value but that of `key`."""
+    """The rows of each line: they agree in every value except the value of `key`."""
     lines: dict[str, list[Row]] = {}
     for row in rows:
         others = {k: value for k, value in row.values.items() if k != key}

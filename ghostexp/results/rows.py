@@ -122,7 +122,7 @@ def _named(rows: list[Row], keys: list[str]) -> list[Row]:
 
 
 def _few(rows: list[Row], keys: list[str]) -> list[str]:
-    """At most MOST_IN_LABEL keys, each the one that tells most of the rows apart."""
+    """At most MOST_IN_LABEL keys; each of them tells the most rows apart beside the keys before."""
 
     def count(some: list[str]) -> int:
         return len({str([row.values[key] for key in some]) for row in rows})

@@ -58,7 +58,7 @@ def _names(report: Report, width: int, result: int) -> list[Column]:
 
 
 def _that_fit(columns: list[Column], width: int) -> list[Column]:
-    """The columns without those of the highest ranks, until the others fit; two always stay."""
+    """The columns that fit: those with the highest rank are left out first; two always stay."""
     shown = list(columns)
     while sum(map(_least, shown)) + 1 > width and len(shown) > 2:
         shown.remove(max(shown, key=lambda column: column.rank))

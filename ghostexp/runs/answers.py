@@ -14,7 +14,7 @@ from ghostexp.tasks import DetectionTask
 Answer = dict[str, Any]
 Answers = Callable[[Sequence[Given]], list[Answer]]
 
-TOP, BATCH_SIZE, MIN_SCORE = 5, 64, 0.5  # those of `ghostexp predict`
+TOP, BATCH_SIZE, MIN_SCORE = 5, 64, 0.5  # defaults of `ghostexp predict`, too
 
 
 def answering(directory: Path) -> Answers:

@@ -78,7 +78,7 @@ def _fit_and_test(parts: Parts, record: Record, checkpoint: Path | None) -> None
     record["device"] = describe_device(trainer)  # Lightning divided the threads among processes
     for callback in trainer.callbacks:
         if isinstance(callback, KeepRecord):
-            record |= callback.facts  # also those of a fit that had nothing left to do
+            record |= callback.facts  # also after a fit that had nothing left to do
     _place_reported(parts, _select(parts, record))
     trainer.test(parts.task, datamodule=parts.datamodule, verbose=False)
     record["metrics"] |= logged(trainer)

@@ -1,7 +1,7 @@
 """What a trained network keeps when its convolutions become Ghost modules, before and after tuning.
 
-Compared are `init=filters`, which takes over what trained filters can give, and new weights. Before
-tuning the batch norms are measured once more as well: their statistics are those of the dense maps.
+It compares `init=filters`, which takes over what trained filters can give, with new weights. Before
+tuning, the batch norms are also measured once more, because they have statistics of dense maps.
 """
 
 from collections.abc import Callable, Sequence

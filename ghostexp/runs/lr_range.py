@@ -119,7 +119,7 @@ def write_lr_range(found: RateRange, folder: Path) -> list[Path]:
 
 
 def _only_training(cfg: DictConfig, steps: int) -> DictConfig:
-    """`cfg` for a training of `steps` steps at whatever rate, of which nothing is kept."""
+    """`cfg` for a training of `steps` steps at whatever rate that keeps nothing."""
     quiet = cfg.copy()
     with open_dict(quiet):
         OmegaConf.resolve(quiet)  # others refer to the schedule and the epochs

@@ -54,7 +54,7 @@ class Setting:
 class Choice:
     """The times of one kind of convolution by ratio, 1 for the convolution, and what was chosen.
 
-    `ratio` 1 is a convolution that stays; `note` says why. Times are those of one layer.
+    `ratio` 1 is a convolution that stays; `note` says why. Times are times of one layer.
     """
 
     kind: Kind

@@ -69,7 +69,7 @@ def join(directory: Path, train: Train) -> None:
 
 @contextmanager
 def ending_together(trainer: pl.Trainer, directory: Path) -> Iterator[None]:
-    """If rank 0 fails, end the other processes of its run, and name the one that failed first."""
+    """If rank 0 fails, end its run's other processes, and name the process that failed first."""
     note = directory / FAILURE
     note.unlink(missing_ok=True)
     try:

@@ -75,7 +75,7 @@ class Run:
 
     @property
     def metrics(self) -> dict[str, float]:
-        """The metrics of the record, by name: those of the last epoch, and of the test."""
+        """The metrics of the record, by name: metrics of the last epoch, and of the test."""
         return self.record["metrics"]
 
     @property

@@ -43,7 +43,7 @@ class Subject:
     """Parts for an evaluation, with the data of `cfg` read.
 
     `source` names the weights; `epoch` is None where the weights come from no checkpoint of a run.
-    `engine` says what computes, None for torch. `record` is that of the run, else empty.
+    `engine` says what computes, None for torch. `record` is the run's record, else empty.
     """
 
     cfg: DictConfig

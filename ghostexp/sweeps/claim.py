@@ -15,7 +15,7 @@ from ghostexp.files.folders import remove_if_empty
 from ghostexp.files.lock import Lock, describe, is_locked, read_owner
 from ghostexp.results.record import FROZEN
 
-ANY = "*"  # every job of a folder: those of a search are not known yet
+ANY = "*"  # every job of a folder: the jobs of a search are not known yet
 NOTE = "launch-{}.json"
 DOOR = ".claims"  # locked while one launch looks at the notes of the others and adds its note
 

@@ -30,7 +30,7 @@ class Point:
 
 
 def grid_arguments(params: dict[str, Any], task: list[str]) -> list[str]:
-    """Overrides of a sweep: those of the preset, unless the command line says otherwise.
+    """Overrides of a sweep: the preset's overrides, unless the command line says otherwise.
 
     A key whose value is null in `params` is left out.
     """

@@ -87,8 +87,8 @@ class Job:
 def job_of_hydra(cfg: DictConfig, hydra: HydraConf) -> Job:
     """The job that this process runs now; `hydra` is Hydra's own node of its config.
 
-    The job of a sweep is the one that the sweep froze. A single run is what Hydra composed, or the
-    saved config of the run that is gone on with.
+    In a sweep it is the job that the sweep froze. A single run has the config that Hydra composed,
+    or the saved config of the run that is resumed.
     """
     directory = Path(hydra.runtime.output_dir)
     if hydra.mode == RunMode.MULTIRUN:

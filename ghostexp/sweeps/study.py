@@ -35,8 +35,8 @@ MAX_DRAWS = 20  # until one is drawn that nobody is at work on
 class Study:
     """The study of a folder, for one launch with the name `launch`.
 
-    `num_trials` are those of all launches together. A trial that fails is not replaced by the
-    launches that are at work then, but by the next one.
+    `num_trials` counts the trials of all launches together. A trial that fails is not replaced by
+    the launches that are at work then, but by the next one.
     """
 
     def __init__(self, folder: Path, settings: DictConfig, space: Space, launch: str) -> None:

@@ -1,4 +1,4 @@
-"""The one place that runs a sweep over a grid, in the stead of Hydra's own sweeper.
+"""The one place that runs a sweep over a grid; it replaces Hydra's sweeper.
 
 Hydra turns the exceptions of a callback into warnings and tells it of a sweep's end only where all
 jobs went well. A sweeper has neither limit.

@@ -118,8 +118,8 @@ def as_annotated(
 ) -> tuple[list[Target], list[Target]]:
     """Detections and targets with their boxes in the pixels that were annotated.
 
-    Images may be shrunk when they are read, and COCO's small, medium and large objects are those of
-    the annotated size.
+    Images may be shrunk when they are read, but COCO calls objects small, medium or large by their
+    annotated size.
     """
     scales = [_scale(image, target) for image, target in zip(images, targets, strict=True)]
     return _scaled(detections, scales), _scaled(targets, scales)

@@ -125,8 +125,8 @@ def _is_per_class(name: str, metric: Metric, num_classes: int) -> bool:
 def _no_probabilities(logits: Tensor) -> Tensor:
     """Logits that torchmetrics does not take for probabilities.
 
-    It does so where all logits of a batch lie in [0, 1], as those of an untrained head may. To move
-    all logits of an image by the same number changes nothing else.
+    It does so where all logits of a batch lie in [0, 1], as the logits of an untrained head may. To
+    move all logits of an image by the same number changes nothing else.
     """
     in_range = ((logits >= 0) & (logits <= 1)).all()
     return torch.where(in_range, logits - 2, logits)

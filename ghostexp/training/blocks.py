@@ -4,7 +4,7 @@ from torch import nn
 from torch.nn.modules.batchnorm import _NormBase
 
 CONTAINERS = ("features", "blocks", "stages")  # names of a Sequential in torchvision, here, in timm
-NORMS = (_NormBase, nn.GroupNorm, nn.LayerNorm)  # the first is that of batch and instance norms
+NORMS = (_NormBase, nn.GroupNorm, nn.LayerNorm)  # _NormBase: batch and instance norms
 
 
 def blocks(net: nn.Module) -> list[nn.Module]:

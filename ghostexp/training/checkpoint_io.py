@@ -12,7 +12,7 @@ class AtomicCheckpointIO(TorchCheckpointIO):
     """Writes a checkpoint beside its place and moves it there: a full disk leaves the old one.
 
     Reads a checkpoint as one of the folder in which it lies now. Lightning's ModelCheckpoint saves
-    whole paths, and forgets the best epoch where they are not those of the present run.
+    whole paths, and forgets the best epoch where a path belongs to another run.
     """
 
     def save_checkpoint(

@@ -36,8 +36,8 @@ class FocalLoss(nn.Module):
 
     "Focal Loss for Dense Object Detection", Lin et al., ICCV 2017, eq. 5,
     https://arxiv.org/abs/1708.02002, as torchvision computes it. `gamma` says how much less, and
-    `alpha` is the weight of an example's own class, 1 - alpha that of the others; None weighs all
-    alike. Predictions are the softmax of the logits; their order is the sigmoids'.
+    `alpha` is the weight of an example's class, and 1 - alpha the weight of the other classes; None
+    weighs all alike. Predictions are the softmax of the logits; their order is the sigmoids'.
     """
 
     def __init__(self, *, gamma: float = 2.0, alpha: float | None = 0.25) -> None:

@@ -65,7 +65,7 @@ class Stopping:
         self.outer: Stopping | None = None
 
     def install(self) -> None:
-        """Take the signals over, also from a library that has put its own handlers there."""
+        """Take the signals over, also from a library that has put its handlers there."""
         for signum in self.earlier:
             signal.signal(signum, self._handle)
 

@@ -195,7 +195,7 @@ def write_id(file: Path, identifier: str) -> None:
 def read_id(file: Path) -> str | None:
     """The identifier in a run's folder, also after the folder was moved.
 
-    None if there is none, or if the folder is a copy of one that still has the same file.
+    None without an identifier, or if the folder is a copy of a folder that still has the same file.
     """
     if not file.is_file():
         return None

@@ -10,7 +10,7 @@ ghostexp benchmark infer [overrides]   networks beside their dense twins, as dep
 ghostexp benchmark infer --run RUN     the same of a run, whose report then shows it
 ghostexp benchmark engines             the Ghost forms and smaller dense networks, in each engine
 
-Overrides are those of train.py. `ghostexp benchmark infer --help` explains the options of `infer`,
+Overrides are words of train.py. `ghostexp benchmark infer --help` explains the options of `infer`,
 and so for each of them. The machine should be quiet.
 """
 

@@ -110,7 +110,7 @@ class Plan:
     parts: dict[Maps, Part]
 
     def place(self, maps: Maps) -> Part:
-        """The maps that have memory of their own, and the channel from which `maps` lie in them."""
+        """The maps that own the memory, and the channel at which `maps` begin in them."""
         first = 0
         while maps in self.parts:
             first += self.parts[maps].first

@@ -28,7 +28,7 @@ class ProgressiveLearning(pl.Callback):
     `image_size` in pixels: training batches are resized after their augmentation; evaluation keeps
     the data set's own size. `dropout` and `stochastic_depth` are the largest probability of the
     network's modules of that kind, the others keep their proportion to it; `cutout` is a side in
-    pixels of the image before it is resized; `mix_alpha` is that of the data set's MixUp or
+    pixels of the image before it is resized; `mix_alpha` is the alpha of the data set's MixUp or
     CutMix, 0 for none. None leaves as configured. The stage follows from the epoch alone, hence a
     resumed run goes on like an undisturbed one.
     """

@@ -12,8 +12,8 @@ DIVERGED = 4.0  # times the lowest running mean
 class RisingRate(pl.Callback):
     """Trains step k with `rates[k]`, and notes the mean loss of the step's batches.
 
-    A rate is that of the optimizer; parameter groups with a rate of their own keep their ratio to
-    it. The training ends after the last rate, or where the loss has diverged.
+    `rates` are rates of the optimizer; parameter groups with another rate keep their ratio to it.
+    The training ends after the last rate, or where the loss has diverged.
     """
 
     def __init__(self, rates: list[float]) -> None:

@@ -6,8 +6,8 @@ ghostexp any_network timm.resnet18 torchvision.vgg11 --out /tmp/two
 
 Each network runs in a process of its own, so that a crash or a lack of memory is a row of the
 table. A row that is there is not made again: an interrupted run is started again with the same
-command, and --again makes all rows new. networks.txt beside the table lists the
-networks; without this file the smallest networks of each family are chosen.
+command, and --again makes all rows new. networks.txt beside the table lists the networks; without
+this file the smallest networks of each family are chosen.
 """
 
 import argparse

@@ -1,12 +1,12 @@
 """How a network arranges its classes: neighbours, pairs, pictures of its embeddings.
 
 ghostexp embeddings RUN                    accuracy by the 5 nearest training examples,
-                                                    equal error rate of all test pairs, PCA, t-SNE
-ghostexp embeddings RUN --neighbours 1
+                                           equal error rate of all test pairs, PCA, t-SNE
+ghostexp embeddings RUN --neighbours 1     accuracy by the nearest training example
 ghostexp embeddings RUN --engine openvino  computed by an engine
 ghostexp embeddings FILE.onnx --out DIR    by an exported file; dataset.root=FOLDER as well
 ghostexp embeddings model=NAME model.weights=FILE dataset=NAME --out DIR   any weights
-tensorboard --logdir RUN/embeddings                 then PROJECTOR, to turn them around
+tensorboard --logdir RUN/embeddings        then PROJECTOR, to turn them around
 """
 
 import argparse

@@ -4,7 +4,7 @@ ghostexp features RUN --index 12 [--layer NAME]    picture and numbers for a tes
 ghostexp features RUN --file FILE                  for an image or recording of your own
 ghostexp features RUN --statistics                 are ghosts shifted, smoothed copies?
 ghostexp features RUN --redundancy                 of a dense network: is a map a cheap
-                                                            function of another one of its layer?
+                                                   function of another map of its layer?
 """
 
 import argparse

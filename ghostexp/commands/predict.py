@@ -42,7 +42,24 @@ FOR_BOXES = {  # option -> why a classifier does not take it
 @cli.script
 def main(arguments: list[str] | None = None) -> int:
     """Exit code: 1 for what is no run, or when a file could not be read, else 0."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    options = _parser().parse_args(arguments)
+    failures: list[str] = []
+
+    def complain(sentence: str) -> None:
+        failures.append(sentence)
+        print(f"error: {sentence}", file=sys.stderr)
+
+    if not options.run.is_file() and issubclass(task_class(options.run), DetectionTask):
+        detect(options, complain)
+    else:
+        classify(options, complain)
+    return 1 if failures else 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("run", type=Path, help="folder of a run, or an exported file")
     parser.add_argument(
         "files", nargs="+", type=Path, help="images or recordings, or folders of them"
@@ -56,16 +73,11 @@ def main(arguments: list[str] | None = None) -> int:
     )
     parser.add_argument("--engine", choices=ENGINES, help="what computes (default: torch)")
     cli.add_grant(parser)
-    options = parser.parse_args(arguments)
-    failures: list[str] = []
+    return parser
 
-    def complain(sentence: str) -> None:
-        failures.append(sentence)
-        print(f"error: {sentence}", file=sys.stderr)
 
-    if not options.run.is_file() and issubclass(task_class(options.run), DetectionTask):
-        detect(options, complain)
-        return 1 if failures else 0
+def classify(options: argparse.Namespace, complain: Callable[[str], None]) -> None:
+    """Tell the most probable classes of each file."""
     _refuse(options, FOR_BOXES)
     predictor = Predictor(options.run, options.engine)
     top = min(options.top or TOP, len(predictor.class_names))
@@ -79,7 +91,6 @@ def main(arguments: list[str] | None = None) -> int:
         write_csv(predictions, top)
     else:
         write_json_lines(predictions)
-    return 1 if failures else 0
 
 
 def detect(options: argparse.Namespace, complain: Callable[[str], None]) -> None:

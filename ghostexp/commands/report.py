@@ -25,7 +25,9 @@ WIDTH_OF_A_PIPE = 200
 @script
 def main(arguments: list[str] | None = None) -> int:
     """Exit code: 1 with one sentence on what cannot be read or written, else 0."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("folder", nargs="?", type=Path, help="folder with runs, at any depth")
     parser.add_argument("--out", type=Path, help="where the report goes (default: FOLDER)")
     parser.add_argument("--png", action="store_true", help="write the figures as PNG, too")

@@ -138,7 +138,7 @@ OPTIONS = (  # script, arguments, what the refusal names
     ("scripts/predict.py", ("run", "images", "--top", "abc"), "--top"),
     ("scripts/predict.py", ("run", "images", "--batch-size", "-1"), "--batch-size"),
     ("scripts/predict.py", ("run", "images", "--output", "x"), "--output"),
-    ("scripts/predict.py", ("run", "images", "--min-score", "0.9"), "--min-score"),
+    ("scripts/predict.py", ("run", "images", "--min-score", "0"), "--min-score"),
     ("scripts/features.py", ("run",), "--index"),
     ("scripts/features.py", ("run", "--index", "-1"), "-1"),
     ("scripts/features.py", ("run", "--index", "999999"), "999999"),

@@ -52,10 +52,10 @@ class SlowSteps(pl.Callback):
         share, threads = self.waited / self.seconds, torch.get_num_threads()
         if threads > 1 and share >= WAITED:
             log.warning(
-                "other processes use the CPUs: a thread of this run had no CPU for %.0f %% of the"
-                " time, and each of the %d threads waits for the slowest. A step can take up to ten"
-                " times as long as on a free machine. OMP_NUM_THREADS=1 in front of the command is"
-                " faster beside other work",
+                "other programs, or this run's readers of files, use the CPUs: a thread of this"
+                " run had no CPU for %.0f %% of the time, and each of the %d threads waits for the"
+                " slowest. A step can take up to ten times as long as on a free machine."
+                " OMP_NUM_THREADS=1 in front of the command is faster beside other work",
                 100 * share,
                 threads,
             )

@@ -72,8 +72,8 @@ def test_our_weights_are_in_the_wheel(installed, tmp_path, name):
 
 
 def test_each_command_exists(capsys, monkeypatch):
-    files = {path.stem for path in (ROOT / "ghostexp" / "commands").glob("[a-z]*.py")}
-    assert files == set(command.COMMANDS)
+    modules = {path.stem for path in (ROOT / "ghostexp" / "commands").glob("[a-z]*")}
+    assert modules == set(command.COMMANDS)
     assert all(
         callable(importlib.import_module(f"ghostexp.commands.{name}").main)
         for name in command.COMMANDS

@@ -110,5 +110,7 @@ def test_the_script_takes_any_run(small_run, monkeypatch, capsys):
     assert numbers["test_examples"] == 60
     assert 0 <= numbers["equal_error_rate"] <= 1
     assert (run / "embeddings" / "embeddings.png").stat().st_size > 10_000
-    assert call("--neighbours", "0") == 1
+    assert call("--neighbours", "0") == 2
+    assert "--neighbours: must be at least 1, not 0" in capsys.readouterr().err
+    assert call("--neighbours", "9999") == 1
     assert "neighbours is a number from 1 to" in capsys.readouterr().err

@@ -33,7 +33,7 @@ from ghostexp.config.build import build_network, dense_twin, input_shape
 from ghostexp.config.explain import UserError
 from ghostexp.config.facts import completed_config
 from ghostexp.config.mistakes import users_mistakes
-from ghostexp.config.printer import Printer
+from ghostexp.config.printer import Printer, table_printer
 from ghostexp.models import ConversionRow, plan_conversion
 
 PLAN_ARGUMENTS = ("ratio", "cheap_kernel_size", "skip", "only", "inner_norm", "image_size")
@@ -138,4 +138,4 @@ def _plan_table(rows: list[ConversionRow]) -> Table:
 
 
 def _console() -> Printer:
-    return Printer(width=None if sys.stdout.isatty() else WIDTH_OF_A_PIPE)
+    return table_printer(WIDTH_OF_A_PIPE)

@@ -10,7 +10,6 @@ ghostexp features RUN --redundancy                 of a dense network: is a map 
 import argparse
 import csv
 import logging
-import sys
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
@@ -28,7 +27,7 @@ from ghostexp.config import cli
 from ghostexp.config.build import Parts
 from ghostexp.config.explain import UserError
 from ghostexp.config.mistakes import users_mistakes
-from ghostexp.config.printer import Printer
+from ghostexp.config.printer import table_printer
 from ghostexp.files.folders import remove_if_empty
 from ghostexp.pictures.copies import picture_copies
 from ghostexp.pictures.ghosts import picture_ghosts
@@ -37,6 +36,7 @@ from ghostexp.runs.load import load_run
 DEFAULT_IMAGES = {"statistics": 1000, "redundancy": 64}
 PAPERS_SHARE = "MSE <= 0.1, d=3"  # the kernel size of its experiments
 DPI = 150
+WIDTH_OF_A_PIPE = 160
 
 
 @cli.script
@@ -214,7 +214,7 @@ def _write(path: Path, rows: list[dict[str, Any]]) -> None:
 
 
 def _print(table: Table, *written: Path) -> None:
-    console = Printer(width=None if sys.stdout.isatty() else 160)
+    console = table_printer(WIDTH_OF_A_PIPE)
     console.print(table)
     for path in written:
         console.print(f"wrote {path}", markup=False, highlight=False, soft_wrap=True)

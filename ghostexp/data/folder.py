@@ -51,7 +51,7 @@ class ImageFiles:
         self.paths = np.array([os.fsencode(path) for path in paths])  # one block: workers share it
         self.read = read
         self.random = random
-        self.num_workers = all_cores() if num_workers is None else num_workers
+        self.num_workers = cpu_count() if num_workers is None else num_workers
 
     def __len__(self) -> int:
         return len(self.paths)
@@ -62,11 +62,6 @@ class ImageFiles:
 
     def content(self) -> Iterable[str]:
         return file_facts([Path(os.fsdecode(path)) for path in self.paths])
-
-
-def all_cores() -> int:
-    """Processes that read images ahead where no number is given: one per core that we may use."""
-    return cpu_count()
 
 
 def check_interpolation(interpolation: str | None) -> None:

@@ -6,6 +6,7 @@ from io import BytesIO
 from typing import TYPE_CHECKING
 
 import torch
+from joblib import cpu_count
 from torch import Tensor
 
 from ghostexp.data.augment import Augment
@@ -16,7 +17,6 @@ from ghostexp.data.folder import (
     IMAGES_WORTH_A_BAR,
     MAX_BYTES_IN_MEMORY,
     BadFile,
-    all_cores,
     check_interpolation,
     check_size,
     gathered,
@@ -53,7 +53,7 @@ class TableImages:
         self.column = column
         self.read = read
         self.random = random
-        self.num_workers = all_cores() if num_workers is None else num_workers
+        self.num_workers = cpu_count() if num_workers is None else num_workers
 
     def __len__(self) -> int:
         return len(self.table)

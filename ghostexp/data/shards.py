@@ -9,11 +9,12 @@ from functools import partial
 from io import BytesIO
 
 import torch
+from joblib import cpu_count
 from torch import Tensor
 
 from ghostexp.data.augment import Augment
 from ghostexp.data.datamodule import ClassificationData
-from ghostexp.data.folder import BadFile, all_cores, check_size, gathered
+from ghostexp.data.folder import BadFile, check_size, gathered
 from ghostexp.data.folds import chosen_fold
 from ghostexp.data.in_memory import STANDARD, LabelledSet
 from ghostexp.data.jpeg import log_decoder
@@ -43,7 +44,7 @@ class ShardImages:
         self.index = index
         self.read = read
         self.random = random
-        self.num_workers = all_cores() if num_workers is None else num_workers
+        self.num_workers = cpu_count() if num_workers is None else num_workers
 
     def __len__(self) -> int:
         return len(self.index.samples)

@@ -6,10 +6,12 @@ from pathlib import Path
 
 from ghostexp.commands.benchmark.options import (
     BATCH_SIZES,
+    CIFAR,
     add_models,
     add_out,
     add_overrides,
     new_parser,
+    write_out,
 )
 from ghostexp.config.explain import UserError
 from ghostexp.config.mistakes import users_mistakes
@@ -29,8 +31,6 @@ from ghostexp.runs.inference import (
     subjects_of_run,
 )
 from ghostexp.runs.machine import allowed_cores
-
-CIFAR = ["dataset=cifar10"]
 
 
 def infer(arguments: list[str]) -> None:
@@ -79,9 +79,7 @@ def engines(arguments: list[str]) -> None:
         )
     everything = document(rows, circumstances(options.rounds), command_line())
     print(engine_table.to_markdown(everything))
-    if options.out is not None:
-        for path in engine_table.write_engines(everything, options.out):
-            print(f"wrote {path}")
+    write_out(engine_table.write_engines, everything, options.out)
 
 
 def _infer_parser() -> argparse.ArgumentParser:

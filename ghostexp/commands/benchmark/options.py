@@ -5,7 +5,7 @@ import contextlib
 import os
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from omegaconf import DictConfig, OmegaConf
@@ -14,9 +14,13 @@ from ghostexp.config import cli
 from ghostexp.config.audit import audit
 from ghostexp.config.choices import CONFIG_FOLDER
 from ghostexp.config.options import number, numbers, words
-from ghostexp.config.printer import Printer
+from ghostexp.config.printer import Printer, table_printer
+from ghostexp.results.latency_file import Measured
 from ghostexp.runs.inference import default_models
 
+Writer = Callable[[Measured, Path], list[Path]]
+
+CIFAR = ["dataset=cifar10"]
 BATCH_SIZES = (128, 1)  # training and one image
 WIDTH_OF_A_PIPE = 220
 
@@ -67,5 +71,12 @@ def composed(overrides: list[str]) -> Iterator[DictConfig]:
 
 
 def console() -> Printer:
-    """As wide as the terminal; wide enough for our tables in a pipe or a file."""
-    return Printer(width=None if sys.stdout.isatty() else WIDTH_OF_A_PIPE)
+    """A printer that is wide enough for our tables."""
+    return table_printer(WIDTH_OF_A_PIPE)
+
+
+def write_out(write: Writer, everything: Measured, out: Path | None) -> None:
+    """Let `write` put what was measured into the folder `out`, if there is one, and say where."""
+    if out is not None:
+        for path in write(everything, out):
+            print(f"wrote {path}")

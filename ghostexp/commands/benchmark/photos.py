@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from ghostexp.commands.benchmark.options import add_out, new_parser
+from ghostexp.commands.benchmark.options import add_out, new_parser, write_out
 from ghostexp.config.mistakes import users_mistakes
 from ghostexp.config.options import check_out, number, numbers
 from ghostexp.results import loader_table
@@ -39,6 +39,4 @@ def loader(arguments: list[str]) -> None:
         )
     everything = document(rows, described(options.rounds), command_line())
     print(loader_table.to_markdown(everything))
-    if options.out is not None:
-        for path in loader_table.write_loaders(everything, options.out):
-            print(f"wrote {path}")
+    write_out(loader_table.write_loaders, everything, options.out)

@@ -1,13 +1,21 @@
 """Benchmarks of the training: our loop, its batches, and steps by our kernels."""
 
+import argparse
+from collections.abc import Callable
+
+from omegaconf import DictConfig
+from rich.table import Table
+
 from ghostexp.commands.benchmark.options import (
     BATCH_SIZES,
+    CIFAR,
     add_models,
     add_out,
     add_overrides,
     composed,
     console,
     new_parser,
+    write_out,
 )
 from ghostexp.config.mistakes import users_mistakes
 from ghostexp.config.options import check_out
@@ -22,7 +30,8 @@ from ghostexp.runs.step_times import time_training
 
 SHORT_STEP = ["model=linear", "dataset=digits", "dataset.batch_size=4", "trainer.max_epochs=2"]
 DIGITS = ["dataset=digits", "dataset.batch_size=128", "dataset.augment.flip=true"]
-CIFAR = ["dataset=cifar10"]
+
+TimeOf = Callable[[DictConfig, int], Table]
 
 
 def train(arguments: list[str]) -> None:
@@ -32,10 +41,7 @@ def train(arguments: list[str]) -> None:
         "Time a training step of our loop, with all its logging, against a bare loop of PyTorch. "
         "The default step is short, so that you see what our loop adds.",
     )
-    add_overrides(parser, SHORT_STEP)
-    options = parser.parse_intermixed_args(arguments)
-    with composed([*SHORT_STEP, *options.overrides]) as cfg:
-        Printer().print(time_loops(cfg, options.rounds))
+    _print_timing(parser, arguments, SHORT_STEP, time_loops)
 
 
 def data(arguments: list[str]) -> None:
@@ -43,10 +49,7 @@ def data(arguments: list[str]) -> None:
     parser = new_parser(
         "data", "Time batches from memory on one thread: gather, crop, flip and normalise."
     )
-    add_overrides(parser, DIGITS)
-    options = parser.parse_intermixed_args(arguments)
-    with composed([*DIGITS, *options.overrides]) as cfg:
-        Printer().print(time_batches(cfg, options.rounds))
+    _print_timing(parser, arguments, DIGITS, time_batches)
 
 
 def steps(arguments: list[str]) -> None:
@@ -78,7 +81,15 @@ def steps(arguments: list[str]) -> None:
             gains.append(gain)
             rows += measured
     print(*gains, sep="\n")
-    if options.out is not None:
-        everything = document(rows, circumstances(options.rounds), command_line())
-        for path in write_steps(everything, options.out):
-            print(f"wrote {path}")
+    everything = document(rows, circumstances(options.rounds), command_line())
+    write_out(write_steps, everything, options.out)
+
+
+def _print_timing(
+    parser: argparse.ArgumentParser, arguments: list[str], defaults: list[str], time: TimeOf
+) -> None:
+    """Print the table that `time` makes of the config and of the number of rounds."""
+    add_overrides(parser, defaults)
+    options = parser.parse_intermixed_args(arguments)
+    with composed([*defaults, *options.overrides]) as cfg:
+        Printer().print(time(cfg, options.rounds))

@@ -1,0 +1,170 @@
+"""A network whose training passes a CUDA graph replays.
+
+A GPU finishes the small kernels of a CIFAR network faster than Python starts them. A CUDA graph
+starts all kernels of a pass by one call. `torch.cuda.make_graphed_callables` makes the graphs:
+https://docs.pytorch.org/docs/stable/notes/cuda.html#cuda-graphs. The state dict stays the same.
+"""
+
+import inspect
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+from weakref import ref
+
+import torch
+from torch import Tensor, nn
+
+
+class CudaGraph:
+    """Lets CUDA graphs replay the forward and backward passes of a network's training.
+
+    A machine without an NVIDIA GPU is a ValueError when this is made, before any data loads.
+    """
+
+    def __init__(self) -> None:
+        if not torch.cuda.is_available():
+            raise ValueError(
+                "a CUDA graph needs an NVIDIA GPU, and torch finds none: take callbacks=default"
+            )
+
+    def __call__(self, net: nn.Module, folder: Path | None = None) -> nn.Module:
+        """Change the forward of `net` in place and return it; nothing is kept in `folder`.
+
+        ValueError if it takes more than images, as detectors do.
+        """
+        if len(inspect.signature(net.forward).parameters) != 1:
+            raise ValueError(
+                "a CUDA graph is for networks that take images alone, and"
+                f" {type(net).__name__} takes more: take callbacks=default"
+            )
+        net.forward = GraphedForward(net)
+        return net
+
+    def describe(self, net: nn.Module) -> str:
+        """Which passes are replayed, in words."""
+        if net.forward.last is None:
+            return "no CUDA graph is made, because no training step was computed on an NVIDIA GPU"
+        batch = "x".join(map(str, net.forward.last[0]))
+        return f"CUDA graphs replay forward and backward passes, for batches of {batch}"
+
+
+class GraphedForward:
+    """The forward function of a network: images [N, C, H, W] -> one tensor.
+
+    The second of two successive training batches with the same shape and precision is recorded, and
+    its graph is replayed from then on. A batch of another shape, such as the last of an epoch, is
+    computed as usual. So is evaluation, and so is a forward pass before the backward pass of the
+    last replay. The tensor that a replay returns is overwritten by the next replay. A copy, or what
+    a pickle holds, starts anew.
+    """
+
+    def __init__(self, net: nn.Module) -> None:
+        self.net = net
+        self._forget()
+
+    def __call__(self, images: Tensor) -> Any:
+        if not self._is_step(images):
+            return self._eager(images)
+        kind = _kind(images)
+        if self.replay is None or kind != self.recorded:
+            is_second, self.last = kind == self.last, kind
+            if not is_second:
+                return self._eager(images)
+            self._record(images)
+        elif not self._fits():
+            self._record(images)
+        if self.under_way() is not None:
+            return self._eager(images)
+        outputs = self.replay(images)
+        self.under_way = ref(outputs.grad_fn)
+        outputs.register_hook(self._before_backward)
+        return outputs
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"net": self.net}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.net = state["net"]
+        self._forget()
+
+    def _forget(self) -> None:
+        self.last: tuple[Any, ...] | None = None  # the kind of the batch before
+        self.recorded: tuple[Any, ...] | None = None
+        self.places: list[int] = []  # of the parameters, when they were recorded
+        self.replay: Callable[[Tensor], Tensor] | None = None
+        self.under_way: Callable[[], Any] = _nothing  # what waits for its backward pass
+
+    def _eager(self, images: Tensor) -> Any:
+        return type(self.net).forward(self.net, images)
+
+    def _is_step(self, images: Tensor) -> bool:
+        is_plain = images.is_cuda and not images.requires_grad
+        return (
+            is_plain
+            and self.net.training
+            and torch.is_grad_enabled()
+            and not torch.compiler.is_compiling()
+        )
+
+    def _fits(self) -> bool:
+        """Whether the parameters lie where the graph reads them."""
+        return [each.data_ptr() for each in self.net.parameters()] == self.places
+
+    def _record(self, images: Tensor) -> None:
+        """Record the passes of `images`; buffers and random numbers are as before."""
+        self.replay = None  # its memory is free before the new graph takes some
+        buffers = list(self.net.buffers())
+        before = [each.clone() for each in buffers]
+        drawn = torch.cuda.get_rng_state(images.device)
+        with _autocast():
+            self.replay = torch.cuda.make_graphed_callables(
+                _Eager(self.net), (images.detach().clone(),), allow_unused_input=True
+            )
+        torch.cuda.set_rng_state(drawn, images.device)
+        with torch.no_grad():
+            for buffer, value in zip(buffers, before, strict=True):
+                buffer.copy_(value)
+        self.recorded = _kind(images)
+        self.places = [each.data_ptr() for each in self.net.parameters()]
+
+    def _before_backward(self, _: Tensor) -> None:
+        """Autograd takes a graph's gradients without a copy, and the next replay overwrites them.
+
+        Where gradients are summed over several batches, those so far are put in another place.
+        """
+        self.under_way = _nothing
+        for each in self.net.parameters():
+            if each.grad is not None:
+                each.grad = each.grad.clone()
+
+
+class _Eager(nn.Module):
+    """The network with its own forward function, for what records it."""
+
+    def __init__(self, net: nn.Module) -> None:
+        super().__init__()
+        self.net = net
+
+    def forward(self, images: Tensor) -> Tensor:
+        return type(self.net).forward(self.net, images)
+
+
+def _nothing() -> None:
+    return None
+
+
+def _kind(images: Tensor) -> tuple[Any, ...]:
+    """What a graph is recorded for: shape, layout and precision."""
+    is_mixed = torch.is_autocast_enabled("cuda")
+    precision = torch.get_autocast_dtype("cuda") if is_mixed else images.dtype
+    return images.shape, images.stride(), precision
+
+
+def _autocast() -> torch.autocast:
+    """The present mixed precision without its cache of weights, which would not be replayed."""
+    return torch.autocast(
+        "cuda",
+        dtype=torch.get_autocast_dtype("cuda"),
+        enabled=torch.is_autocast_enabled("cuda"),
+        cache_enabled=False,
+    )

@@ -6,13 +6,16 @@ https://docs.pytorch.org/docs/stable/notes/cuda.html#cuda-graphs. The state dict
 """
 
 import inspect
-from collections.abc import Callable
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from weakref import ref
 
 import torch
 from torch import Tensor, nn
+from torch.func import functional_call
 
 
 class CudaGraph:
@@ -66,16 +69,14 @@ class GraphedForward:
         if not self._is_step(images):
             return self._eager(images)
         kind = _kind(images)
-        if self.replay is None or kind != self.recorded:
+        if kind != self.recorded:
             is_second, self.last = kind == self.last, kind
             if not is_second:
                 return self._eager(images)
             self._record(images)
-        elif not self._fits():
-            self._record(images)
         if self.under_way() is not None:
             return self._eager(images)
-        outputs = self.replay(images)
+        outputs = self.replay(images, *self.net.parameters())
         self.under_way = ref(outputs.grad_fn)
         outputs.register_hook(self._before_backward)
         return outputs
@@ -90,8 +91,7 @@ class GraphedForward:
     def _forget(self) -> None:
         self.last: tuple[Any, ...] | None = None  # the kind of the batch before
         self.recorded: tuple[Any, ...] | None = None
-        self.places: list[int] = []  # of the parameters, when they were recorded
-        self.replay: Callable[[Tensor], Tensor] | None = None
+        self.replay: Callable[..., Tensor] | None = None
         self.under_way: Callable[[], Any] = _nothing  # what waits for its backward pass
 
     def _eager(self, images: Tensor) -> Any:
@@ -106,26 +106,28 @@ class GraphedForward:
             and not torch.compiler.is_compiling()
         )
 
-    def _fits(self) -> bool:
-        """Whether the parameters lie where the graph reads them."""
-        return [each.data_ptr() for each in self.net.parameters()] == self.places
-
     def _record(self, images: Tensor) -> None:
-        """Record the passes of `images`; buffers and random numbers are as before."""
-        self.replay = None  # its memory is free before the new graph takes some
-        buffers = list(self.net.buffers())
-        before = [each.clone() for each in buffers]
-        drawn = torch.cuda.get_rng_state(images.device)
-        with _autocast():
+        """Record the passes of `images`; buffers and random numbers are as before.
+
+        The graph reads the parameters by other tensors in the same memory. The parameters
+        themselves may belong to a backward pass on the default stream, which cannot be recorded.
+        """
+        self.recorded, self.replay = (
+            None,
+            None,
+        )  # its memory is free before the new graph takes some
+        net = _Eager(self.net)
+        names = [name for name, _ in net.named_parameters()]
+
+        def computed(images: Tensor, *parameters: Tensor) -> Tensor:
+            return functional_call(net, dict(zip(names, parameters, strict=True)), images)
+
+        inputs = images.clone(), *map(_same_memory, net.parameters())
+        with _nothing_changed(self.net, images.device), _recording():
             self.replay = torch.cuda.make_graphed_callables(
-                _Eager(self.net), (images.detach().clone(),), allow_unused_input=True
+                computed, inputs, allow_unused_input=True
             )
-        torch.cuda.set_rng_state(drawn, images.device)
-        with torch.no_grad():
-            for buffer, value in zip(buffers, before, strict=True):
-                buffer.copy_(value)
         self.recorded = _kind(images)
-        self.places = [each.data_ptr() for each in self.net.parameters()]
 
     def _before_backward(self, _: Tensor) -> None:
         """Autograd takes a graph's gradients without a copy, and the next replay overwrites them.
@@ -160,11 +162,32 @@ def _kind(images: Tensor) -> tuple[Any, ...]:
     return images.shape, images.stride(), precision
 
 
-def _autocast() -> torch.autocast:
+def _same_memory(parameter: nn.Parameter) -> Tensor:
+    return parameter.detach().requires_grad_(parameter.requires_grad)
+
+
+@contextmanager
+def _nothing_changed(net: nn.Module, device: torch.device) -> Iterator[None]:
+    """What is computed inside changes neither buffers of `net` nor the random numbers after it."""
+    buffers = list(net.buffers())
+    before = [each.clone() for each in buffers]
+    drawn = torch.cuda.get_rng_state(device)
+    yield
+    torch.cuda.set_rng_state(drawn, device)
+    for buffer, value in zip(buffers, before, strict=True):
+        buffer.copy_(value)
+
+
+@contextmanager
+def _recording() -> Iterator[None]:
     """The present mixed precision without its cache of weights, which would not be replayed."""
-    return torch.autocast(
+    mixed = torch.autocast(
         "cuda",
         dtype=torch.get_autocast_dtype("cuda"),
         enabled=torch.is_autocast_enabled("cuda"),
         cache_enabled=False,
     )
+    with warnings.catch_warnings(), mixed:
+        # torch below 2.15 warms up on another stream than it records, and then says so
+        warnings.filterwarnings("ignore", "The AccumulateGrad node's stream", UserWarning)
+        yield

@@ -133,7 +133,7 @@ def test_two_passes_before_a_backward_pass():
 
 
 @on_gpu
-def test_parameters_that_moved_are_recorded_again():
+def test_parameters_that_moved_are_read_where_they_are():
     net = CudaGraph()(small())
     images, _ = batches(8)[0]
     for _ in range(3):
@@ -141,7 +141,6 @@ def test_parameters_that_moved_are_recorded_again():
     net[-1].weight.data = 2 * net[-1].weight.data
     expected = copy.deepcopy(net)(images)  # a copy has no graph yet
     torch.testing.assert_close(net(images), expected, rtol=1e-4, atol=1e-5)
-    assert net.forward.places == [each.data_ptr() for each in net.parameters()]
 
 
 @on_gpu

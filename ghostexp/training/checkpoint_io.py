@@ -11,6 +11,9 @@ from ghostexp.files.tensors import write_tensors
 class AtomicCheckpointIO(TorchCheckpointIO):
     """Writes a checkpoint beside its place and moves it there: a full disk leaves the old one.
 
+    Reads tensors onto the CPU, so that a run of a GPU goes on where there is none. Who takes them
+    copies them to its device.
+
     Reads a checkpoint as one of the folder in which it lies now. Lightning's ModelCheckpoint saves
     whole paths, and forgets the best epoch where a path belongs to another run.
     """
@@ -25,7 +28,7 @@ class AtomicCheckpointIO(TorchCheckpointIO):
     def load_checkpoint(
         self, path: str, map_location: Any = None, weights_only: bool | None = None
     ) -> dict[str, Any]:
-        checkpoint = super().load_checkpoint(path, map_location, weights_only)
+        checkpoint = super().load_checkpoint(path, map_location or "cpu", weights_only)
         for state in checkpoint.get("callbacks", {}).values():
             if isinstance(state, dict) and state.get("dirpath"):
                 state.update(moved(state, state["dirpath"], str(Path(path).parent)))

@@ -76,9 +76,10 @@ class GraphedForward:
             self._record(images)
         if self.under_way() is not None:
             return self._eager(images)
+        _keep_gradients(self.net)
         outputs = self.replay(images, *self.net.parameters())
         self.under_way = ref(outputs.grad_fn)
-        outputs.register_hook(self._before_backward)
+        outputs.register_hook(self._goes_backward)
         return outputs
 
     def __getstate__(self) -> dict[str, Any]:
@@ -112,10 +113,7 @@ class GraphedForward:
         The graph reads the parameters by other tensors in the same memory. The parameters
         themselves may belong to a backward pass on the default stream, which cannot be recorded.
         """
-        self.recorded, self.replay = (
-            None,
-            None,
-        )  # its memory is free before the new graph takes some
+        self._forget()  # the memory of the old graph is free before the new one takes some
         net = _Eager(self.net)
         names = [name for name, _ in net.named_parameters()]
 
@@ -123,21 +121,14 @@ class GraphedForward:
             return functional_call(net, dict(zip(names, parameters, strict=True)), images)
 
         inputs = images.clone(), *map(_same_memory, net.parameters())
-        with _nothing_changed(self.net, images.device), _recording():
+        with _nothing_changed(self.net, images.device), _recording(self.net):
             self.replay = torch.cuda.make_graphed_callables(
                 computed, inputs, allow_unused_input=True
             )
-        self.recorded = _kind(images)
+        self.last = self.recorded = _kind(images)
 
-    def _before_backward(self, _: Tensor) -> None:
-        """Autograd takes a graph's gradients without a copy, and the next replay overwrites them.
-
-        Where gradients are summed over several batches, those so far are put in another place.
-        """
+    def _goes_backward(self, _: Tensor) -> None:
         self.under_way = _nothing
-        for each in self.net.parameters():
-            if each.grad is not None:
-                each.grad = each.grad.clone()
 
 
 class _Eager(nn.Module):
@@ -162,6 +153,18 @@ def _kind(images: Tensor) -> tuple[Any, ...]:
     return images.shape, images.stride(), precision
 
 
+def _keep_gradients(net: nn.Module) -> None:
+    """Copy the gradients to which the next ones are added out of the memory of the graph.
+
+    Autograd takes the gradients of a replay without a copy, and the next replay overwrites them.
+    """
+    summed = [each for each in net.parameters() if each.grad is not None]
+    if summed:
+        copies = torch._foreach_mul([each.grad for each in summed], 1.0)  # few kernels for all
+        for each, copy in zip(summed, copies, strict=True):
+            each.grad = copy
+
+
 def _same_memory(parameter: nn.Parameter) -> Tensor:
     return parameter.detach().requires_grad_(parameter.requires_grad)
 
@@ -179,8 +182,11 @@ def _nothing_changed(net: nn.Module, device: torch.device) -> Iterator[None]:
 
 
 @contextmanager
-def _recording() -> Iterator[None]:
-    """The present mixed precision without its cache of weights, which would not be replayed."""
+def _recording(net: nn.Module) -> Iterator[None]:
+    """The present mixed precision without its cache of weights, which would not be replayed.
+
+    RuntimeError with one sentence where `net` does what a graph cannot hold.
+    """
     mixed = torch.autocast(
         "cuda",
         dtype=torch.get_autocast_dtype("cuda"),
@@ -190,4 +196,10 @@ def _recording() -> Iterator[None]:
     with warnings.catch_warnings(), mixed:
         # torch below 2.15 warms up on another stream than it records, and then says so
         warnings.filterwarnings("ignore", "The AccumulateGrad node's stream", UserWarning)
-        yield
+        try:
+            yield
+        except RuntimeError as error:
+            raise RuntimeError(
+                f"{type(net).__name__} cannot be recorded as a CUDA graph, which holds kernels"
+                f" alone: take callbacks=default ({error})"
+            ) from error

@@ -5,6 +5,7 @@ from pathlib import PurePath
 from typing import Any
 
 from ghostexp.results.collect import Run
+from ghostexp.results.identity import kernels
 from ghostexp.results.repeats import over
 from ghostexp.results.rows import Estimate, Row
 from ghostexp.results.text import one_line, quoted, show
@@ -77,6 +78,7 @@ def _facts(run: Run) -> dict[str, str]:
     return {
         "device": one_line(show(record.get("device"))),
         "precision": show(record.get("precision")),
+        "kernels": _kernels(run),
         "data": _data(run),
         "cross-validation": _folds(run),
         "epochs": show(record.get("max_epochs")),
@@ -94,6 +96,12 @@ def _code(state: dict[str, Any]) -> str:
         return f"no revision: {show(state['problem'])}{code}" if state.get("problem") else ""
     changes = " with uncommitted changes" if state.get("dirty") else ""
     return show(state["revision"])[:12] + changes
+
+
+def _kernels(run: Run) -> str:
+    """What computes the numbers in the place of torch's operators, as the command line names it."""
+    chosen = kernels(run.record["config"] or {})
+    return f"callbacks={show(run.value('callbacks'))}" if chosen else ""
 
 
 def _data(run: Run) -> str:

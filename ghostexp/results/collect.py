@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ghostexp.results.identity import flatten, result_part
+from ghostexp.results.identity import flatten, kernels, result_part
 from ghostexp.results.latency_file import read_latency
 from ghostexp.results.metrics_file import Curves, read_curves
 from ghostexp.results.record import FILE_NAME, FROZEN, SCHEMA, Record, read_record
@@ -116,8 +116,19 @@ def read_run(directory: Path, root: Path | None = None) -> Run:
     curves = _unless_broken(read_curves, directory, problems)
     label = str(directory.relative_to(root)) if root else str(directory)
     label = printable(directory.name if label == "." else label)
-    config = flatten(result_part(record["config"])) if record["config"] else {}
+    config = flatten(_compared(record["config"])) if record["config"] else {}
     return Run(directory, label, record, config, curves, problems)
+
+
+def _compared(config: dict[str, Any]) -> dict[str, Any]:
+    """What of a config tells rows apart: kernels only change how numbers are rounded.
+
+    A training goes on with other kernels, so that its record knows them as changed.
+    """
+    part = result_part(config)
+    left_out = kernels(config)
+    part["callbacks"] = {k: v for k, v in part["callbacks"].items() if k not in left_out}
+    return part
 
 
 def _unless_broken(

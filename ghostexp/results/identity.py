@@ -27,6 +27,9 @@ PRESENTATION = {  # callbacks that show or write, by the last part of their `_ta
     "SlowSteps",
     *("Throughput", "TQDMProgressBar"),
 }
+SAME_NUMBERS = {  # changes of a network, by the last part of their `_target_`
+    *("CudaGraph", "FastLayers", "NativeStep"),
+}
 
 
 def result_part(config: Config) -> Config:
@@ -40,6 +43,17 @@ def result_part(config: Config) -> Config:
         name: node for name, node in callbacks.items() if not _is_presentation(node)
     }
     return part
+
+
+def kernels(config: Config) -> Config:
+    """Callbacks whose kernels compute what torch's operators would compute, up to rounding."""
+    callbacks = config.get("callbacks") or {}
+    return {name: node for name, node in callbacks.items() if is_kernels(node)}
+
+
+def is_kernels(node: Any) -> bool:
+    """Whether a callback's node lets other kernels compute what torch's operators would compute."""
+    return isinstance(node, dict) and _class_name(node.get("change")) in SAME_NUMBERS
 
 
 def digest(config: Config) -> str:
@@ -77,6 +91,9 @@ def _without(node: Config, keys: set[str]) -> Config:
 
 
 def _is_presentation(node: Any) -> bool:
-    if node is None:
-        return True
-    return isinstance(node, dict) and str(node.get("_target_")).split(".")[-1] in PRESENTATION
+    return node is None or _class_name(node) in PRESENTATION
+
+
+def _class_name(node: Any) -> str:
+    """Of what a node builds; empty for a node that builds nothing."""
+    return str(node.get("_target_")).split(".")[-1] if isinstance(node, dict) else ""

@@ -8,14 +8,15 @@ from collections.abc import Iterable
 from typing import Any
 
 from ghostexp.results.collect import Run
-from ghostexp.results.identity import NOT_THE_RESULT
-from ghostexp.results.repeats import FOLD
+from ghostexp.results.identity import NOT_THE_RESULT, kernels
+from ghostexp.results.repeats import FOLD, repetition
 from ghostexp.results.text import short
 
 NO_DIFFERENCE = (  # an experiment is a name for differences
     *("experiment", "logger", "task/metrics"),
 )
 METRICS = "task.metrics."  # what is measured changes nothing about what was trained
+KERNELS = "callbacks"  # the group that chooses them
 
 
 def telling_keys(runs: list[Run]) -> list[str]:
@@ -25,6 +26,8 @@ def telling_keys(runs: list[Run]) -> list[str]:
     for group in alike(known, keys):
         keys += [choice for choice in differing_choices(group) if choice not in keys]
     keys += _differing_besides(known, keys)
+    if KERNELS not in keys and any(map(_compares_kernels, alike(known, keys))):
+        keys.append(KERNELS)
     if any(len({str(run.value("name")) for run in group}) > 1 for group in alike(known, keys)):
         keys.append("name")
     return keys
@@ -68,6 +71,15 @@ def _differing_besides(runs: list[Run], keys: list[str]) -> list[str]:
     return list(columns.values())
 
 
+def _compares_kernels(runs: list[Run]) -> bool:
+    """Whether runs that are the same run twice were computed by different kernels."""
+    found: dict[tuple[str, str], set[str]] = {}
+    for run in runs:
+        names = kernels(run.record["config"] or {})
+        found.setdefault(repetition(run), set()).add(str(sorted(names)))
+    return any(len(names) > 1 for names in found.values())
+
+
 def alike(runs: list[Run], keys: list[str]) -> list[list[Run]]:
     """The runs in groups that agree in the values of `keys`."""
     groups: dict[str, list[Run]] = {}
@@ -83,7 +95,8 @@ def _differing(mappings: list[dict[str, Any]]) -> list[str]:
 
 
 def _is_the_same_part(configs: list[dict[str, Any]], group: str) -> bool:
-    """Whether the configs have a part of that name, and the same one."""
+    """Whether the configs have a part of that name, and the same one but for a seed."""
     prefix = f"{group}."
     parts = [{k: v for k, v in config.items() if k.startswith(prefix)} for config in configs]
-    return any(parts) and all(part == parts[0] for part in parts)
+    told = [{k: v for k, v in part.items() if not is_incidental(k)} for part in parts]
+    return any(parts) and all(part == told[0] for part in told)

@@ -8,7 +8,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from ghostexp.config.explain import UserError
 from ghostexp.results.identity import differences, result_part
-from ghostexp.results.record import Record, read_record, read_sound_record
+from ghostexp.results.record import Record, read_sound_record
 from ghostexp.sweeps.job import Job
 
 CHECKPOINTS = ("last.ckpt", "partial.ckpt")  # that a run can go on from
@@ -68,15 +68,6 @@ def resolved(cfg: DictConfig) -> dict[str, Any]:
     config = OmegaConf.to_container(cfg, resolve=False)
     config["run_dir"] = "RUN_DIR"
     return OmegaConf.to_container(OmegaConf.create(config), resolve=True)
-
-
-def is_finished(directory: Path) -> bool:
-    """Whether an earlier launch finished the job of `directory`; a broken record counts as no."""
-    try:
-        record = read_record(directory)
-    except ValueError:
-        return False
-    return record is not None and record["status"] == "finished"
 
 
 def _another_config(directory: Path, record: Record, changed: list[str]) -> UserError:

@@ -19,6 +19,7 @@ from ghostexp.sweeps.compose import Composer, parsed
 from ghostexp.sweeps.job import Job, chosen, config_folders, parse
 
 OF_THE_SWEEP = ("on_error", "rerun")  # keys that say nothing of a job
+SEED = "seed"
 
 
 @dataclass(frozen=True)
@@ -44,12 +45,14 @@ def compose_points(
 ) -> list[Point]:
     """Every point of the grid that `arguments` span; the last argument varies fastest.
 
-    A key varies if the command line sweeps it, or if the `preset` does. `UserError` for arguments
-    that no sweep can have, and for two points that would share a folder.
+    A key varies if the command line sweeps it, or if the `preset` does. The seed varies if it is
+    given at all, so that a later launch adds seeds to a sweep. `UserError` for arguments that no
+    sweep can have, and for two points that would share a folder.
     """
     given = OverridesParser.create(config_loader=loader).parse_overrides(arguments)
     _check_arguments(given)
-    swept = {each.key_or_group for each in given if each.is_sweep_override()} | preset
+    varied = [each for each in given if each.is_sweep_override() or each.key_or_group == SEED]
+    swept = {each.key_or_group for each in varied} | preset
     points = list(product(*map(_texts, given)))
     compose = Composer(config, loader)
     composed = [

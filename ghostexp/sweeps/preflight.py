@@ -26,7 +26,7 @@ from ghostexp.config.first_step import check_examples, check_first_step
 from ghostexp.config.mistakes import sentence, users_mistakes
 from ghostexp.results.identity import result_part
 from ghostexp.results.wording import clock
-from ghostexp.sweeps.decision import is_finished
+from ghostexp.sweeps.decision import decide, resolved
 from ghostexp.sweeps.job import Job
 from ghostexp.sweeps.outcome import some
 from ghostexp.training import stopping
@@ -92,6 +92,8 @@ class Known:
 def _plan(job: Job, known: Known) -> Plan:
     audit(job.config, job.config_folders, job.augmentation)
     complete_facts(job.config)  # before it is frozen
+    wanted = result_part(resolved(job.config))
+    earlier = decide(job.directory, wanted, rerun=job.config.rerun, resume=job.resumes)
     cfg = job.config.copy()
     model = _key(cfg.model)
     with tempfile.TemporaryDirectory() as folder, open_dict(cfg):
@@ -103,7 +105,7 @@ def _plan(job: Job, known: Known) -> Plan:
     facts = _facts(cfg, parts, known.facts)
     check_examples(parts, facts.num_test)
     params, macs = _size(parts, model, facts.input_shape, known.sizes)
-    if is_finished(job.directory):
+    if earlier.finished is not None:
         return Plan(job.name, params, macs, 0.0, 0.0, finished=True)
     cost = _cost(cfg, parts, facts, known)
     steps = facts.num_train / cfg.dataset.batch_size * cfg.trainer.max_epochs

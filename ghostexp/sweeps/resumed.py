@@ -8,8 +8,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 
 from ghostexp.config.explain import UserError, did_you_mean
 from ghostexp.config.saved import CONFIG_FILE, read_saved
-
-KERNELS = "ChangeNetwork"  # the callback by which our kernels compute what torch would compute
+from ghostexp.results.identity import is_kernels
 
 
 def resumed_config(
@@ -40,8 +39,8 @@ def resumed_config(
         if key in choices or override.is_delete():
             raise UserError(
                 f"resume goes on with the run's saved config: {override.input_line} would choose"
-                " another part, and only values can change (key=value), or callbacks=default, fast"
-                " and native"
+                " another part, and only values can change (key=value), or callbacks=default, fast,"
+                " native and cuda_graph"
             )
         _set_value(cfg, override)
     return cfg
@@ -50,12 +49,8 @@ def resumed_config(
 def _apart(callbacks: DictConfig) -> tuple[dict[str, Any], dict[str, Any]]:
     """The callbacks that bring kernels, and the others."""
     nodes = OmegaConf.to_container(callbacks, resolve=False)
-    kernels = {name: node for name, node in nodes.items() if _is_kernels(node)}
+    kernels = {name: node for name, node in nodes.items() if is_kernels(node)}
     return kernels, {name: node for name, node in nodes.items() if name not in kernels}
-
-
-def _is_kernels(node: Any) -> bool:
-    return isinstance(node, dict) and str(node.get("_target_")).endswith(f".{KERNELS}")
 
 
 def _set_value(cfg: DictConfig, override: Override) -> None:

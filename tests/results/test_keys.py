@@ -75,3 +75,40 @@ def test_where_all_runs_failed_their_keys_count(make_run, keys_of):
     for ratio in (2, 3):
         make_run(f"{ratio}", ratio=ratio, acc=None, status="failed")
     assert keys_of() == ["model.ratio"]
+
+
+def kernels(node: str, change: str) -> dict[str, str]:
+    return {
+        f"callbacks.{node}._target_": "ghostexp.training.callbacks.ChangeNetwork",
+        f"callbacks.{node}.change._target_": change,
+    }
+
+
+def test_seeds_that_other_kernels_computed_are_one_row(make_run, keys_of):
+    native = kernels("native", "ghostexp.native.NativeStep")
+    graph = kernels("graph", "ghostexp.training.cuda_graph.CudaGraph")
+    for seed, choice, config in (
+        (0, "native", native),
+        (1, "cuda_graph", graph),
+        (2, "default", {}),
+    ):
+        choices = {"model": "ghost_resnet56", "callbacks": choice}
+        seeded = {"callbacks.seed_batches.seed": seed}
+        make_run(str(seed), seed=seed, choices=choices, config=config | seeded)
+    assert keys_of() == ["model.ratio"]
+
+
+def test_kernels_that_computed_the_same_run_are_compared(make_run, keys_of):
+    for choice in ("default", "native"):
+        config = kernels("native", "ghostexp.native.NativeStep") if choice == "native" else {}
+        choices = {"model": "ghost_resnet56", "callbacks": choice}
+        config |= {"callbacks.seed_batches.seed": 0}
+        make_run(choice, choices=choices, config=config)
+    assert keys_of() == ["model.ratio", "callbacks"]
+
+
+def test_a_network_that_is_changed_otherwise_is_another_one(make_run, keys_of):
+    for seed, change in enumerate(("my.Pruning", "ghostexp.native.NativeStep")):
+        choices = {"model": "ghost_resnet56", "callbacks": change}
+        make_run(change, seed=seed, choices=choices, config=kernels("change", change))
+    assert "callbacks" in keys_of()

@@ -312,7 +312,7 @@ def test_kernels_may_change_where_a_run_goes_on(small_run, app, tmp_path, monkey
     assert ("native" in record["config"]["callbacks"]) == (then == "native")
     ours, torchs = record["metrics"]["train/loss"], result(undisturbed)["metrics"]["train/loss"]
     assert ours == pytest.approx(torchs, rel=0.02)  # few images, high rate
-    assert ours != torchs
+    assert "our kernels compute the training steps" in (folder / "train.log").read_text()
 
 
 def test_metrics_of_a_cut_epoch_are_replaced(app, tmp_path, monkeypatch):

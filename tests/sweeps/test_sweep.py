@@ -42,16 +42,32 @@ def test_the_same_command_skips_what_is_finished(app, tmp_path, capfd):
 def test_another_config_in_the_same_folder_is_refused_with_the_differing_keys(app, tmp_path, capfd):
     assert app("-m", *ONE_EPOCH, "seed=0,1") == 0
     before = result(tmp_path / "outputs/train/seed=0")
-    assert app("-m", *ONE_EPOCH, "optimizer.momentum=0.5", "seed=0,1") == 1
-    assert "optimizer.momentum: 0.9 -> 0.5" in "".join(capfd.readouterr())
+    assert app("-m", *ONE_EPOCH, "optimizer.momentum=0.5", "seed=0,1,2") == 1
+    said = "".join(capfd.readouterr())
+    assert "2 of 3 jobs cannot run, so none was started" in said
+    assert "optimizer.momentum: 0.9 -> 0.5" in said
     assert result(tmp_path / "outputs/train/seed=0") == before
+    assert jobs(tmp_path) == ["seed=0", "seed=1"]
+
+
+def test_a_later_launch_adds_a_seed(app, tmp_path):
+    assert app("-m", *ONE_EPOCH, "sched=cosine,constant") == 0
+    assert app("-m", *ONE_EPOCH, "sched=cosine,constant", "seed=1") == 0
+    assert jobs(tmp_path) == [
+        "sched=constant",
+        "sched=constant,seed=1",
+        "sched=cosine",
+        "sched=cosine,seed=1",
+    ]
 
 
 @pytest.mark.slow
-def test_rerun_starts_over(app, tmp_path):
+def test_rerun_starts_over(app, tmp_path, capfd):
     assert app("-m", *ONE_EPOCH, "seed=0,1") == 0
     before = result(tmp_path / "outputs/train/seed=0")
+    capfd.readouterr()
     assert app("-m", *ONE_EPOCH, "optimizer.momentum=0.5", "rerun=true", "seed=0,1") == 0
+    assert "2 of 2 jobs to do" in "".join(capfd.readouterr())
     after = result(tmp_path / "outputs/train/seed=0")
     assert after["digest"] != before["digest"]
     assert after["config"]["optimizer"]["momentum"] == 0.5

@@ -101,14 +101,15 @@ def seeds(folder: str, first: str, metric: str = "test/acc") -> list[float]:
 
 
 def seed_table(folder: str, firsts: Sequence[str]) -> str:
-    """The test accuracy of each seed, a row for each row of the report."""
-    count = len(seeds(folder, firsts[0]))
+    """The test accuracy of each seed, a row for each row of the report; a dash for no run."""
+    found = [seeds(folder, first) for first in firsts]
+    count = max(map(len, found))
     heads = ["model", *(f"seed {number}, %" for number in range(count))]
     rows = [
-        [row(folder, first).name, *(f"{value:.2f}" for value in seeds(folder, first))]
-        for first in firsts
+        [str(row(folder, first).values["model"]), *(f"{value:.2f}" for value in values)]
+        for first, values in zip(firsts, found, strict=True)
     ]
-    return markdown([heads, *rows])
+    return markdown([heads, *(each + ["–"] * (count + 1 - len(each)) for each in rows)])
 
 
 def largest_step(folder: str) -> str:

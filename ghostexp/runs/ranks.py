@@ -10,12 +10,14 @@ import json
 import logging
 import os
 import signal
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytorch_lightning as pl
+import torch.distributed as dist
 from pytorch_lightning.utilities import rank_zero_only
 
 from ghostexp.config.build import Parts, build_parts
@@ -64,6 +66,8 @@ def join(directory: Path, train: Train) -> None:
         train(build_parts(read_saved(directory)), record, checkpoint)
     except BaseException as error:
         _leave_note(directory, error)
+        if _is_noticed():
+            sys.exit(0)
         raise
 
 
@@ -85,6 +89,16 @@ def ending_together(trainer: pl.Trainer, directory: Path) -> Iterator[None]:
         raise ChildProcessError(f"{failure['traceback']}{failure['message']}") from None
     finally:
         note.unlink(missing_ok=True)
+
+
+def _is_noticed() -> bool:
+    """Whether rank 0 meets a broken connection when this process ends, whatever the exit code.
+
+    Of another exit code than 0 Lightning hears within 5 s, and it kills rank 0, which may not have
+    read the note by then. NCCL may not break: there Lightning's kill ends a rank 0 that waits.
+    """
+    connected = dist.is_available() and dist.is_initialized() and dist.get_backend() == "gloo"
+    return connected and records.slurm_job() is None
 
 
 def _leave_note(directory: Path, error: BaseException) -> None:

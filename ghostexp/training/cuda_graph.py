@@ -14,6 +14,7 @@ from typing import Any
 from weakref import ref
 
 import torch
+import torch.distributed as dist
 from torch import Tensor, nn
 from torch.func import functional_call
 
@@ -46,7 +47,7 @@ class CudaGraph:
     def describe(self, net: nn.Module) -> str:
         """Which passes are replayed, in words."""
         if net.forward.last is None:
-            return "no CUDA graph is made, because no training step was computed on an NVIDIA GPU"
+            return "no CUDA graph is made: that takes one process that trains on an NVIDIA GPU"
         batch = "x".join(map(str, net.forward.last[0]))
         return f"CUDA graphs replay forward and backward passes, for batches of {batch}"
 
@@ -56,8 +57,8 @@ class GraphedForward:
 
     The second of two successive training batches with the same shape and precision is recorded, and
     its graph is replayed from then on. A batch of another shape, such as the last of an epoch, is
-    computed as usual. So is evaluation, and so is a forward pass before the backward pass of the
-    last replay. The tensor that a replay returns is overwritten by the next replay. A copy, or what
+    computed as usual. So is evaluation, a run of several processes, and a forward pass before the
+    backward pass of the last replay. The tensor that a replay returns is overwritten by the next replay. A copy, or what
     a pickle holds, starts anew.
     """
 
@@ -100,8 +101,10 @@ class GraphedForward:
 
     def _is_step(self, images: Tensor) -> bool:
         is_plain = images.is_cuda and not images.requires_grad
+        is_alone = not (dist.is_available() and dist.is_initialized())
         return (
             is_plain
+            and is_alone
             and self.net.training
             and torch.is_grad_enabled()
             and not torch.compiler.is_compiling()

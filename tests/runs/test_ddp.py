@@ -21,8 +21,9 @@ from ghostexp.results.record import read_record
 pytestmark = pytest.mark.extras  # five processes, which take both cores
 EPOCHS = 3
 CUT = 1  # epoch in which rank 1 fails at first
+LATE = 7  # seconds until rank 0 meets rank 1's end: Lightning looks after its processes every 5 s
 WATCH = f"""
-import hashlib, os
+import hashlib, os, time
 from pathlib import Path
 import pytorch_lightning as pl
 
@@ -38,8 +39,10 @@ class Watch(pl.Callback):
             file.writelines(line + chr(10) for line in seen)
 
     def on_train_batch_start(self, trainer, module, batch, index):
-        if self.fails and (trainer.current_epoch, index, trainer.global_rank) == ({CUT}, 2, 1):
-            raise ValueError("made to fail")
+        if self.fails and (trainer.current_epoch, index) == ({CUT}, 2):
+            if trainer.global_rank == 1:
+                raise ValueError("made to fail")
+            time.sleep({LATE})
         if not self.fails or trainer.current_epoch != {CUT}:
             self.note(trainer, "train", batch)
 

@@ -58,8 +58,8 @@ class GraphedForward:
     The second of two successive training batches with the same shape and precision is recorded, and
     its graph is replayed from then on. A batch of another shape, such as the last of an epoch, is
     computed as usual. So is evaluation, a run of several processes, and a forward pass before the
-    backward pass of the last replay. The tensor that a replay returns is overwritten by the next replay. A copy, or what
-    a pickle holds, starts anew.
+    backward pass of the last replay. The tensor that a replay returns is overwritten by the next
+    replay. A copy, or what a pickle holds, starts anew.
     """
 
     def __init__(self, net: nn.Module) -> None:

@@ -23,6 +23,9 @@ NARROWED = {  # seconds instead of minutes; shapes are rendered at the size aske
     "ratio_ablation_short": ["model.ratio=1,10", FLIPS],
     "cosine_vs_multistep_short": ["seed=0"],
     "kernel_ablation": ["model.cheap_kernel_size=1,7"],
+    "kernel_ablation_short": ["model.cheap_kernel_size=1,7", "seed=0", FLIPS],
+    "norms_short": ["seed=0", FLIPS],
+    "vgg_val_split_short": ["seed=0", "model=ghost_vgg16"],
     "audio_models": ["-m", "model=ghostnet,ghost_resnet56"],
     "audio_scaling": ["model=ghost_efficientnet_v2_050", *SMALL_GHOST],
     "detectors": ["-m", "model=faster_rcnn_ghostnet,retinanet_ghostnet"],
@@ -55,6 +58,7 @@ LIKE_OTHERS = (  # their kind is that of another experiment here
     *("ghost_resnet56_multistep_100_500", "ghostnet_widths", "kernel_ablation", "vgg_val_split"),
     *("audio_models", "cosine_vs_multistep", "detectors_bccd", "resnet56_short", "short_control"),
     *("cosine_vs_multistep_short", "ratio_ablation_short", "short_recipe"),
+    *("kernel_ablation_short", "vgg_val_split_short"),
     *("audio_suspects", "faster_rcnn_ghostnet_run1", "ghost_resnet56_multistep", "vgg16"),
 )
 WIDER = re.compile(r"\w+_\d{3}|resnet\d{2,}")  # or deeper than another YAML

@@ -21,7 +21,7 @@ from ghostexp.results.record import read_record
 pytestmark = pytest.mark.extras  # five processes, which take both cores
 EPOCHS = 3
 CUT = 1  # epoch in which rank 1 fails at first
-LATE = 7  # seconds until rank 0 meets rank 1's end: Lightning looks after its processes every 5 s
+LATE = 14  # seconds until rank 0 meets the end of rank 1: Lightning looks for it every 5 s
 WATCH = f"""
 import hashlib, os, time
 from pathlib import Path

@@ -48,10 +48,10 @@ def result_part(config: Config) -> Config:
 def kernels(config: Config) -> Config:
     """Callbacks whose kernels compute what torch's operators would compute, up to rounding."""
     callbacks = config.get("callbacks") or {}
-    return {name: node for name, node in callbacks.items() if is_kernels(node)}
+    return {name: node for name, node in callbacks.items() if _is_kernels(node)}
 
 
-def is_kernels(node: Any) -> bool:
+def _is_kernels(node: Any) -> bool:
     """Whether a callback's node lets other kernels compute what torch's operators would compute."""
     return isinstance(node, dict) and _class_name(node.get("change")) in SAME_NUMBERS
 

@@ -93,8 +93,7 @@ def run_job(job: Job) -> float | None:
         with Stopping(lambda signum: run.end_at_once()), run.owned():
             audit(cfg, job.config_folders, job.augmentation)
             complete_facts(cfg)
-            wanted = result_part(resolved(cfg))
-            decision = decide(run.directory, wanted, rerun=cfg.rerun, resume=job.resumes)
+            decision = decide(job)
             if decision.finished is not None:
                 ending.say_skipped(job, decision.finished)
                 return objective(decision.finished)

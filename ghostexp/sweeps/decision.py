@@ -27,12 +27,13 @@ class Decision:
     changed: list[str] = field(default_factory=list)
 
 
-def decide(directory: Path, config: dict[str, Any], *, rerun: bool, resume: bool) -> Decision:
-    """Compare what is asked with what an earlier launch left in `directory`, which we own.
+def decide(job: Job) -> Decision:
+    """Compare what is asked with what an earlier launch left in the job's folder.
 
-    `config` is the resolved config's `result_part`. `UserError` where going on would lose a
-    training or mix two.
+    The job's config is complete, and nobody else writes into the folder. `UserError` where going on
+    would lose a training or mix two.
     """
+    directory, config, rerun = job.directory, result_part(resolved(job.config)), job.config.rerun
     try:
         record = read_sound_record(directory)
     except ValueError as error:
@@ -48,16 +49,15 @@ def decide(directory: Path, config: dict[str, Any], *, rerun: bool, resume: bool
         return Decision(finished=record)
     has_checkpoint = any((directory / "checkpoints" / name).exists() for name in CHECKPOINTS)
     loses = has_checkpoint or record["status"] == "finished"
-    if changed and loses and not (resume and has_checkpoint):
+    if changed and loses and not (job.resumes and has_checkpoint):
         raise _another_config(directory, record, changed)
     return Decision(goes_on=has_checkpoint, earlier=record, changed=changed)
 
 
 def is_done(job: Job) -> bool:
     """Whether an earlier launch finished exactly this job, so that a launch would skip it."""
-    wanted = result_part(resolved(job.config))
     try:
-        decision = decide(job.directory, wanted, rerun=job.config.rerun, resume=job.resumes)
+        decision = decide(job)
     except UserError:  # which whoever does the job will tell
         return False
     return decision.finished is not None

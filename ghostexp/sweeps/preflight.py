@@ -26,7 +26,7 @@ from ghostexp.config.first_step import check_examples, check_first_step
 from ghostexp.config.mistakes import sentence, users_mistakes
 from ghostexp.results.identity import result_part
 from ghostexp.results.wording import clock
-from ghostexp.sweeps.decision import decide, resolved
+from ghostexp.sweeps.decision import decide
 from ghostexp.sweeps.job import Job
 from ghostexp.sweeps.outcome import some
 from ghostexp.training import stopping
@@ -92,8 +92,7 @@ class Known:
 def _plan(job: Job, known: Known) -> Plan:
     audit(job.config, job.config_folders, job.augmentation)
     complete_facts(job.config)  # before it is frozen
-    wanted = result_part(resolved(job.config))
-    earlier = decide(job.directory, wanted, rerun=job.config.rerun, resume=job.resumes)
+    earlier = decide(job)
     cfg = job.config.copy()
     model = _key(cfg.model)
     with tempfile.TemporaryDirectory() as folder, open_dict(cfg):

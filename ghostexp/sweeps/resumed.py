@@ -8,7 +8,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 
 from ghostexp.config.explain import UserError, did_you_mean
 from ghostexp.config.saved import CONFIG_FILE, read_saved
-from ghostexp.results.identity import is_kernels
+from ghostexp.results.identity import kernels
 
 
 def resumed_config(
@@ -31,10 +31,10 @@ def resumed_config(
         if key == "resume":
             continue
         if key == "callbacks":
-            kernels, asked = _apart(composed.callbacks)
+            chosen, asked = _apart(composed.callbacks)
             _, saved_callbacks = _apart(cfg.callbacks)
             if asked.keys() <= saved_callbacks.keys():  # nothing is new but the kernels
-                cfg.callbacks = saved_callbacks | kernels
+                cfg.callbacks = saved_callbacks | chosen
                 continue
         if key in choices or override.is_delete():
             raise UserError(
@@ -49,8 +49,8 @@ def resumed_config(
 def _apart(callbacks: DictConfig) -> tuple[dict[str, Any], dict[str, Any]]:
     """The callbacks that bring kernels, and the others."""
     nodes = OmegaConf.to_container(callbacks, resolve=False)
-    kernels = {name: node for name, node in nodes.items() if is_kernels(node)}
-    return kernels, {name: node for name, node in nodes.items() if name not in kernels}
+    chosen = kernels({"callbacks": nodes})
+    return chosen, {name: node for name, node in nodes.items() if name not in chosen}
 
 
 def _set_value(cfg: DictConfig, override: Override) -> None:

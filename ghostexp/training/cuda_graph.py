@@ -64,19 +64,20 @@ class GraphedForward:
 
     def __init__(self, net: nn.Module) -> None:
         self.net = net
+        self.eager = _Eager(net)
         self._forget()
 
     def __call__(self, images: Tensor) -> Any:
         if not self._is_step(images):
-            return self._eager(images)
+            return self.eager.forward(images)
         kind = _kind(images)
         if kind != self.recorded:
             is_second, self.last = kind == self.last, kind
             if not is_second:
-                return self._eager(images)
+                return self.eager.forward(images)
             self._record(images)
         if self.under_way() is not None:
-            return self._eager(images)
+            return self.eager.forward(images)
         _keep_gradients(self.net)
         outputs = self.replay(images, *self.net.parameters())
         self.under_way = ref(outputs.grad_fn)
@@ -87,17 +88,13 @@ class GraphedForward:
         return {"net": self.net}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        self.net = state["net"]
-        self._forget()
+        self.__init__(state["net"])
 
     def _forget(self) -> None:
         self.last: tuple[Any, ...] | None = None  # the kind of the batch before
         self.recorded: tuple[Any, ...] | None = None
         self.replay: Callable[..., Tensor] | None = None
         self.under_way: Callable[[], Any] = _nothing  # what waits for its backward pass
-
-    def _eager(self, images: Tensor) -> Any:
-        return type(self.net).forward(self.net, images)
 
     def _is_step(self, images: Tensor) -> bool:
         is_plain = images.is_cuda and not images.requires_grad
@@ -117,13 +114,12 @@ class GraphedForward:
         themselves may belong to a backward pass on the default stream, which cannot be recorded.
         """
         self._forget()  # the memory of the old graph is free before the new one takes some
-        net = _Eager(self.net)
-        names = [name for name, _ in net.named_parameters()]
+        names = [name for name, _ in self.eager.named_parameters()]
 
         def computed(images: Tensor, *parameters: Tensor) -> Tensor:
-            return functional_call(net, dict(zip(names, parameters, strict=True)), images)
+            return functional_call(self.eager, dict(zip(names, parameters, strict=True)), images)
 
-        inputs = images.clone(), *map(_same_memory, net.parameters())
+        inputs = images.clone(), *map(_same_memory, self.net.parameters())
         with _nothing_changed(self.net, images.device), _recording(self.net):
             self.replay = torch.cuda.make_graphed_callables(
                 computed, inputs, allow_unused_input=True
@@ -135,13 +131,13 @@ class GraphedForward:
 
 
 class _Eager(nn.Module):
-    """The network with its own forward function, for what records it."""
+    """The network with the forward function of its class."""
 
     def __init__(self, net: nn.Module) -> None:
         super().__init__()
         self.net = net
 
-    def forward(self, images: Tensor) -> Tensor:
+    def forward(self, images: Tensor) -> Any:
         return type(self.net).forward(self.net, images)
 
 

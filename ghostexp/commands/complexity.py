@@ -20,14 +20,19 @@ from omegaconf import DictConfig, OmegaConf
 from rich.table import Table
 from torch import nn
 
-from ghostexp.analysis.complexity_report import as_json, describe_network, layer_rows
+from ghostexp.analysis.complexity_report import (
+    NetworkCost,
+    as_json,
+    describe_network,
+    layer_rows,
+)
 from ghostexp.analysis.complexity_tables import (
     layers_table,
     parts_table,
     published_table,
     totals_table,
 )
-from ghostexp.analysis.published_costs import find_published_costs
+from ghostexp.analysis.published_costs import PublishedCost, find_published_costs
 from ghostexp.config import cli
 from ghostexp.config.build import build_network, dense_twin, input_shape
 from ghostexp.config.explain import UserError
@@ -80,20 +85,33 @@ def report(cfg: DictConfig, options: argparse.Namespace) -> None:
         print(json.dumps(as_json(cost, twin, published), indent=2))
         return
     if options.csv:
-        rows = layer_rows(cost, twin)
-        writer = csv.DictWriter(sys.stdout, list(rows[0]), lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
+        _print_csv(layer_rows(cost, twin))
         return
     console = _console()
     console.print(layers_table(cost, twin))
     size = "x".join(map(str, shape))
     console.print(totals_table(cost, twin, f"{factory}, {size}, {cfg.dataset.num_classes} classes"))
-    if is_detector:
-        console.print(parts_table(cost))
-        if "backbone" in settings:
-            print_backbone(console, net.backbone.body, settings["backbone"])
+    if not is_detector:
+        _print_comparison(console, cost, twin, published)
         return
+    console.print(parts_table(cost))
+    if "backbone" in settings:
+        print_backbone(console, net.backbone.body, settings["backbone"])
+
+
+def _print_csv(rows: list[dict[str, Any]]) -> None:
+    writer = csv.DictWriter(sys.stdout, list(rows[0]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+
+
+def _print_comparison(
+    console: Printer,
+    cost: NetworkCost,
+    twin: NetworkCost | None,
+    published: list[PublishedCost],
+) -> None:
+    """The printed figures beside ours, and what there is nothing to compare with."""
     if twin is None:
         console.print("No dense twin: the network has no ratio above 1 to set to 1.")
     if published:

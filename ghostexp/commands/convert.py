@@ -19,6 +19,9 @@ import argparse
 import logging
 import shlex
 from pathlib import Path
+from typing import Any
+
+from torch import nn
 
 from ghostexp.config import cli
 from ghostexp.config.build import build_network, input_shape
@@ -50,36 +53,15 @@ def main(arguments: list[str] | None = None) -> int:
     dense = dense_model(cfg)
     cfg.model = dense
     shape = _square(input_shape(cfg))
-    setting = Setting(
-        TORCH.get(options.engine, options.engine), options.batch, options.threads, options.rounds
-    )
     with users_mistakes("convert"):
-        net = build_network(cfg).eval().requires_grad_(False)
-        found = convert_by_measurement(
-            net,
-            shape,
-            setting,
-            ratios=options.ratios,
-            cheap_kernel_size=options.cheap_kernel_size,
-            skip=options.skip,
-        )
-        document = as_document(
-            found,
-            net,
-            shape,
-            setting,
-            network=options.network,
-            circumstances=circumstances(options.rounds),
-            command=command_line(),
-            cheap_kernel_size=options.cheap_kernel_size,
-        )
+        document, ratios = _measure(build_network(cfg), shape, options)
     print("\n".join(summary(document)))
     name = f"{options.network}_{options.engine}".replace(".", "_")
     folder = options.out or FOLDER / name
     for path in write_conversion(document, folder):
         print(f"wrote {path}")
-    if found.ratios:
-        node = converted_model(dense, found.ratios, options.cheap_kernel_size, shape[-1])
+    if ratios:
+        node = converted_model(dense, ratios, options.cheap_kernel_size, shape[-1])
         _write_plan(node, name, folder / "conf", options)
     return 0
 
@@ -128,6 +110,34 @@ def _words(options: argparse.Namespace) -> list[str]:
     if options.image_size is not None:
         words.append(f"dataset.image_size={options.image_size}")
     return [*words, *options.overrides]
+
+
+def _measure(
+    net: nn.Module, shape: tuple[int, int, int], options: argparse.Namespace
+) -> tuple[dict[str, Any], dict[str, int]]:
+    """What was measured, and the ratio of each convolution that becomes a Ghost module."""
+    net.eval().requires_grad_(False)
+    form = TORCH.get(options.engine, options.engine)
+    setting = Setting(form, options.batch, options.threads, options.rounds)
+    found = convert_by_measurement(
+        net,
+        shape,
+        setting,
+        ratios=options.ratios,
+        cheap_kernel_size=options.cheap_kernel_size,
+        skip=options.skip,
+    )
+    document = as_document(
+        found,
+        net,
+        shape,
+        setting,
+        network=options.network,
+        circumstances=circumstances(options.rounds),
+        command=command_line(),
+        cheap_kernel_size=options.cheap_kernel_size,
+    )
+    return document, found.ratios
 
 
 def _square(shape: tuple[int, int, int]) -> tuple[int, int, int]:

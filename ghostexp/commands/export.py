@@ -29,6 +29,22 @@ from ghostexp.runs.export_run import Export, export_run
 @cli.script
 def main(arguments: list[str] | None = None) -> int:
     """Exit code: 1 with a sentence for what is no run, or a file that differs, else 0."""
+    options = _parser().parse_args(arguments)
+    logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
+    with users_mistakes("--format"):
+        form = Form(options.format, options.precision, options.dynamic_batch, options.instructions)
+    export = export_run(options.subject, form, options.output, force=options.force)
+    if isinstance(export, DetectorExport):
+        report_detector(export)
+    else:
+        report(export)
+    if export.mismatch:
+        print(f"error: {export.path} is not what was trained: {export.mismatch}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -50,19 +66,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--output", type=Path, help="file to write (default: RUN/export/...)")
     parser.add_argument("--force", action="store_true", help="replace an existing file")
     cli.add_grant(parser)
-    options = parser.parse_args(arguments)
-    logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
-    with users_mistakes("--format"):
-        form = Form(options.format, options.precision, options.dynamic_batch, options.instructions)
-    export = export_run(options.subject, form, options.output, force=options.force)
-    if isinstance(export, DetectorExport):
-        report_detector(export)
-    else:
-        report(export)
-    if export.mismatch:
-        print(f"error: {export.path} is not what was trained: {export.mismatch}", file=sys.stderr)
-        return 1
-    return 0
+    return parser
 
 
 def report(e: Export) -> None:

@@ -42,6 +42,23 @@ WIDTH_OF_A_PIPE = 160
 @cli.script
 def main(arguments: list[str] | None = None) -> int:
     """Exit code: 1 with one sentence for a user's slip, else 0."""
+    options = _parser().parse_args(arguments)
+    if options.images is not None and not (options.statistics or options.redundancy):
+        raise UserError("--images is for --statistics and --redundancy: a picture shows one image")
+    logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
+    _, parts = load_run(options.run)
+    out = options.out or options.run / "features"
+    with users_mistakes("features"):
+        parts.datamodule.setup("test")
+        out.mkdir(parents=True, exist_ok=True)
+        try:
+            _report(parts, options, out)
+        finally:
+            remove_if_empty(out)
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -57,25 +74,16 @@ def main(arguments: list[str] | None = None) -> int:
     )
     parser.add_argument("--out", type=Path, help="folder for the files (default: RUN/features)")
     cli.add_grant(parser)
-    options = parser.parse_args(arguments)
-    if options.images is not None and not (options.statistics or options.redundancy):
-        raise UserError("--images is for --statistics and --redundancy: a picture shows one image")
-    logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
-    _, parts = load_run(options.run)
-    out = options.out or options.run / "features"
-    with users_mistakes("features"):
-        parts.datamodule.setup("test")
-        out.mkdir(parents=True, exist_ok=True)
-        try:
-            if options.statistics:
-                report_statistics(parts, options, out)
-            elif options.redundancy:
-                report_redundancy(parts, options, out)
-            else:
-                report_image(parts, options, out)
-        finally:
-            remove_if_empty(out)
-    return 0
+    return parser
+
+
+def _report(parts: Parts, options: argparse.Namespace, out: Path) -> None:
+    if options.statistics:
+        report_statistics(parts, options, out)
+    elif options.redundancy:
+        report_redundancy(parts, options, out)
+    else:
+        report_image(parts, options, out)
 
 
 def report_image(parts: Parts, options: argparse.Namespace, out: Path) -> None:

@@ -28,6 +28,7 @@ def check_contradictions(cfg: DictConfig) -> None:
         if isinstance(value, float) and not isfinite(value):
             raise UserError(f"optimizer.{key} must be a finite number, not {value}")
     _check_training(cfg)
+    _check_epochs(cfg)
     _check_data(cfg)
     _check_cosines(cfg)
 
@@ -49,6 +50,14 @@ def _check_training(cfg: DictConfig) -> None:
         raise UserError(
             f"{CLASS_WEIGHTS} has {len(weights)} numbers, but the data set has {classes} classes"
         )
+    if "max_lr" in cfg.sched.scheduler and "lr" in (cfg.task.get("param_groups") or {}):
+        raise UserError(
+            "sched.scheduler.max_lr is one learning rate for all layers, and task.param_groups"
+            " gives each block its own: choose another sched"
+        )
+
+
+def _check_epochs(cfg: DictConfig) -> None:
     max_epochs = cfg.trainer.max_epochs
     every = cfg.trainer.get("check_val_every_n_epoch")
     if every is not None and every > max_epochs:
@@ -61,11 +70,6 @@ def _check_training(cfg: DictConfig) -> None:
         late = isinstance(milestone, int) and milestone >= max_epochs
         if cfg.sched.interval == "epoch" and late:
             log.warning("milestone %s is past the last of %s epochs", milestone, max_epochs)
-    if "max_lr" in cfg.sched.scheduler and "lr" in (cfg.task.get("param_groups") or {}):
-        raise UserError(
-            "sched.scheduler.max_lr is one learning rate for all layers, and task.param_groups"
-            " gives each block its own: choose another sched"
-        )
 
 
 def _check_data(cfg: DictConfig) -> None:

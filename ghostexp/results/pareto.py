@@ -72,14 +72,9 @@ def draw_pareto(
     if len({cost.of(row) for row in known}) < 2:
         return None
     shares = [row.share(metric) for row in known]
-    points = [
-        (cost.of(row), share.mean, row.label) for row, share in zip(known, shares, strict=True)
-    ]
-    bars = [
-        (x, y, share.std)
-        for (x, y, _), share in zip(points, shares, strict=True)
-        if share.std is not None
-    ]
+    pairs = [*zip(known, shares, strict=True)]
+    points = [(cost.of(row), share.mean, row.label) for row, share in pairs]
+    bars = [(cost.of(row), each.mean, each.std) for row, each in pairs if each.std is not None]
     front = pareto_front([(spent, accuracy) for spent, accuracy, _ in points])
     are_short = all(len(p[2]) <= FITS_A_POINT for p in points) and len(points) <= MOST_NUMBERS
     figure = new_figure(8.5 if are_short else 11.5, 5.0)

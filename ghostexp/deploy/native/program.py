@@ -92,44 +92,62 @@ def write_program(plan: Plan) -> Program:
 def _assign_places(plan: Plan) -> tuple[dict[Maps, int], int]:
     """Where the vectors of each `Maps` begin, and the number of vectors in all.
 
-    Memory is used again only for maps of the same shape, so that their borders of zeros stay. A
-    layer may overwrite the residual that it adds, pixel by pixel, if both have memory of their own.
+    A layer may overwrite the residual that it adds, pixel by pixel, if both have memory of their
+    own.
     """
-    last_reads = {source: index for index, step in enumerate(plan.steps) for source in _read(step)}
-    last_uses: dict[Maps, int] = defaultdict(int)  # of maps with memory of their own
-    for source, index in last_reads.items():
-        whole = plan.place(source).whole
-        last_uses[whole] = max(last_uses[whole], index)
-    free: dict[tuple[int, int, int], list[int]] = defaultdict(list)
-    starts: dict[Maps, int] = {}
-    end = 0
-
-    def begin(maps: Maps) -> None:
-        nonlocal end
-        if maps in starts:  # another part of it was written before
-            return
-        if not free[_shape(maps)]:
-            free[_shape(maps)].append(end)
-            end += maps.channels * _grid(maps)
-        starts[maps] = free[_shape(maps)].pop()
-
-    begin(plan.place(plan.images).whole)
+    last_uses = _last_uses(plan)
+    memory = _Memory()
+    memory.begin(plan.place(plan.images).whole)
     for index, step in enumerate(plan.steps):
         wholes = {source: plan.place(source).whole for source in _read(step)}
         done = {whole for whole in wholes.values() if last_uses[whole] == index}
         kept = wholes[step.inputs]
-        early = [whole for whole in done if whole is not kept and whole in wholes]
-        for whole in early:
-            free[_shape(whole)].append(starts[whole])
-        begin(plan.place(step.outputs).whole)
-        for whole in done.difference(early):
-            free[_shape(whole)].append(starts[whole])
+        early = {whole for whole in done if whole is not kept and whole in wholes}
+        memory.end(early)
+        memory.begin(plan.place(step.outputs).whole)
+        memory.end(done - early)
     every = {plan.images, *(maps for step in plan.steps for maps in (*_read(step), step.outputs))}
     places = {}
     for maps in every:
         part = plan.place(maps)
-        places[maps] = starts[part.whole] + part.first * _grid(maps)
-    return places, end
+        places[maps] = memory.starts[part.whole] + part.first * _grid(maps)
+    return places, memory.size
+
+
+def _last_uses(plan: Plan) -> dict[Maps, int]:
+    """The last step that reads maps with memory of their own, or a part of them; else 0."""
+    last_uses: dict[Maps, int] = defaultdict(int)
+    for index, step in enumerate(plan.steps):
+        for source in _read(step):
+            last_uses[plan.place(source).whole] = index
+    return last_uses
+
+
+class _Memory:
+    """Vectors for maps. They are used again only for maps of the same shape.
+
+    The borders of zeros stay for that reason.
+    """
+
+    def __init__(self) -> None:
+        self.starts: dict[Maps, int] = {}
+        self.size = 0  # vectors
+        self._free: dict[tuple[int, int, int], list[int]] = defaultdict(list)
+
+    def begin(self, maps: Maps) -> None:
+        """Give memory to maps that have none; maps of which a part was written have it already."""
+        if maps in self.starts:
+            return
+        free = self._free[_shape(maps)]
+        if not free:
+            free.append(self.size)
+            self.size += maps.channels * _grid(maps)
+        self.starts[maps] = free.pop()
+
+    def end(self, unused: set[Maps]) -> None:
+        """Let later maps have the memory of maps that no later step reads."""
+        for maps in unused:
+            self._free[_shape(maps)].append(self.starts[maps])
 
 
 def _grid(maps: Maps) -> int:

@@ -9,6 +9,7 @@ import json
 import sys
 import tempfile
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from omegaconf import DictConfig, OmegaConf, open_dict
 from rich.console import Console
@@ -29,6 +30,7 @@ from ghostexp.results.wording import clock
 from ghostexp.sweeps.decision import decide
 from ghostexp.sweeps.job import Job
 from ghostexp.sweeps.outcome import some
+from ghostexp.sweeps.twins import FinishedRuns
 from ghostexp.training import stopping
 
 
@@ -51,6 +53,7 @@ class Plan:
     seconds: float
     gib: float
     finished: bool
+    twin: Path | None = None  # another folder with the same finished run
 
 
 def preflight(jobs: list[Job]) -> None:
@@ -87,6 +90,7 @@ class Known:
     nets: dict[str, nn.Module] = field(default_factory=dict)  # by model
     sizes: dict[str, tuple[int, int]] = field(default_factory=dict)  # by model and input
     costs: dict[str, StepCost] = field(default_factory=dict)  # by all that a step computes
+    runs: FinishedRuns = field(default_factory=FinishedRuns)
 
 
 def _plan(job: Job, known: Known) -> Plan:
@@ -109,7 +113,8 @@ def _plan(job: Job, known: Known) -> Plan:
     cost = _cost(cfg, parts, facts, known)
     steps = facts.num_train / cfg.dataset.batch_size * cfg.trainer.max_epochs
     gib = cost.activation_bytes / 2**30
-    return Plan(job.name, params, macs, cost.seconds * steps, gib, finished=False)
+    twin = None if job.config.rerun else known.runs.twin(job)
+    return Plan(job.name, params, macs, cost.seconds * steps, gib, finished=False, twin=twin)
 
 
 def _size(
@@ -168,3 +173,7 @@ def _show(plans: list[Plan], console: Console) -> None:
         memory = "" if plan.finished else f"{plan.gib:.2f} GiB"
         table.add_row(plan.name, f"{plan.params:,}", f"{plan.macs / 1e6:,.1f} M", memory, time)
     console.print(table)
+    for plan in to_do:
+        if plan.twin is not None:
+            same = f"the finished run {plan.twin.name}: all values are the same"
+            console.print(f"{plan.name} repeats {same}", markup=False, soft_wrap=True)

@@ -61,6 +61,16 @@ def test_a_later_launch_adds_a_seed(app, tmp_path):
     ]
 
 
+def test_a_job_that_another_sweep_has_finished_is_named_before_it_starts(app, capfd):
+    assert app("-m", *ONE_EPOCH, "sched=cosine,constant") == 0
+    assert "repeats" not in "".join(capfd.readouterr())
+    assert app("-m", *ONE_EPOCH, "sched=cosine,constant", "seed=0,1", "--dry-run") == 0
+    said = "".join(capfd.readouterr())
+    for sched in ("cosine", "constant"):
+        assert f"sched={sched},seed=0 repeats the finished run sched={sched}: all values" in said
+    assert said.count("repeats") == 2
+
+
 @pytest.mark.slow
 def test_rerun_starts_over(app, tmp_path, capfd):
     assert app("-m", *ONE_EPOCH, "seed=0,1") == 0

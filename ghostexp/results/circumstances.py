@@ -76,21 +76,27 @@ def _counted(values: dict[str, int]) -> list[str]:
 def _facts(run: Run) -> dict[str, str]:
     record = run.record
     return {
-        "device": one_line(show(record.get("device"))),
-        "precision": show(record.get("precision")),
+        "device": run.over_launches(lambda launch: one_line(show(launch.get("device")))),
+        "precision": run.over_launches(lambda launch: show(launch.get("precision"))),
         "kernels": _kernels(run),
         "data": _data(run),
         "cross-validation": _folds(run),
         "epochs": show(record.get("max_epochs")),
         "launches": _launches(run),
-        "versions": ", ".join(f"{name} {number}" for name, number in record["versions"].items()),
-        "git": _code(record["git"]),
+        "versions": run.over_launches(_versions),
+        "git": run.over_launches(_code),
         "command": quoted(record["command"]) if record.get("command") else "",
     }
 
 
-def _code(state: dict[str, Any]) -> str:
+def _versions(launch: dict[str, Any]) -> str:
+    versions = launch.get("versions") or {}
+    return ", ".join(f"{name} {number}" for name, number in versions.items())
+
+
+def _code(launch: dict[str, Any]) -> str:
     """The revision, or why none is known."""
+    state = launch.get("git") or {}
     if not state.get("revision"):
         code = f", code {show(state['code'])}" if state.get("code") else ""
         return f"no revision: {show(state['problem'])}{code}" if state.get("problem") else ""

@@ -71,6 +71,16 @@ class Run:
             return training["images"] / training["seconds"]
         return self.record.get("throughput")
 
+    def over_launches(self, tell: Callable[[dict[str, Any]], str]) -> str:
+        """What `tell` says of each launch, in their order: `1 x GPU, then cpu`."""
+        earlier = [each for each in self._segments[:-1] if isinstance(each, dict)]
+        texts = dict.fromkeys(tell(part) for part in (*earlier, self.record))
+        return ", then ".join(filter(None, texts))
+
+    @property
+    def _segments(self) -> list[Any]:
+        return self.record.get("segments") or []
+
     @property
     def last_line_of_error(self) -> str:
         """`Type: last line of the message`, empty where nothing is known."""
@@ -172,6 +182,11 @@ def _checked(record: Record) -> Record:
     for key, names in (("class_names", record["dataset"]), ("segments", record)):
         if not isinstance(names.get(key) or [], list):
             raise ValueError(f"{key} is no list but {names[key]!r}")
+    for segment in record.get("segments") or []:
+        facts = segment if isinstance(segment, dict) else {}
+        for key in ("git", "versions"):
+            if not isinstance(facts.get(key) or {}, dict):
+                raise ValueError(f"{key} of a segment is no mapping but {facts[key]!r}")
     return record
 
 

@@ -217,7 +217,7 @@ def _means(
 
 def _machine(run: Run) -> str:
     """What the speed of a training depends on besides its config, as text."""
-    return " ".join(show(run.record.get(key)) for key in ("device", "precision"))
+    return run.over_launches(lambda launch: f"{launch.get('device')} {launch.get('precision')}")
 
 
 def _wall_s(run: Run) -> float | None:

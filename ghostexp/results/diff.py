@@ -71,10 +71,12 @@ def _new_table(title: str, left: Run, right: Run) -> Table:
 
 
 def _circumstances(run: Run) -> dict[str, Any]:
-    keys = ("status", "seed", "epochs", "max_epochs", "device", "precision", "wall_s")
+    keys = ("status", "seed", "epochs", "max_epochs", "wall_s")
     facts = {key: run.record.get(key) for key in keys}
     command = run.record.get("command")
     return facts | {
+        "device": run.over_launches(lambda launch: show(launch.get("device"))),
+        "precision": run.over_launches(lambda launch: show(launch.get("precision"))),
         "command": quoted(command) if command else None,
         "throughput": run.images_per_s,
         "segments": len(run.record.get("segments") or []) or None,

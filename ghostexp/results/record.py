@@ -39,6 +39,7 @@ KINDS = {  # of the fields that a launch takes over from the launches before it
     (str, "text"): ("command", "started"),
 }
 ALWAYS = ("config", "metrics")  # what no record has as null
+OF_A_LAUNCH = ("device", "precision", "python", "versions", "git")  # the last launch's
 
 Record = dict[str, Any]
 
@@ -61,6 +62,30 @@ def new_record(**facts: Any) -> Record:
         "versions": {name: version(name) for name in PACKAGES},
         "git": our_code(),
         **facts,
+    }
+
+
+def past_segments(earlier: Record) -> list[dict[str, Any]]:
+    """Segments of the launches that `earlier` tells of, an empty list for an empty record.
+
+    A record says of its last launch where and by which code it ran. Its last segment keeps that
+    when another launch goes on.
+    """
+    if not earlier:
+        return []
+    *before, last = earlier.get("segments") or [_one_segment(earlier)]
+    facts = {key: earlier[key] for key in OF_A_LAUNCH if key in earlier}
+    return [*before, facts | last]
+
+
+def _one_segment(earlier: Record) -> dict[str, Any]:
+    """The only launch of a record that was written before launches were kept apart."""
+    return {
+        "started": earlier.get("started"),
+        "command": earlier.get("command"),
+        "epochs": [1, earlier.get("epochs")],
+        "changed": [],
+        "wall_s": earlier.get("wall_s") or 0.0,
     }
 
 

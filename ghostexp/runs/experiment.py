@@ -181,6 +181,7 @@ def _new_record(
     earlier = (checkpoint and decision.earlier) or {}
     keys = ("started", "command", "swept", "choices", "metrics", "throughput", "training", "best")
     kept = {key: earlier[key] for key in keys if key in earlier}
+    before = records.past_segments(earlier)
     segment = {
         "started": records.now(),
         "command": job.command,
@@ -188,7 +189,6 @@ def _new_record(
         "changed": decision.changed if earlier else [],
         "wall_s": 0.0,
     }
-    before = earlier.get("segments") or ([_one_segment(earlier)] if earlier else [])
     facts = {
         "name": job.config.name,
         "run": job.name,
@@ -204,17 +204,6 @@ def _new_record(
         "config": config,
     }
     return records.new_record(**(facts | kept | {"segments": [*before, segment]}))
-
-
-def _one_segment(earlier: records.Record) -> dict[str, Any]:
-    """The only launch of a record that was written before launches were kept apart."""
-    return {
-        "started": earlier.get("started"),
-        "command": earlier.get("command"),
-        "epochs": [1, earlier.get("epochs")],
-        "changed": [],
-        "wall_s": earlier.get("wall_s") or 0.0,
-    }
 
 
 def _prepare(cfg: DictConfig, record: records.Record, keep: KeepRecord) -> Parts:

@@ -46,6 +46,19 @@ def test_data_and_launches(make_run, runs_of):
     assert facts["launches"] == ["runs/a: 3 segments, changed optimizer.lr: 0.1 -> 0.01"]
 
 
+def test_a_run_that_moved_names_all_machines(make_run, runs_of):
+    before = {"device": "1 x GPU", "precision": "bf16-mixed", "versions": {"torch": "2.11.0"}}
+    git = {"revision": "e" * 40, "dirty": False}
+    for name in ("a", "b"):
+        segments = [{"epochs": [1, 1]}, before | {"git": git}, {"epochs": [2, 2]}]
+        make_run(name, segments=segments, precision="32-true", git={"revision": "f" * 40})
+    facts = circumstances(runs_of())
+    assert facts["device"] == ["1 x GPU, then cpu, 2 threads"]
+    assert facts["precision"] == ["bf16-mixed, then 32-true"]
+    assert facts["versions"] == ["torch 2.11.0, then torch 2.15.0"]
+    assert facts["git"] == ["eeeeeeeeeeee, then ffffffffffff"]
+
+
 def test_caption_names_data_epochs_and_n(make_run, runs_of):
     for ratio, seeds in ((2, 3), (3, 1)):
         for seed in range(seeds):

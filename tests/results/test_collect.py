@@ -46,6 +46,7 @@ def test_a_record_of_schema_and_status_alone_is_a_run(tmp_path):
         ('{"schema": 1, "status": "failed", "dataset": {"class_names": 3}}', "class_names"),
         ('{"schema": 1, "status": "failed", "dataset": {"num_train": "all"}}', "num_train is no"),
         ('{"schema": 1, "status": "failed", "segments": {"a": 1}}', "segments is no list"),
+        ('{"schema": 1, "status": "failed", "segments": [{"git": "x"}]}', "git of a segment is no"),
         ('{"schema": 1, "status": "failed", "config": {"callbacks": [1]}}', "callbacks is no mapp"),
         ("[" * 100_000, "nested too deep"),
     ],

@@ -97,7 +97,8 @@ def test_results_on_different_data_say_on_which(make_run, report_of):
 
 @pytest.mark.parametrize(
     ("of_b", "is_marked"),
-    [({}, False), ({"device": "1 x GPU"}, True), ({"precision": "bf16-mixed"}, True)],
+    [({}, False), ({"device": "1 x GPU"}, True), ({"precision": "bf16-mixed"}, True)]
+    + [({"segments": [{"device": "1 x GPU", "precision": "32-true"}, {}]}, True)],
 )
 def test_speeds_of_unlike_machines_are_marked(make_run, report_of, of_b, is_marked):
     make_run("a", ratio=2, precision="32-true")

@@ -90,10 +90,15 @@ def test_a_damaged_record_is_a_sentence_and_rerun_heals_it(small_run, app, capfd
 
 def test_launches_are_kept_apart_and_add_up(small_run, app):
     folder = small_run()
-    first = result(folder)
+    first = result(folder) | {"device": "another machine"}
+    (folder / "result.json").write_text(json.dumps(first))
     assert app(f"resume={folder}", "trainer.max_epochs=4", "optimizer.lr=0.01") == 0
     record = result(folder)
     one, two = record["segments"]
+    for key in ("device", "precision", "versions", "git"):
+        assert one[key] == first[key]
+        assert key not in two  # the record has it
+    assert "another machine" not in record["device"]
     assert (one["epochs"], two["epochs"]) == ([1, 2], [3, 4])
     lr = first["config"]["optimizer"]["lr"]
     assert {f"optimizer.lr: {lr} -> 0.01", "trainer.max_epochs: 2 -> 4"} <= set(two["changed"])

@@ -20,9 +20,13 @@ KERNELS = "callbacks"  # the group that chooses them
 
 
 def telling_keys(runs: list[Run]) -> list[str]:
-    """Swept keys, then choices that differ, then keys that differ where all of those agree."""
+    """Swept keys, then choices that differ, then keys that differ where all of those agree.
+
+    A swept key that has one value in all runs tells nothing apart beside another key.
+    """
     known = [run for run in runs if run.status != "failed"] or runs
-    keys = swept_keys(known)
+    swept = swept_keys(known)
+    keys = _values_differ(known, swept) or swept
     for group in alike(known, keys):
         keys += [choice for choice in differing_choices(group) if choice not in keys]
     keys += _differing_besides(known, keys)
@@ -86,6 +90,10 @@ def alike(runs: list[Run], keys: list[str]) -> list[list[Run]]:
     for run in runs:
         groups.setdefault(str([run.value(key) for key in keys]), []).append(run)
     return list(groups.values())
+
+
+def _values_differ(runs: list[Run], keys: list[str]) -> list[str]:
+    return [key for key in keys if len({str(run.value(key)) for run in runs}) > 1]
 
 
 def _differing(mappings: list[dict[str, Any]]) -> list[str]:

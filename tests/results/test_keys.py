@@ -17,6 +17,12 @@ def test_swept_keys_without_seeds_in_order_of_appearance(make_run, tmp_path):
     assert swept_keys(collect(tmp_path).runs) == ["sched", "model.ratio"]
 
 
+def test_a_swept_key_with_one_value_is_no_key_beside_another(make_run, keys_of):
+    for model in ("resnet20", "resnet32"):
+        make_run(model, swept={"recipe": "short", "model": model}, choices={"model": model})
+    assert keys_of() == ["model"]
+
+
 def test_without_a_record_of_it_the_swept_keys_are_those_that_differ(make_run, keys_of):
     for seed in (0, 1):
         for ratio in (2, 3):

@@ -68,8 +68,11 @@ def test_names_are_not_broken_and_long_ones_are_cut_where_they_agree(make_run, t
 
 
 def test_names_of_several_columns_become_one_where_there_is_no_room(make_run, tmp_path):
-    for model in ("ghost_efficientnet_v2", "ghost_efficientnet_v2_050"):
-        swept = {"model": model, "task": "classification", "suspect": "layer_scale_at_residuals"}
+    for model, task, suspect in (
+        ("ghost_efficientnet_v2", "classification", "layer_scale_at_residuals"),
+        ("ghost_efficientnet_v2_050", "classification_cosine", "layer_scale_everywhere"),
+    ):
+        swept = {"model": model, "task": task, "suspect": suspect}
         make_run(model, swept=swept, choices={"model": model})
     assert cells_of(lines_of(tmp_path, 200))[0][:2] == [
         "ghost_efficientnet_v2",

@@ -73,13 +73,10 @@ class Run:
 
     def over_launches(self, tell: Callable[[dict[str, Any]], str]) -> str:
         """What `tell` says of each launch, in their order: `1 x GPU, then cpu`."""
-        earlier = [each for each in self._segments[:-1] if isinstance(each, dict)]
+        segments = self.record.get("segments") or []
+        earlier = [each for each in segments[:-1] if isinstance(each, dict)]
         texts = dict.fromkeys(tell(part) for part in (*earlier, self.record))
         return ", then ".join(filter(None, texts))
-
-    @property
-    def _segments(self) -> list[Any]:
-        return self.record.get("segments") or []
 
     @property
     def last_line_of_error(self) -> str:

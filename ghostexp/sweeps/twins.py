@@ -19,12 +19,11 @@ class FinishedRuns:
         self._known: dict[Path, dict[str, Path]] = {}  # folder -> digest -> run
 
     def twin(self, job: Job) -> Path | None:
-        """A finished run beside the job's folder whose config decides for the same result."""
+        """A finished run beside the folder of an unfinished job, with the same values."""
         folder = job.directory.parent
         if folder not in self._known:
             self._known[folder] = _finished(folder)
-        found = self._known[folder].get(digest(result_part(resolved(job.config))))
-        return None if found == job.directory else found
+        return self._known[folder].get(digest(result_part(resolved(job.config))))
 
 
 def _finished(folder: Path) -> dict[str, Path]:

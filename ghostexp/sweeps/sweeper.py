@@ -59,7 +59,8 @@ class GridSweeper(Sweeper):
         """Do all jobs; `UserError` at the end if any of them failed."""
         jobs = [point.job for point in self.points]
         if dry_run.is_asked():
-            self._check(jobs)
+            with notices.once():
+                self._check(jobs)
             print(self.launches.plan(self.points))
             return []
         with stopping.Stopping(lambda signum: None), claimed([job.directory for job in jobs]):

@@ -71,6 +71,12 @@ def test_a_job_that_another_sweep_has_finished_is_named_before_it_starts(app, ca
     assert said.count("repeats") == 2
 
 
+def test_a_dry_run_says_once_what_concerns_all_jobs(app, capfd):
+    words = [word for word in ONE_EPOCH if "val" not in word]
+    assert app("-m", *words, "dataset.val_split=0", "seed=0,1,2", "--dry-run") == 0
+    assert "".join(capfd.readouterr()).count("nothing is validated") == 1
+
+
 @pytest.mark.slow
 def test_rerun_starts_over(app, tmp_path, capfd):
     assert app("-m", *ONE_EPOCH, "seed=0,1") == 0

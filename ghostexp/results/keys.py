@@ -26,7 +26,7 @@ def telling_keys(runs: list[Run]) -> list[str]:
     """
     known = [run for run in runs if run.status != "failed"] or runs
     swept = swept_keys(known)
-    keys = _values_differ(known, swept) or swept
+    keys = _differing([{key: run.value(key) for key in swept} for run in known]) or swept
     for group in alike(known, keys):
         keys += [choice for choice in differing_choices(group) if choice not in keys]
     keys += _differing_besides(known, keys)
@@ -90,10 +90,6 @@ def alike(runs: list[Run], keys: list[str]) -> list[list[Run]]:
     for run in runs:
         groups.setdefault(str([run.value(key) for key in keys]), []).append(run)
     return list(groups.values())
-
-
-def _values_differ(runs: list[Run], keys: list[str]) -> list[str]:
-    return [key for key in keys if len({str(run.value(key)) for run in runs}) > 1]
 
 
 def _differing(mappings: list[dict[str, Any]]) -> list[str]:

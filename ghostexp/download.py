@@ -33,9 +33,13 @@ CHUNK = 2**16
 _offline = ContextVar("offline", default=False)
 
 
+class NotDownloaded(ValueError):
+    """Something is missing, and nothing may be downloaded now."""
+
+
 @contextmanager
 def offline() -> Iterator[None]:
-    """Within, nothing is downloaded: what is missing is an error."""
+    """Within, nothing is downloaded: what is missing raises `NotDownloaded`."""
     token = _offline.set(True)
     try:
         yield
@@ -55,9 +59,9 @@ def fetch(url: str, path: Path, *, sha256: str | None = None) -> str:
     later file at `path` must have it.
     """
     if is_offline() and not path.exists():
-        raise ValueError(
-            f"{path} is missing, and nothing is downloaded for the folder of a run: put the file"
-            f" there (from {url}), or let a training download it"
+        raise NotDownloaded(
+            f"{path} is missing, and this command downloads nothing: put the file there (from"
+            f" {url}), or let a training download it"
         )
     path.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(f"{path}.lock"):

@@ -23,7 +23,7 @@ MAY_IMPORT = {  # first name below ghostexp -> what of ghostexp it may import be
     "deploy": {"analysis", "kernels", "layers"},
     "training": {"analysis", "files", "pictures"},
     "config": {"models", "tasks", "training"},
-    "sweeps": {"analysis", "config", "files", "results", "training"},
+    "sweeps": {"analysis", "config", "download", "files", "results", "training"},
     "runs": {
         *("analysis", "config", "data", "deploy", "download", "files", "kernels", "layers"),
         *("models", "pictures", "results", "sweeps", "tasks", "training"),

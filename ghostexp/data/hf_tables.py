@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ghostexp.data.labelled_files import LabelledFiles
-from ghostexp.download import is_offline
+from ghostexp.download import NotDownloaded, is_offline
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -128,7 +128,8 @@ class HfTables:
             reason = " ".join(str(error).split())
             if is_local:
                 raise ValueError(f"{self.path} cannot be read as a data set: {reason}") from error
-            raise ValueError(
+            kind = NotDownloaded if is_offline() else ValueError
+            raise kind(
                 f"{self.path} is no file and no folder here, and cannot be fetched from the Hugging"
                 f" Face hub: {reason}; run this where there is a network, or give the path of a"
                 " parquet file or of a folder"

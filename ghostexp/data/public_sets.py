@@ -8,7 +8,7 @@ from torch.nn import functional as F
 
 from ghostexp.data.in_memory import InMemory, LabelledSet
 from ghostexp.data.splits import SPLIT_SEED, TEST_SHARE, stratified_split
-from ghostexp.download import is_offline
+from ghostexp.download import NotDownloaded, is_offline
 
 log = logging.getLogger(__name__)
 
@@ -49,10 +49,16 @@ def load_cifar(name: str, root: str) -> LabelledSet:
     try:
         parts = [cifar(root, train=train, download=not is_offline()) for train in (True, False)]
     except (OSError, RuntimeError) as error:  # RuntimeError: the checksum differs
+        by_hand = f"put the file {cifar.url} into {root} by hand"
+        if is_offline():
+            raise NotDownloaded(
+                f"{name} is not in {root}, and this command downloads nothing: {by_hand}, or let a"
+                " training download it"
+            ) from error
         raise ValueError(
-            f"{name} is not in {root} and cannot be downloaded ({error}): put the file {cifar.url}"
-            f" into {root} by hand, or train on images of your own with dataset=image_folder"
-            f" dataset.root=FOLDER, or offline with dataset=digits"
+            f"{name} is not in {root} and cannot be downloaded ({error}): {by_hand}, or train on"
+            " images of your own with dataset=image_folder dataset.root=FOLDER, or offline with"
+            " dataset=digits"
         ) from error
     pixels = torch.from_numpy(np.concatenate([part.data for part in parts]))
     labels = torch.tensor([label for part in parts for label in part.targets])

@@ -25,6 +25,7 @@ from ghostexp.config.explain import UserError
 from ghostexp.config.facts import complete_facts
 from ghostexp.config.first_step import check_examples, check_first_step
 from ghostexp.config.mistakes import sentence, users_mistakes
+from ghostexp.download import NotDownloaded
 from ghostexp.results.identity import result_part
 from ghostexp.results.wording import clock
 from ghostexp.sweeps.decision import decide
@@ -60,11 +61,12 @@ def preflight(jobs: list[Job]) -> None:
     """Show the plans of all jobs as a table; `UserError` with a sentence for each cause of refusal.
 
     What a job's config leaves to its data is filled in. Nothing is written but what a data set
-    downloads.
+    downloads. Where nothing may be downloaded, a sentence says which jobs could not be tried.
     """
     known = Known()
     plans: list[Plan] = []
     errors: dict[str, list[str]] = {}
+    untried: dict[str, list[str]] = {}
     console = Console(stderr=True, force_jupyter=False)
     is_quiet = not sys.stderr.isatty()  # a notebook says that it takes colours, but draws no bars
     for job in track(jobs, "checking all jobs", console=console, transient=True, disable=is_quiet):
@@ -72,14 +74,19 @@ def preflight(jobs: list[Job]) -> None:
         try:
             plans.append(_plan(job, known))
         except UserError as error:
-            errors.setdefault(str(error), []).append(job.name)
+            kind = untried if _lacks_a_download(error) else errors
+            kind.setdefault(str(error), []).append(job.name)
     if errors:
         count = sum(map(len, errors.values()))
         sentences = "\n  ".join(f"{some(names)}: {text}" for text, names in errors.items())
         raise UserError(
             f"{count} of {len(jobs)} jobs cannot run, so none was started:\n  {sentences}"
         )
-    _show(plans, console)
+    if plans:
+        _show(plans, console)
+    for text, names in untried.items():
+        told = f"{some(names)}: no training step was tried, and the time is unknown: {text}"
+        console.print(told, markup=False, soft_wrap=True)
 
 
 @dataclass
@@ -161,6 +168,13 @@ def _facts(cfg: DictConfig, parts: Parts, known: dict[str, Facts]) -> Facts:
         data = parts.datamodule
         known[key] = Facts(data.num_train, data.num_test, data.input_shape)
     return known[key]
+
+
+def _lacks_a_download(error: BaseException | None) -> bool:
+    """Whether what is missing could be downloaded, if that were allowed."""
+    return error is not None and (
+        isinstance(error, NotDownloaded) or _lacks_a_download(error.__cause__)
+    )
 
 
 def _show(plans: list[Plan], console: Console) -> None:

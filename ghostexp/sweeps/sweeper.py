@@ -14,6 +14,7 @@ from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf
 
 from ghostexp.config.explain import UserError
+from ghostexp.download import offline
 from ghostexp.sweeps import dry_run, notices
 from ghostexp.sweeps.claim import claimed
 from ghostexp.sweeps.grid import Point, compose_points, grid_arguments
@@ -59,7 +60,7 @@ class GridSweeper(Sweeper):
         """Do all jobs; `UserError` at the end if any of them failed."""
         jobs = [point.job for point in self.points]
         if dry_run.is_asked():
-            with notices.once():
+            with notices.once(), offline():
                 self._check(jobs)
             print(self.launches.plan(self.points))
             return []

@@ -77,6 +77,24 @@ def test_a_dry_run_says_once_what_concerns_all_jobs(app, capfd):
     assert "".join(capfd.readouterr()).count("nothing is validated") == 1
 
 
+def test_a_dry_run_downloads_nothing_and_says_which_jobs_it_could_not_try(app, tmp_path, capfd):
+    words = ["-m", "model=ghost_resnet56", "experiment=ratio_ablation_short", "model.ratio=2,4"]
+    assert app(*words, "--dry-run") == 0
+    said = "".join(capfd.readouterr())
+    assert "model.ratio=2, model.ratio=4: no training step was tried" in said
+    assert "CIFAR10 is not in data/cifar10, and this command downloads nothing: put" in said
+    assert said.count("train.py") == 2, "the commands of both jobs"
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_dry_run_names_a_mistake_beside_missing_data(app, tmp_path, capfd):
+    assert app("-m", "dataset=cifar10,digits", "model.ratio=0", "--dry-run") == 1
+    said = "".join(capfd.readouterr())
+    assert "2 of 2 jobs cannot run" in said
+    assert "ratio must be a whole number of at least 1, not 0" in said
+    assert list(tmp_path.iterdir()) == []
+
+
 @pytest.mark.slow
 def test_rerun_starts_over(app, tmp_path, capfd):
     assert app("-m", *ONE_EPOCH, "seed=0,1") == 0

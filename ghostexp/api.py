@@ -32,7 +32,7 @@ from ghostexp.models.feature_maps import FeatureMaps
 from ghostexp.results.collect import collect
 from ghostexp.runs import experiment
 from ghostexp.runs.run import Run
-from ghostexp.sweeps import plugins
+from ghostexp.sweeps import plugins, resumed
 from ghostexp.sweeps.job import job_of_hydra, parse
 from ghostexp.training.stopping import Stopped
 
@@ -120,6 +120,7 @@ def _launch(words: Sequence[str], task: Callable[[DictConfig], Any]) -> None:
     main = hydra.main(str(CONFIG_FOLDER), "train", version_base="1.3")(task)
     with _command_line([str(TRAIN), *words]), _log_handlers_kept(), cli.composing():
         try:
+            resumed.check_folder(sys.argv[1:])
             cli.take_command_line()
             main()
         except Stopped as stop:

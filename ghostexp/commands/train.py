@@ -10,7 +10,7 @@ from omegaconf import DictConfig
 from ghostexp.config import cli, grants
 from ghostexp.config.choices import CONFIG_FOLDER
 from ghostexp.config.explain import UserError
-from ghostexp.sweeps import dry_run, plugins
+from ghostexp.sweeps import dry_run, plugins, resumed
 from ghostexp.sweeps.command import OPTION
 
 plugins.register()
@@ -27,6 +27,7 @@ def start(cfg: DictConfig) -> float | None:
 def launch() -> None:
     """Let Hydra compose what the command line asks for, and do it."""
     dry_run.take_from(sys.argv)
+    resumed.check_folder(sys.argv[1:])
     cli.take_command_line()
     start()
 

@@ -1,7 +1,6 @@
 """What a user writes behind train.py, before Hydra reads it: refused, or put as Hydra takes it."""
 
 import re
-from pathlib import Path
 
 from ghostexp.config.choices import CONFIG_FOLDER
 from ghostexp.config.explain import UserError, did_you_mean
@@ -78,15 +77,6 @@ def _choice(argument: str, key: str, value: str) -> list[str]:
 
 def _choices(key: str) -> list[str]:
     return [path.stem for path in (CONFIG_FOLDER / key).glob("*.yaml")]
-
-
-def check_resumed(arguments: list[str]) -> None:
-    """Refuse to resume a folder that is not there, before Hydra makes it."""
-    for argument in arguments:
-        key, _, path = argument.partition("=")
-        named = key == "resume" and path not in ("", "null") and path[0] not in "'\""
-        if named and not Path(path).is_dir() and not {"-m", "--multirun"} & {*arguments}:
-            raise UserError(f"resume={path}: no run lives there, because it is no folder")
 
 
 def _options_first(arguments: list[str]) -> list[str]:

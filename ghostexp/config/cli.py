@@ -15,7 +15,7 @@ from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig, OmegaConf
 
 from ghostexp.config import grants
-from ghostexp.config.arguments import check_resumed, checked_arguments
+from ghostexp.config.arguments import checked_arguments
 from ghostexp.config.choices import CONFIG_FOLDER, for_help, search_folders
 from ghostexp.config.directories import register_resolvers
 from ghostexp.config.explain import COMPOSING, UserError, explain
@@ -109,7 +109,6 @@ def add_grant(parser: argparse.ArgumentParser) -> None:
 def take_command_line() -> None:
     """Prepare this process and `sys.argv` for `hydra.main`; `UserError` for what is refused."""
     prepare_process()
-    check_resumed(sys.argv[1:])
     sys.argv[1:] = checked_arguments(sys.argv[1:])
 
 

@@ -19,6 +19,7 @@ from typing import Any
 from ghostexp.results.identity import flatten, kernels, result_part
 from ghostexp.results.latency_file import read_latency
 from ghostexp.results.metrics_file import Curves, read_curves
+from ghostexp.results.no_run import no_run
 from ghostexp.results.record import FILE_NAME, FROZEN, SCHEMA, Record, read_record
 from ghostexp.results.text import as_number, natural, one_line, printable
 
@@ -156,7 +157,7 @@ def _read_record(directory: Path) -> Record:
     except RecursionError as error:
         raise ValueError(f"{path} is not a readable record (it is nested too deep)") from error
     if record is None:
-        raise ValueError(f"{directory} is no run: {path} is missing")
+        raise ValueError(no_run(directory, Path(FILE_NAME)))
     try:
         return _checked(record)
     except ValueError as error:

@@ -10,7 +10,9 @@ from ghostexp.config.trace import REFUSED_LOG, keep_trace
 from ghostexp.results import record as records
 from ghostexp.results.wording import clock
 from ghostexp.runs.run import LOG
+from ghostexp.sweeps.decision import has_checkpoint
 from ghostexp.sweeps.job import Job
+from ghostexp.sweeps.outcome import is_in_tensorboard
 
 log = logging.getLogger(__name__)
 
@@ -51,8 +53,10 @@ def say_finished(job: Job, record: records.Record) -> None:
     parent = shlex.quote(_shown(job.directory.parent))
     log.info("folder: %s", folder)
     log.info("next: ghostexp report %s", parent)
-    log.info("      ghostexp predict %s FILE", folder)
-    log.info("      tensorboard --logdir %s", parent)
+    if (job.directory / "checkpoints").is_dir():
+        log.info("      ghostexp predict %s FILE", folder)
+    if is_in_tensorboard(job.directory):
+        log.info("      tensorboard --logdir %s", parent)
 
 
 def say_failed(job: Job, error: Exception) -> None:
@@ -62,13 +66,15 @@ def say_failed(job: Job, error: Exception) -> None:
 
 
 def say_interrupted(job: Job) -> None:
-    """What was interrupted, and the command that goes on."""
+    """What was interrupted, and the command that goes on, or starts over without a checkpoint."""
     folder = _shown(job.directory)
+    goes_on = has_checkpoint(job.directory)
+    does = "goes on with it" if goes_on else "starts it over, because it left no checkpoint"
     if job.multirun:
-        log.warning("%s: interrupted; the same command goes on with it", job.title)
+        log.warning("%s: interrupted; the same command %s", job.title, does)
     elif (job.directory / records.FILE_NAME).exists():
         command = f"{records.program()} resume={shlex.quote(folder)}"
-        log.warning("interrupted: %s goes on with it", command)
+        log.warning("interrupted: %s %s", command, does)
 
 
 def one_sentence(directory: Path, error: Exception) -> UserError:

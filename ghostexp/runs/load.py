@@ -21,6 +21,7 @@ from ghostexp.config.targets import find_callable
 from ghostexp.download import offline
 from ghostexp.files.tensors import read_tensors
 from ghostexp.results.collect import read_run
+from ghostexp.results.no_run import no_run
 from ghostexp.results.record import FILE_NAME, Record
 
 OF_AN_EVALUATION = {  # keys of a trainer that change what an evaluation computes, or where
@@ -97,7 +98,7 @@ def saved_config(directory: Path) -> DictConfig:
     """Config that a run was made with."""
     saved = Path(directory) / CONFIG_FILE
     if not saved.exists():
-        raise UserError(f"{directory} is no run: {saved} is missing")
+        raise UserError(no_run(Path(directory), CONFIG_FILE))
     register_resolvers()  # the config names them
     cfg = read_saved(directory)
     audit_saved(cfg, directory, saved)

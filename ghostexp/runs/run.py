@@ -22,6 +22,7 @@ from ghostexp.files.atomic import write_text
 from ghostexp.files.folders import remove_if_empty
 from ghostexp.files.lock import Busy, Lock, describe
 from ghostexp.results import record as records
+from ghostexp.results.no_run import no_run
 from ghostexp.runs.answers import Answers, answering
 from ghostexp.runs.given import Given
 from ghostexp.runs.hub import save_pretrained
@@ -65,7 +66,7 @@ class Run:
         except ValueError as error:
             raise UserError(str(error)) from error
         if record is None:
-            raise UserError(f"{self.directory} is no run: it has no {records.FILE_NAME}")
+            raise UserError(no_run(self.directory, Path(records.FILE_NAME)))
         return record
 
     @property

@@ -18,10 +18,12 @@ from ghostexp.config.explain import UserError
 from ghostexp.config.facts import completed_config
 from ghostexp.config.mistakes import users_mistakes
 from ghostexp.config.precision import AUTO, FLOAT32
+from ghostexp.config.saved import CONFIG_FILE
 from ghostexp.config.targets import find_callable
 from ghostexp.deploy.in_engine import EngineNet, in_engine
 from ghostexp.models.published import PUBLISHED
 from ghostexp.models.weights import load_weights
+from ghostexp.results.no_run import no_run
 from ghostexp.results.record import Record
 from ghostexp.runs.exported import check_has_data, read_exported
 from ghostexp.runs.load import (
@@ -61,6 +63,8 @@ def subject_of(words: list[str], engine: str | None = None) -> Subject:
     path, root = Path(words[0]), _root(words[1:])
     if not path.is_file():
         return subject_of_run(path, engine, root)
+    if path.suffix == ".ckpt":
+        raise UserError(f"{no_run(path, CONFIG_FILE)}, or model=NAME model.weights={path}")
     if engine is not None:
         raise UserError(f"--engine is for runs and weights: {path} has an engine already")
     return subject_of_file(path, root)

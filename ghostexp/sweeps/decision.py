@@ -47,11 +47,16 @@ def decide(job: Job) -> Decision:
     changed = differences(result_part(record.get("config") or {}), config)
     if record["status"] == "finished" and not changed:
         return Decision(finished=record)
-    has_checkpoint = any((directory / "checkpoints" / name).exists() for name in CHECKPOINTS)
-    loses = has_checkpoint or record["status"] == "finished"
-    if changed and loses and not (job.resumes and has_checkpoint):
+    kept = has_checkpoint(directory)
+    loses = kept or record["status"] == "finished"
+    if changed and loses and not (job.resumes and kept):
         raise _another_config(directory, record, changed)
-    return Decision(goes_on=has_checkpoint, earlier=record, changed=changed)
+    return Decision(goes_on=kept, earlier=record, changed=changed)
+
+
+def has_checkpoint(directory: Path) -> bool:
+    """Whether a run has left a checkpoint that it can go on from."""
+    return any((directory / "checkpoints" / name).exists() for name in CHECKPOINTS)
 
 
 def is_done(job: Job) -> bool:

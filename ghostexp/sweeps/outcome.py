@@ -32,7 +32,13 @@ def show_outcome(folder: Path, jobs: list[Job]) -> None:
         console.print(sentence, style="bold red", markup=False, overflow="ignore", crop=False)
     shown = shlex.quote(str(folder))
     console.print(f"next: ghostexp report {shown}", markup=False, soft_wrap=True)
-    console.print(f"      tensorboard --logdir {shown}", markup=False, soft_wrap=True)
+    if is_in_tensorboard(folder):
+        console.print(f"      tensorboard --logdir {shown}", markup=False, soft_wrap=True)
+
+
+def is_in_tensorboard(folder: Path) -> bool:
+    """Whether TensorBoard has something to show of what lies below `folder`."""
+    return any(folder.rglob("events.out.tfevents.*"))
 
 
 def causes(jobs: list[Job]) -> list[str]:

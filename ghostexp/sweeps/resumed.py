@@ -9,6 +9,16 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from ghostexp.config.explain import UserError, did_you_mean
 from ghostexp.config.saved import CONFIG_FILE, read_saved
 from ghostexp.results.identity import kernels
+from ghostexp.results.no_run import no_run
+
+
+def check_folder(arguments: list[str]) -> None:
+    """Refuse to resume a folder that is not there, before Hydra makes it."""
+    for argument in arguments:
+        key, _, path = argument.partition("=")
+        named = key == "resume" and path not in ("", "null") and path[0] not in "'\""
+        if named and not Path(path).is_dir() and not {"-m", "--multirun"} & {*arguments}:
+            raise UserError(f"resume: {no_run(Path(path), CONFIG_FILE)}")
 
 
 def resumed_config(
@@ -20,9 +30,8 @@ def resumed_config(
     config does not have, or for another choice of a group; only the kernels of `callbacks` may
     be chosen anew.
     """
-    saved = directory / CONFIG_FILE
-    if not saved.exists():
-        raise UserError(f"resume={directory}: no run lives there ({saved} is missing)")
+    if not (directory / CONFIG_FILE).exists():
+        raise UserError(f"resume: {no_run(directory, CONFIG_FILE)}")
     cfg = read_saved(directory)
     cfg.rerun = False  # was said to the launch that wrote the config, not to this one
     OmegaConf.set_struct(cfg, True)

@@ -82,6 +82,16 @@ def test_what_is_no_run_gives_one_sentence(tmp_path, capsys):
     assert all("is no run" in line for line in errors)
 
 
+def test_a_checkpoint_in_the_place_of_its_run_names_the_run(small_run, capsys):
+    run = small_run()
+    path = run / "checkpoints" / "best.ckpt"
+    assert main_of("evaluate")([str(path)]) == 1
+    assert capsys.readouterr().err == (
+        f"error: {path} is no run, but lies in one: give the folder {run}, or model=NAME"
+        f" model.weights={path}\n"
+    )
+
+
 def test_the_network_comes_with_the_reported_weights(small_run):
     run = small_run()
     _, net = load_network(run)

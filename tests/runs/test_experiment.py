@@ -14,6 +14,7 @@ from ghostexp.config.build import build_network
 from ghostexp.runs.evaluate import evaluate
 from ghostexp.runs.load import load_run
 from ghostexp.runs.subject import subject_of
+from ghostexp.tasks import ClassificationTask
 from ghostexp.training.checkpoint_io import AtomicCheckpointIO
 
 
@@ -43,6 +44,31 @@ def test_the_default_callbacks_work_together(app, tmp_path, capfd):
     assert "epoch 2 of 2: " in said
     assert "handwritten digits" in said
     assert "dataset=cifar10" in said
+
+
+def test_the_next_commands_are_those_that_the_run_can_serve(app, capfd):
+    words = [word for word in SMALL if not word.startswith("callbacks.")]
+    assert app(*words, "trainer.max_epochs=1", "name=all") == 0
+    said = "".join(capfd.readouterr())
+    assert "ghostexp predict outputs/all/" in said
+    assert "tensorboard --logdir outputs/all" in said
+    assert app(*words, "trainer.max_epochs=1", "name=few", "callbacks=none", "logger=csv") == 0
+    said = "".join(capfd.readouterr())
+    assert "next: ghostexp report outputs/few" in said
+    assert "predict" not in said
+    assert "tensorboard" not in said
+
+
+def test_an_interrupted_run_without_a_checkpoint_is_said_to_start_over(app, capfd, monkeypatch):
+    def interrupt(self, batch):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(ClassificationTask, "training_step", interrupt)
+    words = [word for word in SMALL if not word.startswith("callbacks.")]
+    assert app(*words, "callbacks=none") == 130
+    said = "".join(capfd.readouterr())
+    assert "starts it over, because it left no checkpoint" in said
+    assert "goes on with it" not in said
 
 
 def test_what_it_logs_can_be_read_back(small_run):

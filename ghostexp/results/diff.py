@@ -1,5 +1,6 @@
 """Two runs side by side: what differs in config, versions, git and network; all their metrics."""
 
+from functools import partial
 from typing import Any
 
 from rich.console import Group, RenderableType
@@ -8,6 +9,7 @@ from rich.text import Text
 
 from ghostexp.results.collect import Run
 from ghostexp.results.identity import flatten
+from ghostexp.results.record import OF_A_LAUNCH
 from ghostexp.results.terminal import unreadable
 from ghostexp.results.text import as_number, cut_apart, printable, quoted, show
 
@@ -22,7 +24,8 @@ def diff_runs(left: Run, right: Run) -> RenderableType:
         _metrics(left, right),
     ]
     for title in ("choices", "versions", "git", "network", "selected", "dataset"):
-        pairs = differing(flatten(left.record[title]), flatten(right.record[title]))
+        tell = _over_launches if title in OF_A_LAUNCH else _facts
+        pairs = differing(tell(left, title), tell(right, title))
         if pairs:
             parts.append(_table(title, left, right, pairs))
     circumstances = differing(_circumstances(left), _circumstances(right))
@@ -68,6 +71,20 @@ def _new_table(title: str, left: Run, right: Run) -> Table:
     for name in cut_apart(list(map(printable, names)), LONGEST_NAME):
         table.add_column(Text(name), overflow="fold")
     return table
+
+
+def _facts(run: Run, title: str) -> dict[str, Any]:
+    """Values of a part of the record, by their dotted keys."""
+    return flatten(run.record[title])
+
+
+def _over_launches(run: Run, title: str) -> dict[str, str]:
+    """Values of a part that each launch records anew: `2.11.0, then 2.15.0`."""
+
+    def tell(launch: dict[str, Any], key: str) -> str:
+        return show((launch.get(title) or {}).get(key))
+
+    return {key: run.over_launches(partial(tell, key=key)) for key in run.record[title]}
 
 
 def _circumstances(run: Run) -> dict[str, Any]:

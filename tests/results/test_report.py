@@ -155,6 +155,15 @@ def test_script_cannot_write(sweep, main, capsys):
     assert capsys.readouterr().err.startswith("error: the report cannot be written")
 
 
+def test_script_diff_names_the_versions_of_all_launches(make_run, main, capsys):
+    before = {"versions": {"torch": "2.11.0"}, "git": {"revision": "e" * 40}}
+    moved = make_run("moved", segments=[{"epochs": [1, 1]} | before, {"epochs": [2, 2]}])
+    assert main(["--diff", str(moved), str(make_run("stayed"))]) == 0
+    said = capsys.readouterr().out
+    assert "2.11.0, then 2.15.0" in said
+    assert f"{'e' * 40}, then" in " ".join(said.split())
+
+
 def test_script_diff(make_run, main, capsys):
     runs = [str(make_run("a", acc=0.9)), str(make_run("b", ratio=3, acc=0.95))]
     assert main(["--diff", *runs]) == 0

@@ -23,13 +23,19 @@ DOOR = ".claims"  # locked while one launch looks at the notes of the others and
 @contextmanager
 def claimed(jobs: list[Path]) -> Iterator[None]:
     """Hold the jobs with these folders for this launch; `UserError` if a living one holds any."""
-    names: dict[Path, set[str]] = {}
-    for job in jobs:
-        names.setdefault(job.parent, set()).add(job.name)
     with ExitStack() as stack:
-        for folder in sorted(names):
-            stack.enter_context(_noted(folder, {"jobs": sorted(names[folder])}))
+        for folder, names in _by_folder(jobs).items():
+            stack.enter_context(_noted(folder, {"jobs": names}))
         yield
+
+
+def why_refused(jobs: list[Path]) -> list[str]:
+    """Why a launch of the jobs with these folders would be refused now; nothing is held."""
+    return [
+        sentence
+        for folder, names in _by_folder(jobs).items()
+        for sentence in _refusals(folder, {"jobs": names})
+    ]
 
 
 @contextmanager
@@ -42,6 +48,14 @@ def searching(folder: Path, study: str) -> Iterator[str]:
 def is_at_work(folder: Path, note: str) -> bool:
     """Whether the launch that left the note of this name in the folder still lives."""
     return is_locked(folder / FROZEN / note)
+
+
+def _by_folder(jobs: list[Path]) -> dict[Path, list[str]]:
+    """The names of the jobs of each folder."""
+    names: dict[Path, set[str]] = {}
+    for job in jobs:
+        names.setdefault(job.parent, set()).add(job.name)
+    return {folder: sorted(names[folder]) for folder in sorted(names)}
 
 
 @contextmanager
@@ -68,12 +82,20 @@ def _check(folder: Path, facts: dict[str, Any]) -> None:
     for path in (folder / FROZEN).glob(NOTE.format("*")):
         if not is_locked(path):
             path.unlink(missing_ok=True)
+    for sentence in _refusals(folder, facts):
+        raise UserError(sentence)
+
+
+def _refusals(folder: Path, facts: dict[str, Any]) -> Iterator[str]:
+    """A sentence for each living launch that is at work on any of these jobs."""
+    for path in sorted((folder / FROZEN).glob(NOTE.format("*"))):
+        if not is_locked(path):
             continue
         owner = read_owner(path)
         if "study" in facts and owner.get("study") == facts["study"]:
             continue  # the study shares the trials out
         if shared := _shared(set(facts["jobs"]), set(owner.get("jobs", [ANY]))):
-            raise UserError(
+            yield (
                 f"{folder}: {describe(owner)} is at work on {shared} already: wait for it or end"
                 " it, or name=... starts elsewhere"
             )

@@ -181,7 +181,10 @@ def _show(plans: list[Plan], console: Console) -> None:
     to_do = [plan for plan in plans if not plan.finished]
     seconds = sum(plan.seconds for plan in to_do)
     title = f"{len(to_do)} of {len(plans)} jobs to do, about {clock(seconds)} one after the other"
-    table = Table("job", "params", "macs", "activations", "time", title=title)
+    table = Table(title=title)
+    table.add_column("job", overflow="fold")  # names of jobs differ at their ends
+    for name in ("params", "macs", "activations", "time"):
+        table.add_column(name, no_wrap=True)
     for plan in plans:
         time = "finished" if plan.finished else clock(plan.seconds)
         memory = "" if plan.finished else f"{plan.gib:.2f} GiB"

@@ -16,7 +16,7 @@ from omegaconf import DictConfig, OmegaConf
 from ghostexp.config.explain import UserError
 from ghostexp.download import offline
 from ghostexp.sweeps import dry_run, notices
-from ghostexp.sweeps.claim import claimed
+from ghostexp.sweeps.claim import claimed, why_refused
 from ghostexp.sweeps.grid import Point, compose_points, grid_arguments
 from ghostexp.sweeps.job import Job
 from ghostexp.sweeps.launcher import Launches
@@ -62,6 +62,8 @@ class GridSweeper(Sweeper):
         if dry_run.is_asked():
             with notices.once(), offline():
                 self._check(jobs)
+            for sentence in why_refused([job.directory for job in jobs]):
+                log.warning("a launch now would be refused: %s", sentence)
             print(self.launches.plan(self.points))
             return []
         with stopping.Stopping(lambda signum: None), claimed([job.directory for job in jobs]):

@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from ghostexp.config.explain import UserError
-from ghostexp.sweeps.claim import claimed
+from ghostexp.sweeps.claim import claimed, why_refused
 
 HOLDER = (
     "import sys, time; from pathlib import Path; from ghostexp.sweeps.claim import claimed\n"
@@ -49,6 +49,16 @@ def test_a_job_of_a_living_launch_is_refused(tmp_path, launch, mine, theirs, sha
     with pytest.raises(UserError, match=sentence), claimed([tmp_path / name for name in mine]):
         raise AssertionError
     assert len(list((tmp_path / ".sweep").glob("launch-*"))) == 1  # nothing of ours is left
+
+
+def test_a_dry_run_learns_what_is_held_and_holds_nothing(tmp_path, launch):
+    other = launch(tmp_path / "seed=1", tmp_path / "seed=2")
+    before = sorted(tmp_path.rglob("*"))
+    (sentence,) = why_refused([tmp_path / f"seed={seed}" for seed in range(4)])
+    assert f"process {other.pid} of " in sentence
+    assert " is at work on seed=1 already: wait for it or end it" in sentence
+    assert why_refused([tmp_path / "seed=0", tmp_path / "elsewhere" / "seed=1"]) == []
+    assert sorted(tmp_path.rglob("*")) == before
 
 
 def test_launches_of_other_jobs_share_a_folder(tmp_path, launch):

@@ -27,6 +27,17 @@ def test_every_job_is_shown_with_its_size_and_cost(app, capfd):
     assert "0 of 2 jobs to do" in "".join(capfd.readouterr())
 
 
+def test_a_long_name_of_a_job_stays_whole_in_80_columns(app, capfd, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    swept = ("optimizer.weight_decay=0.0001,0.0005", "sched=cosine,constant", "seed=0,1")
+    assert app("-m", *SMALL, *swept, "--dry-run") == 0
+    said = "".join(capfd.readouterr())
+    table = said.partition("jobs to do")[2].partition("\n/")[0]
+    shown = "".join(row.split("│")[1].strip() for row in table.splitlines() if "│" in row)
+    assert shown.count("seed=0") == shown.count("seed=1") == 4
+    assert "…" not in table
+
+
 @pytest.mark.parametrize(
     ("swept", "sentence"),
     [

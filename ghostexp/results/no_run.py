@@ -12,7 +12,7 @@ def no_run(path: Path, missing: Path) -> str:
     if not path.exists():
         return f"{path} is no run: there is no such folder"
     if (path / FILE_NAME).exists():
-        return f"{path} holds the record of a run alone: {path / missing} is missing"
+        return f"{path} is no run that can be loaded: {path / missing} is missing"
     around = next((folder for folder in path.parents if (folder / FILE_NAME).exists()), None)
     if around is not None:
         return f"{path} is no run, but lies in one: give the folder {around}"

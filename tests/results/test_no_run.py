@@ -47,5 +47,5 @@ def test_what_is_missing_is_named(tmp_path):
 
 def test_a_published_record_is_no_run_to_load():
     folder = next((ROOT / "outputs" / "published" / "ratio_ablation_short").glob("model.ratio=*"))
-    expected = f"{folder} holds the record of a run alone: {folder / CONFIG} is missing"
+    expected = f"{folder} is no run that can be loaded: {folder / CONFIG} is missing"
     assert no_run(folder, CONFIG) == expected

@@ -9,6 +9,7 @@ from ghostexp.config.precision import AUTO
 from ghostexp.config.trace import REFUSED_LOG, keep_trace
 from ghostexp.results import record as records
 from ghostexp.results.wording import clock
+from ghostexp.runs.load import find_checkpoint
 from ghostexp.runs.run import LOG
 from ghostexp.sweeps.decision import has_checkpoint
 from ghostexp.sweeps.job import Job
@@ -53,7 +54,7 @@ def say_finished(job: Job, record: records.Record) -> None:
     parent = shlex.quote(_shown(job.directory.parent))
     log.info("folder: %s", folder)
     log.info("next: ghostexp report %s", parent)
-    if (job.directory / "checkpoints").is_dir():
+    if find_checkpoint(job.directory) is not None:
         log.info("      ghostexp predict %s FILE", folder)
     if is_in_tensorboard(job.directory):
         log.info("      tensorboard --logdir %s", parent)

@@ -129,12 +129,17 @@ def task_class(directory: Path) -> type[nn.Module]:
 
 
 def reported_checkpoint(directory: Path) -> Path:
+    """`find_checkpoint`; `UserError` where there is none."""
+    path = find_checkpoint(directory)
+    if path is None:
+        raise UserError(f"{directory} holds no checkpoint yet")
+    return path
+
+
+def find_checkpoint(directory: Path) -> Path | None:
     """Checkpoint of the epoch whose test accuracy a run reports: the best one, else the last."""
-    folder = Path(directory) / "checkpoints"
-    for name in ("best.ckpt", "last.ckpt"):
-        if (folder / name).exists():
-            return folder / name
-    raise UserError(f"{directory} holds no checkpoint yet")
+    paths = [Path(directory) / "checkpoints" / name for name in ("best.ckpt", "last.ckpt")]
+    return next((path for path in paths if path.exists()), None)
 
 
 def load_checkpoint(path: Path) -> dict[str, Any]:

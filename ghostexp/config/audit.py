@@ -7,7 +7,6 @@ Both look at the resolved config, so an interpolation hides nothing. The nodes' 
 ghostexp/config/nodes.py.
 """
 
-import inspect
 import os
 import re
 from collections.abc import Iterator
@@ -20,7 +19,6 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 from omegaconf.resolvers import oc
 from pytorch_lightning.loggers import Logger
-from torchvision.models import get_model, get_model_builder
 
 from ghostexp.config.augmentation import check_files, check_word
 from ghostexp.config.contradictions import check_contradictions
@@ -35,8 +33,9 @@ from ghostexp.config.nodes import (
     check_value,
     check_values,
 )
-from ghostexp.config.targets import find_callable, targets
-from ghostexp.config.values import fits, is_open, parameters, shown
+from ghostexp.config.pretrained import forget_weights, settings_of_hubs
+from ghostexp.config.targets import targets
+from ghostexp.config.values import fits, is_open, shown
 
 COLLECTIONS: dict[str, type] = {"callbacks": pl.Callback, "logger": Logger}  # group -> of its nodes
 TOP_LEVEL = {  # key -> what its value is
@@ -53,14 +52,6 @@ TOP_LEVEL = {  # key -> what its value is
 }
 STAND_IN = 2  # classes of a data set whose classes are counted later
 MAX_SEED = 2**32 - 1  # of Lightning's seed_everything, as numpy's
-PRETRAINED = {  # arguments that load or fetch weights, with the value that loads none
-    "weights": None,
-    "weights_backbone": None,
-    "pretrained": False,
-    "pretrained_backbone": False,
-    "checkpoint_path": "",
-}
-OF_A_HUB = re.compile(r"(hf[-_]hub|local-dir):")  # names of timm's that lead out of the package
 FROM_ENVIRONMENT = re.compile(r"\$\{oc\.env:\s*(\w+)\s*\}")
 
 
@@ -112,7 +103,9 @@ def audit_saved(cfg: DictConfig, directory: Path, source: Path) -> None:
             check_nodes(_plain(cfg, resolve=True), [])
             _check_seed(cfg.get("seed"))
             for path, node in targets(cfg):
-                _forget_weights(node, path)
+                forget_weights(node, path)
+                for setting in settings_of_hubs(node, path):
+                    raise UserError(f"{setting} would fetch a network from outside")
     except OmegaConfBaseException as error:
         raise UserError(f"{source}: {explain(error)}") from error
     except ValueError as error:  # a mistake that is told, or a model that torchvision does not know
@@ -183,19 +176,3 @@ def _only_computing() -> Iterator[None]:
     finally:
         OmegaConf.register_new_resolver("oc.env", oc.env, replace=True)
         register_resolvers()
-
-
-def _forget_weights(node: DictConfig, path: str) -> None:
-    """Let a node load no weights and fetch nothing: the run's checkpoint holds all weights."""
-    found = find_callable(node._target_, path)
-    if found is get_model:  # of torchvision, which passes everything on to a builder
-        found = get_model_builder(str(node.get("name")).lower())
-    known = parameters(found) or {}
-    for key, nothing in PRETRAINED.items():
-        default = known[key].default if key in known else nothing
-        value = node.get(key, default)
-        if value and value is not inspect.Parameter.empty and not OmegaConf.is_config(value):
-            node[key] = nothing
-    for key, value in node.items():
-        if isinstance(value, str) and OF_A_HUB.match(value):
-            raise UserError(f"{path}.{key}={value} would fetch a network from outside")

@@ -6,6 +6,7 @@ built, tried and loaded once.
 """
 
 import json
+import logging
 import sys
 import tempfile
 from dataclasses import dataclass, field
@@ -25,7 +26,9 @@ from ghostexp.config.explain import UserError
 from ghostexp.config.facts import complete_facts
 from ghostexp.config.first_step import check_examples, check_first_step
 from ghostexp.config.mistakes import sentence, users_mistakes
-from ghostexp.download import NotDownloaded
+from ghostexp.config.pretrained import forget_fetched_weights, settings_of_hubs
+from ghostexp.config.targets import targets
+from ghostexp.download import NotDownloaded, is_offline
 from ghostexp.results.identity import result_part
 from ghostexp.results.wording import clock
 from ghostexp.sweeps.decision import decide
@@ -33,6 +36,8 @@ from ghostexp.sweeps.job import Job
 from ghostexp.sweeps.outcome import some
 from ghostexp.sweeps.twins import FinishedRuns
 from ghostexp.training import stopping
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -108,6 +113,8 @@ def _plan(job: Job, known: Known) -> Plan:
     model = _key(cfg.model)
     with tempfile.TemporaryDirectory() as folder, open_dict(cfg):
         cfg.run_dir = folder  # what a logger or callback might make when it is built
+        if is_offline():
+            _leave_out_downloads(cfg)
         if model not in known.nets:
             known.nets = {model: build_network(cfg)}  # the last one: a sweep may have many
         parts = build_parts(cfg, net=known.nets[model])
@@ -122,6 +129,19 @@ def _plan(job: Job, known: Known) -> Plan:
     gib = cost.activation_bytes / 2**30
     twin = None if job.config.rerun else known.runs.twin(job)
     return Plan(job.name, params, macs, cost.seconds * steps, gib, finished=False, twin=twin)
+
+
+def _leave_out_downloads(cfg: DictConfig) -> None:
+    """Let networks be built without what torchvision, timm or a hub would fetch for them.
+
+    Weights change neither the size nor the time of a network.
+    """
+    with users_mistakes("model"):
+        for path, node in targets(cfg):
+            for setting in settings_of_hubs(node, path):
+                raise NotDownloaded(f"{setting} is on a hub, and this command downloads nothing")
+    for setting in forget_fetched_weights(cfg):
+        log.warning("%s: this command downloads nothing, so these weights were not tried", setting)
 
 
 def _size(

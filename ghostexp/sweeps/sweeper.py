@@ -17,6 +17,7 @@ from ghostexp.config.explain import UserError
 from ghostexp.download import offline
 from ghostexp.sweeps import dry_run, notices
 from ghostexp.sweeps.claim import claimed, why_refused
+from ghostexp.sweeps.decision import is_done
 from ghostexp.sweeps.grid import Point, compose_points, grid_arguments
 from ghostexp.sweeps.job import Job
 from ghostexp.sweeps.launcher import Launches
@@ -64,7 +65,9 @@ class GridSweeper(Sweeper):
                 self._check(jobs)
             for sentence in why_refused([job.directory for job in jobs]):
                 log.warning("a launch now would be refused: %s", sentence)
-            print(self.launches.plan(self.points))
+            to_do = [point for point in self.points if not is_done(point.job)]
+            if to_do:
+                print(self.launches.plan(to_do))
             return []
         with stopping.Stopping(lambda signum: None), claimed([job.directory for job in jobs]):
             results: list[JobReturn] = []

@@ -2,9 +2,11 @@
 
 import os
 import signal
+from pathlib import Path
 
 import pytest
 from helpers import SMALL
+from PIL import Image
 
 
 def test_one_bad_grid_point_stops_all_before_the_first_job(app, tmp_path, capfd):
@@ -25,6 +27,12 @@ def test_every_job_is_shown_with_its_size_and_cost(app, capfd):
     assert "272,186" in said  # parameters of ResNet-20 with one input channel
     assert app("-m", *SMALL[1:], "trainer.max_epochs=1", "model=linear,resnet20") == 0
     assert "0 of 2 jobs to do" in "".join(capfd.readouterr())
+    more = "model=linear,resnet20,resnet32"
+    assert app("-m", *SMALL[1:], "trainer.max_epochs=1", more, "--dry-run") == 0
+    told = capfd.readouterr()
+    assert "1 of 3 jobs to do" in told.err
+    commands = [line for line in told.out.splitlines() if "--job" in line]
+    assert [Path(line.split()[-1]).stem for line in commands] == ["model=resnet32"]
 
 
 def test_a_long_name_of_a_job_stays_whole_in_80_columns(app, capfd, monkeypatch):
@@ -101,3 +109,33 @@ def test_an_unexpected_exception_ends_the_launch(app, tmp_path, capfd, monkeypat
     assert f"error: a bug of ours (full trace: {tmp_path}/refused.log)" in capfd.readouterr().err
     assert "RuntimeError: a bug of ours" in (tmp_path / "refused.log").read_text()
     assert not list(tmp_path.rglob("result.json"))
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (
+            ["+model.net.num_classes=1000", "+model.net.weights=DEFAULT"],
+            "model.net.weights=DEFAULT: this command downloads nothing, so these weights",
+        ),
+        (
+            ["model.net._target_=timm.create_model", "+model.net.model_name=hf-hub:a/b"],
+            "no training step was tried, and the time is unknown: model: model.net.model_name=",
+        ),
+    ],
+)
+def test_a_dry_run_fetches_no_weights_of_a_library(
+    app, tmp_path, monkeypatch, capfd, words, sentence
+):
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "hub"))
+    monkeypatch.setenv("HF_HOME", str(tmp_path / "hub"))
+    words = ["model=converted", *words, "dataset=image_folder", "dataset.root=photos"]
+    for label in ("cat", "dog"):
+        for part in ("train", "test"):
+            folder = tmp_path / "photos" / part / label
+            folder.mkdir(parents=True)
+            Image.new("RGB", (32, 32)).save(folder / "photo.png")
+    assert app("-m", *words, "seed=0,1", "dataset.batch_size=2", "--dry-run") == 0
+    said = "".join(capfd.readouterr())
+    assert said.count(sentence) == 1
+    assert not (tmp_path / "hub").exists()

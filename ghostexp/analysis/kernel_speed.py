@@ -7,7 +7,9 @@ in its speed.
 
 import time
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from rich.table import Table
@@ -58,21 +60,27 @@ def time_kernels(
     }
     calls = [call for call in run.calls if call.func.__name__ in names]
     layers = Counter(call.func.__name__ for call in calls)
-    fastest = dict.fromkeys(layers, float("inf"))
-    for _ in range(rounds):
-        for call in calls:
-            started = time.perf_counter()
-            call()
-            name = call.func.__name__
-            fastest[name] = min(fastest[name], time.perf_counter() - started)
     ceiling = _ceiling(program, rounds)
     found = []
-    for name, seconds in fastest.items():
+    for name, seconds in _fastest(calls, rounds).items():
         kernel, shape = names[name]
         gflops = 2e-9 * shape.macs * (1 + (name in twice)) * batch_size / seconds
         speed = KernelSpeed(kernel, shape, layers[name], seconds * 1e3, gflops, gflops / ceiling)
         found.append(speed)
     return ceiling, sorted(found, key=lambda each: -each.layers * each.milliseconds)
+
+
+def _fastest(calls: Sequence[partial], rounds: int) -> dict[str, float]:
+    """Seconds of the fastest call of each function."""
+    fastest: dict[str, float] = {}
+    for _ in range(rounds):
+        for call in calls:
+            started = time.perf_counter()
+            call()
+            seconds = time.perf_counter() - started
+            name = call.func.__name__
+            fastest[name] = min(fastest.get(name, seconds), seconds)
+    return fastest
 
 
 def kernels_table(title: str, ceiling: float, speeds: list[KernelSpeed]) -> Table:

@@ -25,19 +25,7 @@ FOLDER = Path("outputs/published/any_network")
 @cli.script
 def main(arguments: list[str] | None = None) -> int:
     """Exit code: 1 where a row stopped, else 0."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("networks", nargs="*", help="such as timm.resnet18 (default: all)")
-    parser.add_argument("--export", action="store_true", help="ONNX too, which takes longest")
-    parser.add_argument("--again", action="store_true", help="make rows that are there, too")
-    parser.add_argument(
-        "--per-family", type=number, default=4, help="timm's (default: %(default)s)"
-    )
-    parser.add_argument("--out", type=Path, default=FOLDER, help="folder (default: %(default)s)")
-    parser.add_argument("--workers", type=number, default=allowed_cores(), help="processes")
-    parser.add_argument("--timeout", type=number, default=300, help="seconds for one network")
-    options = parser.parse_args(arguments)
+    options = _parser().parse_args(arguments)
     check_out(options.out)
     rows_file = options.out / "rows.jsonl"
     if options.again:
@@ -54,6 +42,22 @@ def main(arguments: list[str] | None = None) -> int:
     rows = [row for row in read_rows(rows_file) if row.network in set(wanted)]
     print(write_table(rows, options.out / "report.md"))
     return int(any(row.stopped for row in rows))
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("networks", nargs="*", help="such as timm.resnet18 (default: all)")
+    parser.add_argument("--export", action="store_true", help="ONNX too, which takes longest")
+    parser.add_argument("--again", action="store_true", help="make rows that are there, too")
+    parser.add_argument(
+        "--per-family", type=number, default=4, help="timm's (default: %(default)s)"
+    )
+    parser.add_argument("--out", type=Path, default=FOLDER, help="folder (default: %(default)s)")
+    parser.add_argument("--workers", type=number, default=allowed_cores(), help="processes")
+    parser.add_argument("--timeout", type=number, default=300, help="seconds for one network")
+    return parser
 
 
 def chosen(path: Path, per_family: int) -> list[str]:

@@ -74,8 +74,17 @@ def build_parts(
     if net is None:
         check_optimisation(task)
     callbacks = [*extra, *_build_callbacks(cfg, datamodule, task)]
+    trainer = _build_trainer(cfg, callbacks)
+    for callback in callbacks:
+        if isinstance(callback, Checks):
+            with users_mistakes("callbacks"):
+                callback.check(trainer, task, datamodule)
+    return Parts(datamodule, task, trainer)
+
+
+def _build_trainer(cfg: DictConfig, callbacks: Sequence[pl.Callback]) -> pl.Trainer:
     where = ", ".join(f"{key}={cfg.trainer.get(key)}" for key in ("accelerator", "devices"))
-    trainer = build(
+    return build(
         cfg.trainer,
         f"trainer ({where})",
         precision=resolve_precision(
@@ -89,11 +98,6 @@ def build_parts(
         plugins=[AtomicCheckpointIO()],
         **_without_lightnings_own(cfg, callbacks),
     )
-    for callback in callbacks:
-        if isinstance(callback, Checks):
-            with users_mistakes("callbacks"):
-                callback.check(trainer, task, datamodule)
-    return Parts(datamodule, task, trainer)
 
 
 def build_network(cfg: DictConfig) -> torch.nn.Module:

@@ -113,7 +113,17 @@ def write_table(rows: Sequence[Row], path: Path) -> str:
 
 def _head(rows: Sequence[Row]) -> str:
     total = len(rows)
-    exported = [row for row in rows if row.onnx_difference is not None]
+    lines = [f"{total} networks, of which:"]
+    for what, found in _shares(rows).items():
+        lines.append(f"- {len(found)} ({len(found) / total:.1%}) {what}")
+    reasons = sum((Counter(row.kept) for row in rows), Counter())
+    lines += ["", "Convolutions stay because:"]
+    lines += [f"- {count:,}: {reason}" for reason, count in reasons.most_common(REASONS)]
+    return "\n".join(lines)
+
+
+def _shares(rows: Sequence[Row]) -> dict[str, list[Row]]:
+    """The networks that do each of the things that are counted."""
     shares = {
         "reach the end of every stage": [row for row in rows if not row.stopped],
         "convert": [row for row in rows if row.convolutions],
@@ -132,15 +142,11 @@ def _head(rows: Sequence[Row]) -> str:
             if row.fused_difference is not None and row.fused_difference <= DIFFERENCE
         ],
     }
+    exported = [row for row in rows if row.onnx_difference is not None]
     if exported:
         same = [row for row in exported if row.onnx_difference <= DIFFERENCE]
         shares[f"are the same as ONNX, within {DIFFERENCE:g} ({len(exported)} exported)"] = same
-    lines = [f"{total} networks, of which:"]
-    lines += [f"- {len(found)} ({len(found) / total:.1%}) {what}" for what, found in shares.items()]
-    reasons = sum((Counter(row.kept) for row in rows), Counter())
-    lines += ["", "Convolutions stay because:"]
-    lines += [f"- {count:,}: {reason}" for reason, count in reasons.most_common(REASONS)]
-    return "\n".join(lines)
+    return shares
 
 
 def _cells(row: Row) -> list[str]:

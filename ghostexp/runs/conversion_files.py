@@ -10,7 +10,7 @@ from ghostexp.analysis.complexity import count_macs, count_params
 from ghostexp.files.atomic import write_text
 from ghostexp.results.record import now
 from ghostexp.results.wording import counted
-from ghostexp.runs.measured_conversion import Conversion, Setting, converted
+from ghostexp.runs.measured_conversion import Choice, Conversion, Setting, converted
 
 CONVERT = "ghostexp.models.convert_to_ghost"
 
@@ -80,16 +80,19 @@ def as_document(
             "dense_params": count_params(net),
             "converted_params": count_params(ghost),
         },
-        "layers": [
-            {
-                "names": choice.kind.names,
-                "in_shape": list(choice.kind.in_shape),
-                "out_shape": list(choice.kind.out_shape),
-                "macs": {str(s): choice.kind.macs(s, cheap_kernel_size) for s in choice.timings},
-                "ratio": choice.ratio,
-                "note": choice.note,
-                "seconds": {str(s): timing.seconds for s, timing in choice.timings.items()},
-            }
-            for choice in found.choices
-        ],
+        "layers": [_layer(choice, cheap_kernel_size) for choice in found.choices],
+    }
+
+
+def _layer(choice: Choice, cheap_kernel_size: int) -> dict[str, Any]:
+    """What was measured for the layers of one kind, by ratio."""
+    kind, timings = choice.kind, choice.timings
+    return {
+        "names": kind.names,
+        "in_shape": list(kind.in_shape),
+        "out_shape": list(kind.out_shape),
+        "macs": {str(ratio): kind.macs(ratio, cheap_kernel_size) for ratio in timings},
+        "ratio": choice.ratio,
+        "note": choice.note,
+        "seconds": {str(ratio): timing.seconds for ratio, timing in timings.items()},
     }

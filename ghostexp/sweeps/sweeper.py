@@ -61,13 +61,7 @@ class GridSweeper(Sweeper):
         """Do all jobs; `UserError` at the end if any of them failed."""
         jobs = [point.job for point in self.points]
         if dry_run.is_asked():
-            with notices.once(), offline():
-                self._check(jobs)
-            for sentence in why_refused([job.directory for job in jobs]):
-                log.warning("a launch now would be refused: %s", sentence)
-            to_do = [point for point in self.points if not is_done(point.job)]
-            if to_do:
-                print(self.launches.plan(to_do))
+            self._show_plan(jobs)
             return []
         with stopping.Stopping(lambda signum: None), claimed([job.directory for job in jobs]):
             results: list[JobReturn] = []
@@ -85,6 +79,16 @@ class GridSweeper(Sweeper):
                 f"{failed} of {len(jobs)} jobs failed; the same command tries them again"
             )
         return results
+
+    def _show_plan(self, jobs: list[Job]) -> None:
+        """Check the sweep, and print what a launch would start; nothing is written."""
+        with notices.once(), offline():
+            self._check(jobs)
+        for sentence in why_refused([job.directory for job in jobs]):
+            log.warning("a launch now would be refused: %s", sentence)
+        to_do = [point for point in self.points if not is_done(point.job)]
+        if to_do:
+            print(self.launches.plan(to_do))
 
     def _check(self, jobs: list[Job]) -> None:
         """Refuse the sweep if any job cannot run."""

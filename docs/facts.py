@@ -123,6 +123,14 @@ def mean(folder: str, first: str) -> str:
     return spread(row(folder, first).share("test/acc")).rpartition(" (")[0]
 
 
+def costs(folder: str, first: str) -> list[str]:
+    """Parameters and MACs in millions, test accuracy and number of seeds of a row, as cells."""
+    values = seeds(folder, first)
+    sizes = [network(f"{folder}/{first}", what) / 1e6 for what in ("params", "macs")]
+    told = mean(folder, first) if len(values) > 1 else f"{values[0]:.2f}"
+    return [f"{sizes[0]:.3f}", f"{sizes[1]:.2f}", told, str(len(values))]
+
+
 def difference(folder: str, first: str, second: str) -> list[str]:
     """Difference of the means of two rows, and Welch's 95 % interval."""
     ours, theirs = seeds(folder, first), seeds(folder, second)

@@ -1,8 +1,8 @@
-"""Test a network again and say how many images are right; a run is compared with its record.
+"""Test a network again and say how many examples are right; a run is compared with its record.
 
 ghostexp evaluate RUN                          accuracy, loss, top-5, a row for each class; of
                                                a detector COCO's twelve numbers
-ghostexp evaluate RUN --split val              on its validation images
+ghostexp evaluate RUN --split val              on its validation examples
 ghostexp evaluate RUN dataset.root=FOLDER      where the data of the run have moved to
 ghostexp evaluate RUN --engine openvino        computed by an engine
 ghostexp evaluate RUN/export/onnx_int8.onnx    an exported file

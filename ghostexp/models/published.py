@@ -94,6 +94,12 @@ PUBLISHED = {  # for ImageNet: of the papers' authors, top-1 73.98, 75.3, 76.9, 
         "model=resnet56",
         Preprocessing(*CIFAR10, "bilinear"),
     ),
+    # ours, for ten spoken digits; docs/results/audio.md
+    "ghost_efficientnet_v2_050_digits": Published(
+        None,
+        "2aaa1c1671a28bd82694c2ab67cf83b13ca0487426fa34e4544f187e569471df",
+        "model=ghost_efficientnet_v2_050 task=arcface",
+    ),
 }
 
 

@@ -7,6 +7,8 @@ from ghostexp.results.record import STATUSES
 from ghostexp.results.rows import Row
 from ghostexp.results.wording import counted
 
+IN_NO_FIGURE = {"finished": "finished, not measured"}  # status -> why it is not shown
+
 
 def count_statuses(runs: Iterable[Run]) -> dict[str, int]:
     """How many runs have each status, without the statuses that none has."""
@@ -21,7 +23,7 @@ def missing(rows: list[Row], is_shown: Callable[[Run], bool], not_started: int) 
     counts = count_statuses(absent) | ({"not started": not_started} if not_started else {})
     if not counts:
         return ""
-    parts = ", ".join(f"{count} {status}" for status, count in counts.items())
+    parts = ", ".join(f"{count} {IN_NO_FIGURE.get(name, name)}" for name, count in counts.items())
     return f"{sum(counts.values())} of {len(runs) + not_started} runs missing here: {parts}"
 
 

@@ -31,7 +31,7 @@ COCO_ROWS = {  # metric -> what, IoU, area of the objects, detections per image
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What a network does on a split; `confusion` [true, predicted] counts images.
+    """What a network does on a split; `confusion` [true, predicted] counts examples.
 
     `accuracy` is the metric `headline`: acc, or a detector's map, which has no confusion.
     """
@@ -53,7 +53,7 @@ class Evaluation:
 
     @property
     def correct(self) -> int:
-        """Images of a classifier's split that are recognised."""
+        """Examples of a classifier's split that are recognised."""
         return int(self.confusion.diagonal().sum())
 
     @property
@@ -64,7 +64,7 @@ class Evaluation:
 
 
 def evaluate(subject: Subject, split: str) -> Evaluation:
-    """Metrics on the images of `split`, test or val, as a training's own data give them.
+    """Metrics on the examples of `split`, test or val, as a training's own data give them.
 
     Of a classifier also its confusion, of a detector COCO's metrics and each class's.
     """
@@ -76,7 +76,7 @@ def evaluate(subject: Subject, split: str) -> Evaluation:
     predicted: list[Tensor] = []
     if classifies:
         watch = parts.task.net.register_forward_hook(
-            lambda net, images, logits: predicted.append(logits.argmax(dim=1).cpu())
+            lambda net, inputs, logits: predicted.append(logits.argmax(dim=1).cpu())
         )
     run = parts.trainer.test if split == "test" else parts.trainer.validate
     (metrics,) = run(parts.task, datamodule=parts.datamodule, verbose=False)
@@ -106,7 +106,7 @@ def sentences(evaluation: Evaluation) -> list[str]:
     lines = [f"{e.source}{epoch}, on {e.device}", metrics]
     if e.confusion is not None:
         count = int(e.confusion.sum())
-        lines.append(f"{e.correct:,} of {count:,} {e.split} images are right")
+        lines.append(f"{e.correct:,} of {count:,} {e.split} examples are right")
     if e.epoch is None:
         return lines
     if e.recorded_accuracy is None:
@@ -122,27 +122,27 @@ def sentences(evaluation: Evaluation) -> list[str]:
 
 
 def class_table(evaluation: Evaluation) -> Table:
-    """A row per class: how many of its images were recognised, and what they were taken for.
+    """A row per class: how many of its examples were recognised, and what they were taken for.
 
     Further metrics of single classes, such as F1, have their columns too.
     """
-    table = Table(title=f"{evaluation.split} images by class")
+    table = Table(title=f"{evaluation.split} examples by class")
     table.add_column("class")
     further = _metrics_of_classes(evaluation)
-    for name in ("images", "accuracy", "precision", *further):
+    for name in ("examples", "accuracy", "precision", *further):
         table.add_column(name, justify="right")
     table.add_column("most often taken for")
     names, confusion = evaluation.class_names, evaluation.confusion
     for index, name in enumerate(names):
-        images, guesses = int(confusion[index].sum()), int(confusion[:, index].sum())
+        count, guesses = int(confusion[index].sum()), int(confusion[:, index].sum())
         correct = int(confusion[index, index])
         mistakes = confusion[index].clone()
         mistakes[index] = 0
         most = int(mistakes.max())
         table.add_row(
             name,
-            str(images),
-            f"{correct / images:.2%}" if images else "-",
+            str(count),
+            f"{correct / count:.2%}" if count else "-",
             f"{correct / guesses:.2%}" if guesses else "-",
             *(
                 f"{evaluation.metrics[f'{evaluation.split}/{each}_of_{name}']:.4f}"

@@ -162,6 +162,10 @@ def test_latency_is_a_cost_where_all_were_measured_alike(make_run, rows_of):
         (folder / "latency.json").write_text(json.dumps(latency))
     figure = draw(rows_of(), METRIC)["latency"]
     assert "latency, ms (one image, one thread, onnxruntime)" in words_of(figure)
+    assert "missing" not in words_of(figure)
+    make_run("unmeasured", ratio=9)
+    words = words_of(draw(rows_of(), METRIC)["latency"])
+    assert "1 of 4 runs missing here: 1 finished, not measured" in words
     assert figure.axes[0].lines[0].get_xydata().tolist() == [[1.5, 80.0], [3.0, 90.0]]
     latency["latency_of"] = measured.replace("onnxruntime", "openvino")
     (folder / "latency.json").write_text(json.dumps(latency))

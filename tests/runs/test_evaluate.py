@@ -52,7 +52,7 @@ def test_evaluating_gives_what_the_record_says(small_run, capsys, split):
     assert main_of("evaluate")([str(run), "--split", split]) == 0
     said = capsys.readouterr().out
     assert f"{reported:.4f}: equal" in said
-    assert f"{evaluation.correct} of {images} {split} images are right" in said
+    assert f"{evaluation.correct} of {images} {split} examples are right" in said
     assert f"{split}/acc_top5" in said
 
 

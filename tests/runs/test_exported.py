@@ -46,7 +46,7 @@ def complain(capsys, script, *words):
 
 
 def right(said):
-    (line,) = (line for line in said.splitlines() if line.endswith("test images are right"))
+    (line,) = (line for line in said.splitlines() if line.endswith("test examples are right"))
     return line
 
 
@@ -164,7 +164,7 @@ def test_data_that_moved_are_named(app, tmp_path, capsys):
     capsys.readouterr()
     assert "photos" in complain(capsys, "evaluate", run)
     evaluated = right(say(capsys, "evaluate", run, f"dataset.root={moved}"))
-    assert evaluated.endswith("of 4 test images are right")
+    assert evaluated.endswith("of 4 test examples are right")
     exporting = ("export", run, f"dataset.root={moved}", "--format", "torch_export")
     say(capsys, *exporting)
     file = run / "export" / "torch_export_fp32.pt2"

@@ -15,6 +15,7 @@ from ghostexp.deploy.engines import load_engine
 from ghostexp.models.published import PUBLISHED
 
 DATA, WEIGHTS = ROOT / "data" / "cifar10", ROOT / "data" / "weights"
+FSDD = ROOT / "data" / "fsdd"
 PER_CLASS = {"train": 30, "test": 100}
 IMAGENET = [
     "dataset.augment.mean=[0.485,0.456,0.406]",
@@ -78,7 +79,16 @@ def words(images, tmp_path, monkeypatch):
 def right(capsys) -> int:
     """How many images the command said to be right."""
     said = capsys.readouterr().out
-    return int(re.search(r"^([\d,]+) of 1,000 test images are right$", said, re.MULTILINE)[1])
+    return int(re.search(r"^([\d,]+) of 1,000 test examples are right$", said, re.MULTILINE)[1])
+
+
+@pytest.mark.skipif(not FSDD.is_dir(), reason="data/fsdd is not there")
+def test_our_weights_for_spoken_digits_know_all_test_recordings(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    words = ["model=ghost_efficientnet_v2_050", "task=arcface", "dataset=fsdd_digits"]
+    words += [f"dataset.root={FSDD}", "model.weights=ghost_efficientnet_v2_050_digits"]
+    assert main_of("evaluate")(words) == 0
+    assert "300 of 300 test examples are right" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

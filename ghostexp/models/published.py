@@ -85,20 +85,20 @@ PUBLISHED = {  # for ImageNet: of the papers' authors, top-1 73.98, 75.3, 76.9, 
     "ghost_resnet56_cifar10": Published(
         None,
         "037ab78e28216fa57b76eae8e8956c0222439a29c1562ba65f567caff1442143",
-        "model=ghost_resnet56",
+        "model=ghost_resnet56 dataset=cifar10",
         Preprocessing(*CIFAR10, "bilinear"),
     ),
     "resnet56_cifar10": Published(
         None,
         "06300a51c07d1df378a3e5f5d17e2ec084ce0cd35d67720ae103a0233f63a833",
-        "model=resnet56",
+        "model=resnet56 dataset=cifar10",
         Preprocessing(*CIFAR10, "bilinear"),
     ),
     # ours, for ten spoken digits; docs/results/audio.md
     "ghost_efficientnet_v2_050_digits": Published(
         None,
         "2aaa1c1671a28bd82694c2ab67cf83b13ca0487426fa34e4544f187e569471df",
-        "model=ghost_efficientnet_v2_050 task=arcface",
+        "model=ghost_efficientnet_v2_050 task=arcface dataset=fsdd_digits",
     ),
 }
 

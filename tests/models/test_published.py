@@ -1,7 +1,6 @@
 """Our trained weights, which are files of this project."""
 
 import hashlib
-import re
 import shutil
 from pathlib import Path
 
@@ -9,7 +8,8 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-import ghostexp
+from ghostexp.config.build import build_network
+from ghostexp.config.facts import completed_config
 from ghostexp.models import published
 from ghostexp.models.published import INCLUDED, PUBLISHED, Published, fetch_published, locate
 
@@ -22,8 +22,8 @@ def test_each_file_of_the_folder_has_a_name_and_each_name_a_file():
 
 @pytest.mark.parametrize("name", OURS)
 def test_weights_of_a_name_fit_the_network_that_is_named(name):
-    network = re.fullmatch(r"model=(\w+)", PUBLISHED[name].fits).group(1)
-    net = ghostexp.create_model(network, num_classes=10, weights=name)
+    words = PUBLISHED[name].fits.split()
+    net = build_network(completed_config([*words, f"model.weights={name}"]))
     given = load_file(INCLUDED / f"{name}.safetensors")
     state = net.state_dict()
     assert given.keys() == state.keys()

@@ -120,15 +120,14 @@ def largest_step(folder: str) -> str:
 
 def mean(folder: str, first: str) -> str:
     """`87.26 ± 0.10`: test accuracy of a row over its seeds."""
-    return spread(row(folder, first).share("test/acc")).rpartition(" (")[0]
+    return spread(row(folder, first).share("test/acc")).partition(" (")[0]
 
 
 def costs(folder: str, first: str) -> list[str]:
     """Parameters and MACs in millions, test accuracy and number of seeds of a row, as cells."""
-    values = seeds(folder, first)
     sizes = [network(f"{folder}/{first}", what) / 1e6 for what in ("params", "macs")]
-    told = mean(folder, first) if len(values) > 1 else f"{values[0]:.2f}"
-    return [f"{sizes[0]:.3f}", f"{sizes[1]:.2f}", told, str(len(values))]
+    count = len(seeds(folder, first))
+    return [f"{sizes[0]:.3f}", f"{sizes[1]:.2f}", mean(folder, first), str(count)]
 
 
 def difference(folder: str, first: str, second: str) -> list[str]:

@@ -9,12 +9,12 @@ import time
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
 
 import torch
 from rich.table import Table
 from torch import nn
 
+from ghostexp.native.forward import Call
 from ghostexp.native.program import Program, Shape
 from ghostexp.native.read import read_step
 from ghostexp.native.run import Run
@@ -70,7 +70,7 @@ def time_kernels(
     return ceiling, sorted(found, key=lambda each: -each.layers * each.milliseconds)
 
 
-def _fastest(calls: Sequence[partial], rounds: int) -> dict[str, float]:
+def _fastest(calls: Sequence[Call], rounds: int) -> dict[str, float]:
     """Seconds of the fastest call of each function."""
     fastest: dict[str, float] = {}
     for _ in range(rounds):

@@ -2,6 +2,8 @@
 
 import inspect
 import re
+from collections.abc import Callable
+from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 from torchvision.models import get_model, get_model_builder, get_model_weights
@@ -22,10 +24,7 @@ OF_A_HUB = re.compile(r"(hf[-_]hub|local-dir):")  # names of timm's that lead ou
 
 def forget_weights(node: DictConfig, path: str) -> list[str]:
     """Let a node load no weights and fetch none; return the settings that were changed for that."""
-    found = find_callable(node._target_, path)
-    if found is get_model:  # of torchvision, which passes everything on to a builder
-        found = get_model_builder(str(node.get("name")).lower())
-    known = parameters(found) or {}
+    known = parameters(_builder(node, path)) or {}
     changed = []
     for key, nothing in PRETRAINED.items():
         default = known[key].default if key in known else nothing
@@ -54,25 +53,35 @@ def forget_fetched_weights(cfg: DictConfig) -> list[str]:
     """
     changed = []
     for path, node in targets(cfg):
-        if _would_fetch(node):
+        if _would_fetch(node, path):
             changed += forget_weights(node, path)
     return changed
 
 
-def _would_fetch(node: DictConfig) -> bool:
-    """Whether the making of a network gets as far as fetching weights."""
+def _would_fetch(node: DictConfig, path: str) -> bool:
+    """Whether the making of a network gets as far as fetching weights, if it has any to fetch."""
     package, _, name = node._target_.partition(".")
-    name = name.rpartition(".")[2]
     if package == "timm":
         from timm.models import is_model_pretrained  # an extra
 
-        return is_model_pretrained(str(node.get("model_name", name)))
-    weights = str(node.get("weights")).rpartition(".")[2]
-    if package != "torchvision":
-        return weights in get_model_weights(BACKBONE).__members__
+        return is_model_pretrained(str(node.get("model_name", name.rpartition(".")[2])))
+    if package == "torchvision":
+        return not node.get("weights") or _fit(node, path)
+    return node.get("weights") in get_model_weights(BACKBONE).__members__
+
+
+def _fit(node: DictConfig, path: str) -> bool:
+    """Whether torchvision has the weights that a node names, for as many classes."""
     try:
-        known = get_model_weights(name)[weights]
+        choices = get_model_weights(_builder(node, path))
+        known = choices[str(node.weights).rpartition(".")[2]]
     except (ValueError, KeyError):
         return False
     classes = len(known.meta["categories"])
     return node.get("num_classes", classes) == classes
+
+
+def _builder(node: DictConfig, path: str) -> Callable[..., Any]:
+    """What makes the network of a node: torchvision's get_model passes all on to a builder."""
+    found = find_callable(node._target_, path)
+    return get_model_builder(str(node.get("name")).lower()) if found is get_model else found

@@ -21,6 +21,14 @@ DETECTOR = "ghostexp.models.detection.faster_rcnn_mobilenet_v3"
         ),
         ({"_target_": "torchvision.models.get_model", "name": "resnet18"}, None),
         (
+            {"_target_": "torchvision.models.get_model", "name": "resnet18", "weights": "DEFAULT"},
+            "model.net.weights=DEFAULT",
+        ),
+        (
+            {"_target_": "torchvision.models.detection.retinanet_resnet50_fpn"},
+            "model.net.weights_backbone=ResNet50_Weights.IMAGENET1K_V1",
+        ),
+        (
             {"_target_": "timm.create_model", "model_name": "resnet18", "pretrained": True},
             "model.net.pretrained=True",
         ),

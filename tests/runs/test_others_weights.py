@@ -1,4 +1,4 @@
-"""Weights that other people trained, in our networks, and ours: how many CIFAR-10 images are right.
+"""Weights that other people trained, in our networks, and ours: how many examples are right.
 
 On all 10,000 test images the networks are right on 9,173, 9,339, 9,105, 9,089 and 9,151. The
 commands are in docs/results/others.md and cifar10.md. The suite takes the first hundred images of a

@@ -71,6 +71,7 @@ def time_layers(
     if not geometries:
         raise ValueError("the network has no Ghost module to time: choose a converted network")
     device = next(net.parameters()).device
+    autocast = torch.autocast(device.type, torch.bfloat16) if bf16 else nullcontext()
     timings = []
     for geometry in geometries:
         inputs = torch.randn(batch_size, *geometry.in_shape, device=device)
@@ -80,21 +81,12 @@ def time_layers(
         candidates = {}
         for name, layer in layers.items():
             layer = layer.train(step).to(device, memory_format=torch.channels_last)
-            autocast = torch.autocast(device.type, torch.bfloat16) if bf16 else nullcontext()
             call = _caller(layer, inputs, step, autocast)
             _check_shape(name, geometry, call().shape[1:])
             candidates[name] = repeated(call, device)
-        ghost, dense = interleave(candidates, rounds=rounds)
-        timings.append(
-            LayerTiming(
-                geometry.names,
-                geometry.in_shape,
-                geometry.out_shape,
-                macs["ghost"] / macs["dense"],
-                ghost,
-                dense,
-            )
-        )
+        shapes = (geometry.names, geometry.in_shape, geometry.out_shape)
+        macs_ratio = macs["ghost"] / macs["dense"]
+        timings.append(LayerTiming(*shapes, macs_ratio, *interleave(candidates, rounds=rounds)))
     return timings
 
 
@@ -151,6 +143,10 @@ def fill_table(table: Table, timings: list[LayerTiming]) -> None:
             "x".join(map(str, timing.in_shape)),
             "x".join(map(str, timing.out_shape)),
         )
+    _add_sum(table, timings)
+
+
+def _add_sum(table: Table, timings: list[LayerTiming]) -> None:
     ghost, dense = (
         sum(len(timing.names) * getattr(timing, kind).median for timing in timings)
         for kind in ("ghost", "dense")

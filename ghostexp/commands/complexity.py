@@ -70,8 +70,7 @@ def main(arguments: list[str] | None = None) -> int:
 def report(cfg: DictConfig, options: argparse.Namespace) -> None:
     """Print the costs in the form asked for."""
     shape = input_shape(cfg)
-    is_detector = "min_size" in cfg.model
-    if is_detector:  # it resizes its images
+    if _is_detector(cfg):  # it resizes its images
         shape = (3, cfg.model.min_size, cfg.model.max_size)
     dense = dense_twin(cfg)
     with users_mistakes("model"):
@@ -83,20 +82,24 @@ def report(cfg: DictConfig, options: argparse.Namespace) -> None:
     published = find_published_costs(factory, settings, shape)
     if options.json:
         print(json.dumps(as_json(cost, twin, published), indent=2))
-        return
-    if options.csv:
+    elif options.csv:
         _print_csv(layer_rows(cost, twin))
-        return
-    console = _console()
-    console.print(layers_table(cost, twin))
-    size = "x".join(map(str, shape))
-    console.print(totals_table(cost, twin, f"{factory}, {size}, {cfg.dataset.num_classes} classes"))
-    if not is_detector:
-        _print_comparison(console, cost, twin, published)
-        return
-    console.print(parts_table(cost))
-    if "backbone" in settings:
-        print_backbone(console, net.backbone.body, settings["backbone"])
+    else:
+        console = _console()
+        size = "x".join(map(str, shape))
+        title = f"{factory}, {size}, {cfg.dataset.num_classes} classes"
+        console.print(layers_table(cost, twin))
+        console.print(totals_table(cost, twin, title))
+        if not _is_detector(cfg):
+            _print_comparison(console, cost, twin, published)
+            return
+        console.print(parts_table(cost))
+        if "backbone" in settings:
+            print_backbone(console, net.backbone.body, settings["backbone"])
+
+
+def _is_detector(cfg: DictConfig) -> bool:
+    return "min_size" in cfg.model
 
 
 def _print_csv(rows: list[dict[str, Any]]) -> None:

@@ -22,7 +22,12 @@ from torch import Tensor
 
 from ghostexp.analysis.features import choose_layer, ghost_modules
 from ghostexp.analysis.ghost_copies import ghost_statistics, summarise
-from ghostexp.analysis.redundancy import KERNEL_SIZES, dense_convolutions, measure_redundancy
+from ghostexp.analysis.redundancy import (
+    KERNEL_SIZES,
+    RedundancyRow,
+    dense_convolutions,
+    measure_redundancy,
+)
 from ghostexp.config import cli
 from ghostexp.config.build import Parts
 from ghostexp.config.explain import UserError
@@ -34,6 +39,8 @@ from ghostexp.pictures.ghosts import picture_ghosts
 from ghostexp.runs.load import load_run
 
 DEFAULT_IMAGES = {"statistics": 1000, "redundancy": 64}
+ERRORS = [f"MSE d={size}" for size in KERNEL_SIZES]
+SHARES = [f"MSE <= 0.1, d={size}" for size in KERNEL_SIZES]
 PAPERS_SHARE = "MSE <= 0.1, d=3"  # the kernel size of its experiments
 DPI = 150
 WIDTH_OF_A_PIPE = 160
@@ -160,27 +167,29 @@ def report_redundancy(parts: Parts, options: argparse.Namespace, out: Path) -> N
         measure_redundancy(net, layer, batches)
         for layer in track(layers, "fitting maps by each other", transient=True)
     ]
-    names = [f"MSE d={size}" for size in KERNEL_SIZES]
-    shares = [f"MSE <= 0.1, d={size}" for size in KERNEL_SIZES]
-    records = [
-        {"layer": row.layer, "maps": row.maps, "dead": row.dead}
-        | dict(zip(names, row.errors.values(), strict=True))
-        | dict(zip(shares, row.redundant.values(), strict=True))
-        for row in measured
-    ]
+    records = [_as_record(row) for row in measured]
     whole = {"layer": "mean of the layers", "maps": "", "dead": ""}
-    for name in [*names, *shares]:
+    for name in [*ERRORS, *SHARES]:
         whole[name] = sum(record[name] for record in records) / len(records)
     table = _table(
         f"Each map by a d x d kernel over its best partner, {count} test images",
-        ["layer", "maps", "dead", *names, PAPERS_SHARE],
+        ["layer", "maps", "dead", *ERRORS, PAPERS_SHARE],
     )
     for record in [*records, whole]:
         cells = [str(record[name]) for name in ("layer", "maps", "dead")]
-        cells += [f"{record[name]:.3f}" for name in names]
+        cells += [f"{record[name]:.3f}" for name in ERRORS]
         table.add_row(*cells, f"{record[PAPERS_SHARE]:.0%}")
     _write(out / "redundancy.csv", records)
     _print(table, out / "redundancy.csv")
+
+
+def _as_record(row: RedundancyRow) -> dict[str, Any]:
+    """One line of redundancy.csv."""
+    return (
+        {"layer": row.layer, "maps": row.maps, "dead": row.dead}
+        | dict(zip(ERRORS, row.errors.values(), strict=True))
+        | dict(zip(SHARES, row.redundant.values(), strict=True))
+    )
 
 
 def _count(parts: Parts, options: argparse.Namespace, what: str) -> int:

@@ -99,6 +99,27 @@ def _run(net: nn.Module, channels: int, side: int, with_values: bool) -> dict[nn
 def _recording(copy: nn.Module, with_values: bool) -> Iterator[Recorded]:
     """Record the calls of the modules of `copy`, which is made for the trial and may be changed."""
     recorded = Recorded()
+    _add_hooks(copy, recorded)
+    for module in list(copy.modules()):
+        if isinstance(module, GeneralizedRCNNTransform):
+            module.min_size, module.max_size = (DETECTORS_SIDE,), DETECTORS_SIDE
+        if isinstance(module, RoIHeads):
+            module.detections_per_img = 1  # masks and keypoints of more take seconds
+        if type(module) is nn.Conv2d:
+            module.__class__ = _Watched
+        elif type(module) is nn.BatchNorm2d and not with_values:
+            module.__class__ = _NormForShapes
+    yield recorded
+    for module in copy.modules():
+        if isinstance(module, _Watched):
+            read = vars(module).get(_READ, [])
+            module.__class__ = nn.Conv2d
+            if read:
+                recorded.read[module] = read[0]
+
+
+def _add_hooks(copy: nn.Module, recorded: Recorded) -> None:
+    """Let the modules of `copy` tell `recorded` of their calls."""
 
     def convolution(module: nn.Module, _: object, output: Tensor) -> None:
         recorded.calls.append((module, _edge(output), tuple(output.shape[-2:])))
@@ -114,22 +135,7 @@ def _recording(copy: nn.Module, with_values: bool) -> Iterator[Recorded]:
             module.register_forward_hook(convolution)
         if isinstance(module, _BatchNorm):
             module.register_forward_pre_hook(norm)
-        if isinstance(module, GeneralizedRCNNTransform):
-            module.min_size, module.max_size = (DETECTORS_SIDE,), DETECTORS_SIDE
-        if isinstance(module, RoIHeads):
-            module.detections_per_img = 1  # masks and keypoints of more take seconds
         module.register_forward_hook(any_module)
-        if type(module) is nn.Conv2d:
-            module.__class__ = _Watched
-        elif type(module) is nn.BatchNorm2d and not with_values:
-            module.__class__ = _NormForShapes
-    yield recorded
-    for module in copy.modules():
-        if isinstance(module, _Watched):
-            read = vars(module).get(_READ, [])
-            module.__class__ = nn.Conv2d
-            if read:
-                recorded.read[module] = read[0]
 
 
 def _edges(output: object) -> Iterator[Edge]:

@@ -130,6 +130,16 @@ def test_a_subclass_of_a_task_is_that_task(run, capsys, monkeypatch, script):
     sys.modules.pop("subclassing")
 
 
+def test_a_network_that_sees_grey_says_that_it_reads_a_photo_without_colours(run, capsys):
+    Image.new("RGB", (8, 8), "red").save("red.png")
+    assert main_of("predict")(["run", "photo.png"]) == 0
+    assert capsys.readouterr().err == ""
+    assert main_of("predict")(["run", "photo.png", "red.png", "red.png"]) == 0
+    said = capsys.readouterr()
+    assert said.err == "note: the network sees grey: red.png is read without colours\n"
+    assert len(said.out.splitlines()) == 3
+
+
 @pytest.mark.slow
 def test_predictions_end_quietly_with_their_reader(run):
     photos = Path("photos")

@@ -81,8 +81,12 @@ def classify(options: argparse.Namespace, complain: Callable[[str], None]) -> No
     _refuse(options, FOR_BOXES)
     predictor = Predictor(options.run, options.engine)
     top = min(options.top or TOP, len(predictor.class_names))
+    files = predictor.find(options.files)
+    coloured = next(filter(predictor.loses_colours, files), None)
+    if coloured is not None:
+        print(f"note: the network sees grey: {coloured} is read without colours", file=sys.stderr)
     predictions = predictor.predict(
-        predictor.find(options.files),
+        files,
         top=top,
         batch_size=options.batch_size or BATCH_SIZE,
         complain=complain,

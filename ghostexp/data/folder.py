@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from joblib import cpu_count
-from PIL import Image, ImageOps
+from PIL import Image, ImageMode, ImageOps
 from torch import Tensor
 
 from ghostexp.data.file_set import FileSet
@@ -176,6 +176,15 @@ def open_image(
             return image.convert(mode)
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise BadFile(f"{path} cannot be read as an image: {error}") from error
+
+
+def has_colours(path: Path) -> bool:
+    """Whether the header of an image file says so; False for what cannot be read as an image."""
+    try:
+        with Image.open(path) as image:
+            return ImageMode.getmode(image.mode).basemode != "L"
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):
+        return False
 
 
 def to_tensor(image: Image.Image) -> Tensor:

@@ -13,6 +13,7 @@ from ghostexp.config.build import build, input_shape
 from ghostexp.config.explain import UserError
 from ghostexp.config.mistakes import users_mistakes
 from ghostexp.data import ClassificationData
+from ghostexp.data.folder import has_colours
 from ghostexp.data.tree import files_below
 from ghostexp.deploy.in_engine import EngineNet, in_engine
 from ghostexp.runs.exported import read_exported
@@ -112,6 +113,11 @@ class Predictor:
         for path in paths:
             found += files_below(path, extensions) or [path]
         return found
+
+    def loses_colours(self, path: Path) -> bool:
+        """Whether an image has colours that this network, which sees grey, is not given."""
+        sees_grey = self.sample_rate is None and self.datamodule.input_shape[0] == 1
+        return sees_grey and has_colours(path)
 
     @torch.inference_mode()
     def probabilities(self, examples: Tensor) -> Tensor:

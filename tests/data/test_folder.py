@@ -9,7 +9,7 @@ from PIL import Image
 
 from ghostexp.data import folder
 from ghostexp.data.file_set import FileSet
-from ghostexp.data.folder import ImageFiles, load_folder, load_image
+from ghostexp.data.folder import ImageFiles, has_colours, load_folder, load_image
 from ghostexp.data.in_memory import InMemory
 from ghostexp.data.tree import scan
 
@@ -175,6 +175,21 @@ def test_load_image_turns_photographs_upright(tmp_path):
     exif[0x0112] = 6  # orientation: to be turned clockwise
     image.save(tmp_path / "turned.png", exif=exif)
     assert load_image(tmp_path / "turned.png", 1, 2)[0].tolist() == [[30, 10], [40, 20]]
+
+
+@pytest.mark.parametrize(
+    ("mode", "expected"),
+    [("1", False), ("L", False), ("LA", False), ("P", True), ("RGB", True), ("RGBA", True)],
+)
+def test_the_header_says_whether_an_image_has_colours(tmp_path, mode, expected):
+    Image.new(mode, (4, 4)).save(tmp_path / "a.png")
+    assert has_colours(tmp_path / "a.png") == expected
+
+
+def test_what_is_no_image_has_no_colours(tmp_path):
+    (tmp_path / "a.png").write_bytes(b"no image")
+    assert not has_colours(tmp_path / "a.png")
+    assert not has_colours(tmp_path / "missing.png")
 
 
 def test_corrupt_image_is_named(tmp_path):

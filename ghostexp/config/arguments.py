@@ -1,6 +1,10 @@
 """What a user writes behind train.py, before Hydra reads it: refused, or put as Hydra takes it."""
 
+import argparse
+import difflib
 import re
+
+from hydra._internal.utils import get_args_parser
 
 from ghostexp.config.choices import CONFIG_FOLDER
 from ghostexp.config.explain import UserError, did_you_mean
@@ -10,6 +14,7 @@ VALUED = (
     *("--config-dir", "-cd", "--config-path", "-cp", "--config-name", "-cn", "--package", "-p"),
     *("--cfg", "-c", "--info", "-i", "--experimental-rerun"),
 )
+DRY_RUN = "--dry-run"  # an option of ours: Hydra has no place for it in its own config
 NUMBERS = ("nan", "inf")  # words that Hydra's grammar takes for numbers; debug=nan is a choice
 # a default of an experiment: its recipe, or another experiment
 DEFAULT = re.compile(r"^ *- (/recipe/(?P<recipe>\w+)|(?P<experiment>[a-z]\w*))$", re.MULTILINE)
@@ -21,23 +26,70 @@ OPTIONAL = {  # groups that a run can do without -> whether one is chosen where 
 
 def checked_arguments(arguments: list[str]) -> list[str]:
     """Arguments of a command line as Hydra takes them; `UserError` for what no run may be told."""
-    _check_recipe(arguments)
-    resumes = any(each.startswith("resume=") and each != "resume=null" for each in arguments)
+    options, values = _parted(arguments)
+    _check_options(options, arguments)
+    _check_recipe(values)
+    resumes = any(each.startswith("resume=") and each != "resume=null" for each in values)
     taken = []
-    for argument in map(quoted, _options_first(arguments)):
+    for argument in map(quoted, values):
+        _check_form(argument)
         key, equals, value = argument.lstrip("+").partition("=")
         if key == "run_dir" and equals:
             raise UserError(
                 f"run_dir={value}: the program names a run's folder, and name=NAME the folder of"
                 " the runs below outputs/"
             )
-        if key != "" and (CONFIG_FOLDER / key).is_dir():
+        if (CONFIG_FOLDER / key).is_dir():
             taken += _choice(argument, key, value)
-        elif equals and not key:
-            raise UserError(f"{argument}: no such choice{did_you_mean(value, _choices(key))}")
         else:
             taken.append(_of_the_resumed(argument) if resumes and equals else argument)
-    return taken
+    return options + taken
+
+
+def _parted(arguments: list[str]) -> tuple[list[str], list[str]]:
+    """Options with their values, and `key=value`: argparse takes the second on one side only."""
+    options, values = [], []
+    for before, argument in zip(["", *arguments], arguments, strict=False):
+        is_option = argument.startswith("-") or before in VALUED
+        (options if is_option else values).append(argument)
+    return options, values
+
+
+def _check_options(options: list[str], arguments: list[str]) -> None:
+    """Refuse what Hydra's parser would answer with a page of its usage."""
+    parser = get_args_parser()
+    parser.exit_on_error = False
+    try:
+        unknown = parser.parse_known_args(options)[1]
+    except argparse.ArgumentError as error:
+        raise UserError(f"{error}; --help explains the options") from error
+    for option in unknown:
+        name, _, value = option.lstrip("-").partition("=")
+        _, *following = arguments[arguments.index(option) :]
+        if not value and following and not re.search("^-|=", following[0]):
+            value = following[0]
+        known = [DRY_RUN, *parser._option_string_actions]
+        near = difflib.get_close_matches(option, known, n=1, cutoff=0.75)
+        raise UserError(
+            f"{option} is no option: write {name.replace('-', '_')}={value or 'VALUE'}, without"
+            f" dashes before it{f', or {near[0]}' if near else ''}"
+        )
+
+
+def _check_form(argument: str) -> None:
+    """Refuse what is no key=value, for which Hydra's parser has no word that helps."""
+    if argument.lstrip("+").startswith("="):
+        raise UserError(f"{argument} has no key: write key=value, without spaces around =")
+    if "=" not in argument and not argument.startswith("~"):
+        raise UserError(
+            f"{argument or repr(argument)} is no key=value: write {argument or 'KEY'}=VALUE, or"
+            f" KEY={argument or 'VALUE'} where it is a value, without spaces around ="
+        )
+    if argument.endswith(",") and not re.search(r"[\[{('\"]", argument):
+        raise UserError(
+            f"{argument} ends with a comma: spaces separate the keys, and key=A,B, without"
+            " spaces, gives several values"
+        )
 
 
 def _check_recipe(arguments: list[str]) -> None:
@@ -77,15 +129,6 @@ def _choice(argument: str, key: str, value: str) -> list[str]:
 
 def _choices(key: str) -> list[str]:
     return [path.stem for path in (CONFIG_FOLDER / key).glob("*.yaml")]
-
-
-def _options_first(arguments: list[str]) -> list[str]:
-    """Options before values, because argparse refuses values on both sides of an option."""
-    options, values = [], []
-    for before, argument in zip(["", *arguments], arguments, strict=False):
-        is_option = argument.startswith("-") or before in VALUED
-        (options if is_option else values).append(argument)
-    return options + values
 
 
 def quoted(argument: str) -> str:

@@ -1,9 +1,6 @@
-"""The option --dry-run of a command line that starts a sweep.
+"""The option --dry-run of a command line that starts a sweep."""
 
-Hydra knows no such option and has no place for it in its own config.
-"""
-
-OPTION = "--dry-run"
+from ghostexp.config.arguments import DRY_RUN
 
 _asked = False
 
@@ -11,9 +8,9 @@ _asked = False
 def take_from(arguments: list[str]) -> None:
     """Take the option out of the arguments of this process, and remember whether it was there."""
     global _asked
-    _asked = OPTION in arguments
-    while OPTION in arguments:
-        arguments.remove(OPTION)
+    _asked = DRY_RUN in arguments
+    while DRY_RUN in arguments:
+        arguments.remove(DRY_RUN)
 
 
 def is_asked() -> bool:

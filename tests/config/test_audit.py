@@ -91,7 +91,7 @@ SLIPS = [  # overrides of train.py -> what the sentence says
     # what Hydra's grammar does not take
     ("optimizer.lr==1", "optimizer.lr==1 cannot be read as key=value: a value with"),
     ("optimizer.lr=[1", "optimizer.lr=[1 cannot be read as key=value"),
-    ("optimizer.lr", "optimizer.lr cannot be read as key=value"),
+    ("optimizer.lr", "optimizer.lr is no key=value: write optimizer.lr=VALUE, or KEY=optimizer.lr"),
     ("optimizer.lr=abc(1)", "optimizer.lr=abc(1): Unknown function 'abc' Available: bool,choice"),
     ("optimizer.lr=${optimizer.lr}", "optimizer.lr: Recursive interpolation detected"),
     ("optimizer.lr=${oc.env:NO_SUCH}", "optimizer.lr: \"Environment variable 'NO_SUCH' not found"),
@@ -105,7 +105,8 @@ SLIPS = [  # overrides of train.py -> what the sentence says
     ("model=null", "model=null: a run needs one, choose model=NAME from conf/model"),
     ("~model", "model is null: a run needs one, choose model=NAME from conf/model"),
     ("model=3", "model=3: no such choice; there is converted"),
-    ("=3", "=3: no such choice"),
+    ("=3", "=3 has no key: write key=value, without spaces around ="),
+    ("+=3", "+=3 has no key"),
     (
         "experiment=resnet56_short recipe=shipped",
         "recipe=shipped: experiment=resnet56_short trains with recipe=short, and the two recipes"

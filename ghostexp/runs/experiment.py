@@ -16,6 +16,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, open_dict, read_write
 
 from ghostexp.analysis.complexity import count_macs, count_params
+from ghostexp.config.arguments import DRY_RUN
 from ghostexp.config.audit import audit
 from ghostexp.config.build import Parts, build_parts
 from ghostexp.config.directories import register_resolvers
@@ -49,7 +50,7 @@ def run(cfg: DictConfig) -> float | None:
     directory = Path(hydra.runtime.output_dir)
     if dry_run.is_asked():  # no sweeper has taken it up
         remove_if_empty(directory)
-        raise SystemExit(f"error: {dry_run.OPTION} shows what a sweep would start: add -m")
+        raise SystemExit(f"error: {DRY_RUN} shows what a sweep would start: add -m")
     with read_write(hydra):
         hydra.run.dir = str(directory)  # Lightning gives it to the ranks that it starts
     if ranks.is_further():

@@ -14,6 +14,7 @@ from hydra.types import HydraContext, TaskFunction
 from joblib import effective_n_jobs
 from omegaconf import DictConfig, OmegaConf
 
+from ghostexp.config.arguments import DRY_RUN
 from ghostexp.config.explain import UserError
 from ghostexp.sweeps import dry_run, notices
 from ghostexp.sweeps.claim import searching
@@ -57,7 +58,7 @@ class SearchSweeper(Sweeper):
         """Read what is searched and prepare the launcher; nothing is written yet."""
         check_installed(config.hydra)
         if dry_run.is_asked():
-            raise UserError(f"{dry_run.OPTION} is for grids: a search draws its trials as it goes")
+            raise UserError(f"{DRY_RUN} is for grids: a search draws its trials as it goes")
         self.config = config
         self.loader = hydra_context.config_loader
         self.compose = Composer(config, hydra_context.config_loader)

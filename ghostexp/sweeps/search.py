@@ -56,9 +56,9 @@ class SearchSweeper(Sweeper):
         self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig
     ) -> None:
         """Read what is searched and prepare the launcher; nothing is written yet."""
-        check_installed(config.hydra)
         if dry_run.is_asked():
             raise UserError(f"{DRY_RUN} is for grids: a search draws its trials as it goes")
+        check_installed(config.hydra)
         self.config = config
         self.loader = hydra_context.config_loader
         self.compose = Composer(config, hydra_context.config_loader)

@@ -77,6 +77,14 @@ def test_a_dry_run_says_once_what_concerns_all_jobs(app, capfd):
     assert "".join(capfd.readouterr()).count("nothing is validated") == 1
 
 
+def test_a_dry_run_of_no_grid_is_refused(app, tmp_path, capfd):
+    assert app("dataset=digits", "--dry-run") == 1
+    assert "--dry-run shows what a sweep would start: add -m" in "".join(capfd.readouterr())
+    assert app("-m", "search=optuna", "--dry-run") == 1
+    assert "--dry-run is for grids: a search draws its trials" in "".join(capfd.readouterr())
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_dry_run_downloads_nothing_and_says_which_jobs_it_could_not_try(app, tmp_path, capfd):
     words = ["-m", "model=ghost_resnet56", "experiment=ratio_ablation_short", "model.ratio=2,4"]
     assert app(*words, "--dry-run") == 0

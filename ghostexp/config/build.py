@@ -84,12 +84,12 @@ def build_parts(
 
 def _build_trainer(cfg: DictConfig, callbacks: Sequence[pl.Callback]) -> pl.Trainer:
     where = ", ".join(f"{key}={cfg.trainer.get(key)}" for key in ("accelerator", "devices"))
+    accelerator = str(cfg.trainer.get("accelerator", "auto"))
+    _check_device(accelerator)
     return build(
         cfg.trainer,
         f"trainer ({where})",
-        precision=resolve_precision(
-            cfg.trainer.get("precision", AUTO), str(cfg.trainer.get("accelerator", "auto"))
-        ),
+        precision=resolve_precision(cfg.trainer.get("precision", AUTO), accelerator),
         callbacks=[StopAfterBatch(), *callbacks],
         logger=[
             never_failing(build(node, f"logger.{name}")) for name, node in _nodes(cfg.get("logger"))
@@ -98,6 +98,16 @@ def _build_trainer(cfg: DictConfig, callbacks: Sequence[pl.Callback]) -> pl.Trai
         plugins=[AtomicCheckpointIO()],
         **_without_lightnings_own(cfg, callbacks),
     )
+
+
+def _check_device(accelerator: str) -> None:
+    """Refuse a GPU that this machine lacks: Lightning's sentence has no way out."""
+    cuda, mps = torch.cuda.is_available(), torch.backends.mps.is_available()
+    if not {"gpu": cuda or mps, "cuda": cuda, "mps": mps}.get(accelerator, True):
+        raise UserError(
+            f"trainer.accelerator={accelerator}: torch finds no such device on this machine, and"
+            " trainer.accelerator=auto takes a device that it finds"
+        )
 
 
 def build_network(cfg: DictConfig) -> torch.nn.Module:

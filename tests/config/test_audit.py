@@ -3,6 +3,7 @@
 import sys
 
 import pytest
+import torch
 from helpers import ROOT, SMALL
 from omegaconf import OmegaConf
 
@@ -114,7 +115,15 @@ SLIPS = [  # overrides of train.py -> what the sentence says
     ),
     ("~sched", "sched is null: choose one of conf/sched"),
     # what a component refuses: at its construction, or at the first step
-    ("trainer.accelerator=gpu", "trainer (accelerator=gpu, devices=1): "),
+    *[
+        (word, f"trainer.accelerator={name}: torch finds no such device on this machine, and")
+        for word, name, found in (
+            ("trainer.accelerator=gpu", "gpu", torch.cuda.is_available()),
+            ("trainer=gpu", "cuda", torch.cuda.is_available()),
+            ("trainer=mps", "mps", torch.backends.mps.is_available()),
+        )
+        if not found
+    ],
     ("trainer.accelerator=foo", "accelerator='foo'"),
     ("trainer.devices=0", "trainer (accelerator=auto, devices=0): "),
     ("trainer.devices=abc", "devices=abc"),

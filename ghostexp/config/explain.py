@@ -14,6 +14,8 @@ from omegaconf.errors import (
 from yaml import YAMLError
 from yaml.error import MarkedYAMLError
 
+from ghostexp.config.libraries import named_in_a_library
+
 BY_A_RESOLVER = re.compile(r"\w+ raised while resolving interpolation: (.*)")
 PLUGIN = re.compile(r"Unknown plugin class : 'hydra_plugins\.hydra_(\w+?)_(launcher|sweeper)\.")
 MAX_NAMES = 12  # that a sentence lists
@@ -155,4 +157,10 @@ def _unknown_choice(error: MissingConfigException) -> str:
     if not error.missing_cfg_file or not error.options:
         return " ".join(str(error).split())
     group, _, choice = error.missing_cfg_file.rpartition("/")
+    library = named_in_a_library(choice) if group == "model" else None
+    if library is not None:
+        return (
+            f"model={choice}: no such choice; {library[0]} has it: model=converted {library[1]},"
+            " where model.ratio=1 keeps it dense"
+        )
     return f"{group}={choice}: no such choice{did_you_mean(choice, error.options)}"

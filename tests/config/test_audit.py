@@ -106,6 +106,11 @@ SLIPS = [  # overrides of train.py -> what the sentence says
     ("model=null", "model=null: a run needs one, choose model=NAME from conf/model"),
     ("~model", "model is null: a run needs one, choose model=NAME from conf/model"),
     ("model=3", "model=3: no such choice; there is converted"),
+    (
+        "model=resnet18",
+        "model=resnet18: no such choice; torchvision has it: model=converted"
+        " model.net._target_=torchvision.models.resnet18, where model.ratio=1 keeps it dense",
+    ),
     ("=3", "=3 has no key: write key=value, without spaces around ="),
     ("+=3", "+=3 has no key"),
     (

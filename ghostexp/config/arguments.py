@@ -1,7 +1,8 @@
 """What a user writes behind train.py, before Hydra reads it: refused, or put as Hydra takes it."""
 
-import argparse
+import contextlib
 import difflib
+import io
 import re
 
 from hydra._internal.utils import get_args_parser
@@ -57,12 +58,13 @@ def _parted(arguments: list[str]) -> tuple[list[str], list[str]]:
 
 def _check_options(options: list[str], arguments: list[str]) -> None:
     """Refuse what Hydra's parser would answer with a page of its usage."""
-    parser = get_args_parser()
-    parser.exit_on_error = False
+    parser, said = get_args_parser(), io.StringIO()
     try:
-        unknown = parser.parse_known_args(options)[1]
-    except argparse.ArgumentError as error:
-        raise UserError(f"{error}; --help explains the options") from error
+        with contextlib.redirect_stderr(said):
+            unknown = parser.parse_known_args(options)[1]
+    except SystemExit:  # argparse has printed its usage and, behind it, what is wrong
+        sentence = said.getvalue().strip().rpartition("error: ")[2]
+        raise UserError(f"{sentence}; --help explains the options") from None
     for option in unknown:
         name, _, value = option.lstrip("-").partition("=")
         _, *following = arguments[arguments.index(option) :]

@@ -43,6 +43,7 @@ SLIPS = {  # words -> what the sentence says
     "-epochs -m": "-epochs is no option: write epochs=VALUE,",
     "--model seed=1": "--model is no option: write model=VALUE,",
     "seed=1 --cfg": "argument --cfg/-c: expected one argument; --help explains the options",
+    "--config mine.yaml": "ambiguous option: --config could match --config-path, --config-name",
     "--cfg all_of_it": "invalid choice: 'all_of_it'",
     "model=resnet20, seed=1": "model=resnet20, ends with a comma: spaces separate the keys",
     "model.ratio=2, 3": "key=A,B, without spaces, gives several values",

@@ -130,6 +130,13 @@ def costs(folder: str, first: str) -> list[str]:
     return [f"{sizes[0]:.3f}", f"{sizes[1]:.2f}", mean(folder, first), str(count)]
 
 
+def tested(folder: str, first: str) -> list[str]:
+    """Training images of a row's first run and the epoch whose weights were tested, as cells."""
+    record = run(f"{folder}/{first}").record
+    images, epoch = record["dataset"]["num_train"], record["selected"]["epoch"]
+    return [f"{images:,}", f"{epoch} of {record['epochs']}"]
+
+
 def difference(folder: str, first: str, second: str) -> list[str]:
     """Difference of the means of two rows, and Welch's 95 % interval."""
     ours, theirs = seeds(folder, first), seeds(folder, second)

@@ -327,6 +327,21 @@ def test_accuracies_of_the_ablations_are_those_of_the_records():
     assert ", ".join(f"{statistics.mean(seeds):.2f}" for seeds in ratios) + " % (n = 3)" in text
 
 
+def test_accuracies_of_the_vggs_are_those_of_the_records():
+    dense, ghost = (
+        [
+            f"{value:.2f}"
+            for split in ("0", "0.1")
+            for value in accuracies(
+                "vgg_val_split_short", f"dataset.val_split={split},model={net},*"
+            )
+        ]
+        for net in ("vgg16", "ghost_vgg16")
+    )
+    words = f"VGG-16 {', with a split '.join(dense)} %; Ghost {', '.join(ghost)} % |"
+    assert words in README.read_text()
+
+
 @pytest.mark.parametrize(("network", "dense"), [("ResNet-56", "resnet56"), ("VGG-16", "vgg16")])
 def test_speeds_of_the_readme_are_the_measured_ones(network, dense):
     path = ROOT / "outputs" / "published" / f"inference_{dense}" / "inference.json"

@@ -28,7 +28,8 @@ OPTIONAL = {  # groups that a run can do without -> whether one is chosen where 
 def checked_arguments(arguments: list[str]) -> list[str]:
     """Arguments of a command line as Hydra takes them; `UserError` for what no run may be told."""
     options, values = _parted(arguments)
-    _check_options(options, arguments)
+    if options:
+        _check_options(options, arguments)
     _check_recipe(values)
     resumes = any(each.startswith("resume=") and each != "resume=null" for each in values)
     taken = []

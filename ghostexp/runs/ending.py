@@ -26,7 +26,7 @@ def say_start(job: Job) -> None:
 
 def say_goes_on(job: Job, earlier: records.Record, record: records.Record) -> None:
     """From which checkpoint, and that `auto` means another precision on this machine."""
-    log.info("going on from %s", record["checkpoint"])
+    log.info("going on from %s", _shown(job.directory / record["checkpoint"]))
     before, now = earlier.get("precision"), record["precision"]
     if before not in (None, now) and job.config.trainer.get("precision", AUTO) == AUTO:
         log.warning(

@@ -201,7 +201,7 @@ def _new_record(
         "max_epochs": job.config.trainer.max_epochs,
         "epochs": epochs,
         "throughput": None,
-        "checkpoint": checkpoint and str(checkpoint),
+        "checkpoint": checkpoint and str(checkpoint.relative_to(job.directory)),
         "config": config,
     }
     return records.new_record(**(facts | kept | {"segments": [*before, segment]}))

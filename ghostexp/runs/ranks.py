@@ -61,7 +61,7 @@ def join(directory: Path, train: Train) -> None:
             " hydra.launcher.tasks_per_node says how many Slurm starts"
         )
     logging.disable(logging.WARNING)  # rank 0 says it
-    checkpoint = record["checkpoint"] and Path(record["checkpoint"])
+    checkpoint = record["checkpoint"] and directory / record["checkpoint"]
     try:
         train(build_parts(read_saved(directory)), record, checkpoint)
     except BaseException as error:

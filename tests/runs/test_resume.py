@@ -97,6 +97,9 @@ def test_a_cut_run_ends_like_an_undisturbed_one(small_run, app, tmp_path, monkey
         assert app(f"resume={folder}") == 0
     assert trained[0] == (CUT[0], CUT[1] + 1)
     assert_same_run(undisturbed, folder)
+    assert result(folder)["checkpoint"] == "checkpoints/partial.ckpt"  # also from a copied folder
+    place = folder.relative_to(tmp_path)
+    assert f"going on from {place}/checkpoints/partial.ckpt" in (folder / "train.log").read_text()
     assert not (folder / "checkpoints" / "partial.ckpt").exists()
 
 

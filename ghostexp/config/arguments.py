@@ -63,7 +63,9 @@ def _check_options(options: list[str], arguments: list[str]) -> None:
     try:
         with contextlib.redirect_stderr(said):
             unknown = parser.parse_known_args(options)[1]
-    except SystemExit:  # argparse has printed its usage and, behind it, what is wrong
+    except SystemExit as stop:  # argparse has printed its usage and, behind it, what is wrong
+        if not stop.code:  # --version
+            raise
         sentence = said.getvalue().strip().rpartition("error: ")[2]
         raise UserError(f"{sentence}; --help explains the options") from None
     for option in unknown:

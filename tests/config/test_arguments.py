@@ -60,6 +60,13 @@ def test_what_is_no_key_and_value_is_refused_with_the_way_to_write_it(words):
     assert SLIPS[words] in str(refusal.value)
 
 
+def test_the_version_of_hydra_is_no_refusal(capsys):
+    with pytest.raises(SystemExit) as stop:
+        checked_arguments(["--version"])
+    assert not stop.value.code
+    assert capsys.readouterr().out.startswith("Hydra 1.3")
+
+
 def test_an_empty_word_is_refused():
     with pytest.raises(UserError, match="'' is no key=value: write KEY=VALUE"):
         checked_arguments([""])

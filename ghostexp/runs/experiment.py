@@ -123,7 +123,7 @@ def _do(run: Run, job: Job, decision: Decision) -> records.Record:
     try:
         parts = _prepare(cfg, record, KeepRecord(run.update))
         if checkpoint is not None:
-            _check_checkpoint(parts, state, record, decision)
+            _check_checkpoint(checkpoint, parts, state, record, decision)
     except Exception as error:
         if job.multirun and decision.earlier is None:
             run.refuse(record, error)
@@ -146,7 +146,11 @@ def _finished_epochs(state: dict[str, Any]) -> int:
 
 
 def _check_checkpoint(
-    parts: Parts, state: dict[str, Any], record: records.Record, decision: Decision
+    checkpoint: Path,
+    parts: Parts,
+    state: dict[str, Any],
+    record: records.Record,
+    decision: Decision,
 ) -> None:
     """Refuse to go on with a checkpoint that is too far, or another network's."""
     done, wanted_epochs = record["epochs"], record["max_epochs"]
@@ -159,14 +163,14 @@ def _check_checkpoint(
     saved = {key: value.shape for key, value in state["state_dict"].items()}
     if wanted != saved:
         raise UserError(
-            f"{record['checkpoint']} holds the weights of another network"
+            f"{checkpoint} holds the weights of another network"
             f" ({'; '.join(decision.changed) or 'its code has changed'}): leave these values as"
             " they were, or train the other network in a new run"
         )
     data = [change for change in decision.changed if change.startswith("dataset.")]
-    if data and record["checkpoint"].endswith("partial.ckpt"):
+    if data and checkpoint.name == "partial.ckpt":
         raise UserError(
-            f"{record['checkpoint']} was saved within an epoch, and the rest of the epoch would"
+            f"{checkpoint} was saved within an epoch, and the rest of the epoch would"
             f" have other batches ({'; '.join(data)}): let the run end its epoch first, or remove"
             " the file to go on from the last epoch's end"
         )

@@ -345,3 +345,10 @@ def test_a_hostile_checkpoint_is_refused(small_run, app, tmp_path, capfd):
     assert app(f"resume={folder}", "trainer.max_epochs=3") == 1
     assert not (tmp_path / "hacked").exists()
     assert "last.ckpt" in "".join(capfd.readouterr())
+
+
+def test_the_checkpoint_of_another_network_is_named_by_its_whole_path(small_run, app, capfd):
+    folder = small_run()
+    assert app(f"resume={folder}", "model._target_=ghostexp.models.resnet32") == 1
+    said = "".join(capfd.readouterr())
+    assert f"{folder}/checkpoints/last.ckpt holds the weights of another network" in said

@@ -1,5 +1,6 @@
 """What a run's network says of files and of things in memory, for `Run.predict`."""
 
+import logging
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,8 @@ from ghostexp.runs.given import Given, as_files, in_memory
 from ghostexp.runs.load import task_class
 from ghostexp.runs.predict import Predictor
 from ghostexp.tasks import DetectionTask
+
+log = logging.getLogger(__name__)
 
 Answer = dict[str, Any]
 Answers = Callable[[Sequence[Given]], list[Answer]]
@@ -30,6 +33,8 @@ def answering(directory: Path) -> Answers:
     predictor = Predictor(directory)
 
     def classes(paths: list[Path]) -> list[Answer]:
+        if any(map(predictor.loses_colours, paths)):
+            log.warning("the network sees grey: it is given the images without their colours")
         found = predictor.predict(paths, top=TOP, batch_size=BATCH_SIZE, complain=_refuse)
         return [each.described() for each in found]
 

@@ -42,7 +42,8 @@ def _file(given: Given, path: Path, sample_rate: int | None) -> Path:
         return path.with_suffix(".png")
     if not isinstance(given, np.ndarray | Tensor):
         raise UserError(
-            f"a {type(given).__name__} is no input: give a path, a PIL image, an array or a tensor"
+            f"the type {type(given).__name__} is no input: give a path, a PIL image, an array or"
+            " a tensor"
         )
     if sample_rate is not None:
         return _sound(_array(given), path.with_suffix(".wav"), sample_rate)

@@ -37,7 +37,7 @@ def test_all_kinds_of_an_image_get_the_commands_answer(trained, tmp_path, capsys
     ("given", "sentence"),
     [
         ("missing.png", "missing.png cannot be read as an image"),
-        (3, "a int is no input"),
+        (3, "the type int is no input"),
         (torch.zeros(2, 3, 8, 8), "a batch is a list of images"),
         (torch.randn(3, 8, 8), "before any normalisation"),
         (np.full((8, 8), 256), "the pixels go from 256 to 256"),
@@ -47,6 +47,17 @@ def test_all_kinds_of_an_image_get_the_commands_answer(trained, tmp_path, capsys
 def test_what_is_no_image_is_refused(trained, given, sentence):
     with pytest.raises(ValueError, match=sentence):
         Run(trained).predict(given)
+
+
+def test_a_network_that_sees_grey_says_that_it_takes_no_colours(trained, caplog):
+    caplog.set_level("WARNING")
+    run = Run(trained)
+    run.predict([RED[:, :, 0], Image.fromarray(RED[:, :, 0])])
+    assert not caplog.messages
+    run.predict([RED[:, :, 0], RED])
+    run.predict(Image.fromarray(RED))
+    said = "the network sees grey: it is given the images without their colours"
+    assert caplog.messages == [said, said]
 
 
 def test_the_colours_and_the_directions_stay():

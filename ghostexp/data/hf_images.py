@@ -143,15 +143,10 @@ def hf(
     Without a test split the fold, or a fifth of each class, is held out as test. `num_classes` None
     is the number of the classes.
     """
-    if path is None:
-        raise ValueError("hf needs a parquet file, a folder or a name: give dataset.path=PATH")
+    _check_parts(path, splits, val_split)
     check_size("hf", in_channels, image_size)
     check_interpolation(interpolation)
     has_val = splits.val is not None
-    if has_val and val_split > 0:
-        raise ValueError(
-            f"splits.val={splits.val} is validated, so val_split must be 0, not {val_split}"
-        )
     held_out = chosen_fold(
         folds, fold, has_test=splits.test is not None, has_val=has_val, val_split=val_split
     )
@@ -176,3 +171,12 @@ def hf(
         sampler=sampler,
         keep_groups=columns.group is not None,
     )
+
+
+def _check_parts(path: str | None, splits: HfSplits, val_split: float) -> None:
+    if path is None:
+        raise ValueError("hf needs a parquet file, a folder or a name: give dataset.path=PATH")
+    if splits.val is not None and val_split > 0:
+        raise ValueError(
+            f"splits.val={splits.val} is validated, so val_split must be 0, not {val_split}"
+        )

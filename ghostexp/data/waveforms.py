@@ -110,16 +110,20 @@ def decode(
 
     in_threads(decode_one, len(paths), bar_from=FILES_WORTH_A_BAR, what="recordings")
     if narrow:
-        log.warning(
-            "%d of %d files, such as %s, have a sample rate below twice f_max=%g Hz: their upper"
-            " bands are empty", len(narrow), len(paths), min(narrow), form.f_max,
-        )  # fmt: skip
+        _say_narrow(narrow, len(paths), form)
     kept = torch.tensor(
         [index for index in range(len(paths)) if index not in bad], dtype=torch.long
     )
     if bad:
         waveforms = waveforms[kept]
     return {"waveforms": waveforms, "kept": kept, "bad": [bad[index] for index in sorted(bad)]}
+
+
+def _say_narrow(narrow: list[Path], count: int, form: WaveformForm) -> None:
+    log.warning(
+        "%d of %d files, such as %s, have a sample rate below twice f_max=%g Hz: their upper"
+        " bands are empty", len(narrow), count, min(narrow), form.f_max,
+    )  # fmt: skip
 
 
 def load_waveform(path: str | Path, form: WaveformForm) -> Tensor:

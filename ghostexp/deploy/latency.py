@@ -7,6 +7,7 @@ no network gets the time of another one.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -156,16 +157,20 @@ def _measurement(
     own = timed.get((subject.name, form))
     if own is None:
         return Measurement(**facts, note=notes[subject.name, form])
-    facts |= {
-        "ms": own.median * 1e3,
-        "fastest_ms": min(own.seconds) * 1e3,
-        "slowest_ms": max(own.seconds) * 1e3,
-        "images_per_s": batch_size / own.median,
-        "seconds": tuple(own.seconds),
-    }
+    facts |= _times(own, batch_size)
     other = timed.get((subject.reference, form))
     if other is None:
         return Measurement(**facts, note=notes[subject.reference, form])
     ratios = other.ratios(own)
     speed = {"speed_ratio": other.median / own.median, "low": min(ratios), "high": max(ratios)}
     return Measurement(**facts, **speed)
+
+
+def _times(timing: Timing, batch_size: int) -> dict[str, Any]:
+    return {
+        "ms": timing.median * 1e3,
+        "fastest_ms": min(timing.seconds) * 1e3,
+        "slowest_ms": max(timing.seconds) * 1e3,
+        "images_per_s": batch_size / timing.median,
+        "seconds": tuple(timing.seconds),
+    }

@@ -11,6 +11,7 @@ import os
 from pathlib import Path
 from typing import Any
 
+import pytorch_lightning as pl
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig, open_dict, read_write
@@ -230,14 +231,19 @@ def _prepare(cfg: DictConfig, record: records.Record, keep: KeepRecord) -> Parts
             "macs": count_macs(parts.task.net, shape),
             "input_shape": list(shape),
         }
-    record["dataset"] = {
-        "class_names": datamodule.class_names,
-        "category_ids": getattr(datamodule, "category_ids", None),  # of detection
-        "num_train": datamodule.num_train,
-        "root": cfg.dataset.get("root", cfg.dataset.get("path")),
-        "fingerprint": datamodule.fingerprint,
-        **getattr(datamodule, "fold_facts", {}),  # of a cross-validation
-    }
+    record["dataset"] = _facts_of(cfg.dataset, datamodule)
     record["device"] = describe_device(parts.trainer)
     record["precision"] = str(parts.trainer.precision)
     return parts
+
+
+def _facts_of(dataset: DictConfig, datamodule: pl.LightningDataModule) -> dict[str, Any]:
+    """What a record keeps of a data set."""
+    return {
+        "class_names": datamodule.class_names,
+        "category_ids": getattr(datamodule, "category_ids", None),  # of detection
+        "num_train": datamodule.num_train,
+        "root": dataset.get("root", dataset.get("path")),
+        "fingerprint": datamodule.fingerprint,
+        **getattr(datamodule, "fold_facts", {}),  # of a cross-validation
+    }

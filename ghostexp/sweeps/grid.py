@@ -101,12 +101,7 @@ def compose_point(
     texts = dict(each.split("=", 1) for each in overrides)
     with read_write(composed), open_dict(composed):
         hydra = composed.hydra
-        hydra.job.override_dirname = ",".join(
-            f"{key}={texts[key]}" for key in sorted(varied) if key in texts
-        )
-        # from here on without our resolvers and our working folder, which a worker may not have
-        hydra.sweep.dir = str(Path(hydra.sweep.dir).absolute())
-        hydra.sweep.subdir = str(hydra.sweep.subdir)
+        _settle(hydra, [f"{key}={texts[key]}" for key in sorted(varied) if key in texts])
     job_config = composed.copy()
     with read_write(job_config), open_dict(job_config):
         del job_config["hydra"]
@@ -123,6 +118,13 @@ def compose_point(
         total=number[1],
     )
     return Point(job, composed)
+
+
+def _settle(hydra: DictConfig, varied: list[str]) -> None:
+    """Give the job its folder in plain text: a worker may lack our resolvers and working folder."""
+    hydra.job.override_dirname = ",".join(varied)
+    hydra.sweep.dir = str(Path(hydra.sweep.dir).absolute())
+    hydra.sweep.subdir = str(hydra.sweep.subdir)
 
 
 def _check_arguments(given: list[Override]) -> None:

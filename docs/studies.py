@@ -77,10 +77,11 @@ def paired(values: dict[tuple, float], reference: dict[tuple, float]) -> list[st
 
 def interruptions(*folders: str) -> str:
     """A table of the runs of folders that were cut: when each part began, and its epochs."""
-    rows = [["run", "parts: when each began, and its epochs"]]
-    for each in (run for folder in folders for run in report(folder).tree.runs):
-        if len(each.record.get("segments", [])) > 1:
-            rows.append([each.label, "; ".join(_parts(each))])
+    rows = [["study", "run", "parts: when each began, and its epochs"]]
+    for folder in folders:
+        for each in report(folder).tree.runs:
+            if len(each.record.get("segments", [])) > 1:
+                rows.append([f"`{folder}`", each.label, "; ".join(_parts(each))])
     return markdown(rows)
 
 
@@ -88,9 +89,15 @@ def _parts(run: Run) -> list[str]:
     parts = []
     for segment in run.record["segments"]:
         began = segment["started"][:16].replace("T", " ")
-        epochs = "–".join(map(str, dict.fromkeys(segment["epochs"] or ["none finished"])))
-        parts.append(f"{began}, epochs {epochs}")
+        parts.append(f"{began}, {_epochs(*segment['epochs'])}")
     return parts
+
+
+def _epochs(first: int, last: int) -> str:
+    """The finished epochs of a part: `epochs 3–6`, `epoch 3`, or that it finished none."""
+    if last < first:
+        return f"cut in epoch {first}"
+    return f"epoch {first}" if first == last else f"epochs {first}–{last}"
 
 
 def ghost_copies(folder: str) -> str:

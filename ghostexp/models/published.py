@@ -88,6 +88,12 @@ PUBLISHED = {  # for ImageNet: of the papers' authors, top-1 73.98, 75.3, 76.9, 
         "model=ghost_resnet56 dataset=cifar10",
         Preprocessing(*CIFAR10, "bilinear"),
     ),
+    "ghost_resnet56_cifar10_200_epochs": Published(
+        None,
+        "ef7b8ea6356e90ac4aecfdc171f2739eed32c2e6d94f1fbd7aec42d376edf15e",
+        "model=ghost_resnet56 dataset=cifar10",
+        Preprocessing(*CIFAR10, "bilinear"),
+    ),
     "resnet56_cifar10": Published(
         None,
         "06300a51c07d1df378a3e5f5d17e2ec084ce0cd35d67720ae103a0233f63a833",

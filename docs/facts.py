@@ -137,9 +137,9 @@ def tested(folder: str, first: str) -> list[str]:
     return [f"{images:,}", f"{epoch} of {record['epochs']}"]
 
 
-def difference(folder: str, first: str, second: str) -> list[str]:
-    """Difference of the means of two rows, and Welch's 95 % interval."""
-    ours, theirs = seeds(folder, first), seeds(folder, second)
+def difference(folder: str, first: str, second: str, than: str | None = None) -> list[str]:
+    """Difference of the means of two rows, and Welch's 95 % interval; `than` has the second row."""
+    ours, theirs = seeds(folder, first), seeds(than or folder, second)
     low, high = ttest_ind(ours, theirs, equal_var=False).confidence_interval(0.95)
     points = sum(ours) / len(ours) - sum(theirs) / len(theirs)
     return told_difference(points, low, high)

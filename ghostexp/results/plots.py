@@ -16,6 +16,7 @@ from ghostexp.results.rows import Row
 from ghostexp.results.standing import missing
 from ghostexp.results.style import (
     GREY,
+    LONGEST_BELOW,
     LONGEST_LABEL,
     MARKERS,
     OKABE_ITO,
@@ -65,7 +66,7 @@ def draw_sweep(rows: list[Row], metric: str, not_started: int) -> Figure | None:
         _draw_costs(costs, members, key, color)
     _mark_baseline(axes, done, key, metric)
     _set_x_axis(axes, [as_number(row.values[key]) for row in done])
-    axes.set(xlabel=plain(key_name(key)), ylabel=plain(metric_name(metric)))
+    axes.set(xlabel=plain(key_name(key), LONGEST_BELOW), ylabel=plain(metric_name(metric)))
     _set_cost_axis(costs)
     _add_legend(figure, axes, costs)
     shown = {run.directory for row in done for run in row.runs if run.finished}

@@ -39,6 +39,7 @@ STYLE = {
     "svg.hashsalt": "ghostexp",
 }
 LONGEST_LABEL = 56  # characters of a label in a legend
+LONGEST_BELOW = 72  # of a label below axes, which are wider
 CHARACTER = 0.085  # inches, about, at the legends' size of letters
 LABEL_GAPS = (7, 16, 28, 42)  # points between a marker and its label; the near one needs no line
 LABEL_ANGLES = (90, 135, 180, 45, 0, -45, -90, -135)
@@ -71,9 +72,9 @@ def colors(count: int, *, ordered: bool) -> list[str | tuple[float, ...]]:
     return [viridis(0.92 * i / (count - 1)) for i in range(count)]  # the last tenth is too light
 
 
-def plain(text: str) -> str:
+def plain(text: str, longest: int = LONGEST_LABEL) -> str:
     """`text` for a figure: no formula, one line, cut in the middle where it is long."""
-    return cut(one_line(printable(text)), LONGEST_LABEL).replace("$", r"\$")
+    return cut(one_line(printable(text)), longest).replace("$", r"\$")
 
 
 def remark(figure: Figure, parts: Sequence[str]) -> None:

@@ -14,7 +14,7 @@ from ghostexp.results.curves import PALE, draw_curves
 from ghostexp.results.pareto import draw_pareto, pareto_front
 from ghostexp.results.plots import draw, draw_sweep, swept_number
 from ghostexp.results.rows import make_rows
-from ghostexp.results.style import OKABE_ITO, colors, plain, render
+from ghostexp.results.style import LONGEST_BELOW, OKABE_ITO, colors, plain, render
 
 METRIC = "test/acc"
 
@@ -68,6 +68,18 @@ def test_sweep_of_a_learning_rate_is_logarithmic(make_run, rows_of):
     figure = draw_sweep(rows_of(), METRIC, 0)
     assert figure.axes[0].get_xscale() == "log"
     assert figure.axes[0].get_xlabel() == "learning rate (optimizer.lr)"
+
+
+def test_the_longest_name_of_ours_stands_whole_below_the_axes(make_run, rows_of):
+    for size in (1, 3):
+        make_run(str(size), swept={"model.cheap_kernel_size": size})
+    figure = draw_sweep(rows_of(), METRIC, 0)
+    name = "kernel size d of the cheap operation (model.cheap_kernel_size)"
+    assert figure.axes[0].get_xlabel() == name
+    longest = figure.axes[0].xaxis.label
+    longest.set_text("m" + "n" * (LONGEST_BELOW - 1))  # letters wider than those of a name
+    figure.draw_without_rendering()
+    assert longest.get_window_extent().width < figure.bbox.width
 
 
 def test_the_swept_number_with_most_values_is_drawn(make_run, rows_of):

@@ -66,8 +66,20 @@ def test_a_device_that_is_not_there_is_one_sentence(app, tmp_path, capfd, choice
     assert not list(tmp_path.glob("outputs/train/*/result.json"))
 
 
+@pytest.mark.skipif(torch.cuda.is_available(), reason="the device is there")
+def test_a_cuda_graph_without_a_gpu_is_one_sentence(app, tmp_path, capfd):
+    assert app("model=linear", "callbacks=cuda_graph") == 1
+    said = "".join(capfd.readouterr())
+    assert "a CUDA graph needs an NVIDIA GPU" in said
+    assert "take callbacks=default" in said
+    assert "Traceback" not in said
+    assert not list(tmp_path.glob("outputs/train/*/result.json"))
+
+
 @pytest.mark.parametrize("choice", long_ones(CHOICES, long={*CHOICES} - {*TRIED}))
 def test_debug_fast_takes_every_choice_of_callbacks(app, tmp_path, choice):
+    if choice == "cuda_graph" and not torch.cuda.is_available():
+        pytest.skip("a CUDA graph needs an NVIDIA GPU; its refusal has a test")
     overrides = [*FAST, f"callbacks={choice}", *NEEDED.get(choice, [])]
     assert app(*overrides, "logger=tensorboard") == 0
     (folder,) = tmp_path.glob("outputs/train/*")

@@ -138,7 +138,10 @@ def tested(folder: str, first: str) -> list[str]:
 
 
 def difference(folder: str, first: str, second: str, than: str | None = None) -> list[str]:
-    """Difference of the means of two rows, and Welch's 95 % interval; `than` has the second row."""
+    """Difference of the means of two rows, and Welch's 95 % interval.
+
+    `than` is the folder of the second row, where it is another folder.
+    """
     ours, theirs = seeds(folder, first), seeds(than or folder, second)
     low, high = ttest_ind(ours, theirs, equal_var=False).confidence_interval(0.95)
     points = sum(ours) / len(ours) - sum(theirs) / len(theirs)

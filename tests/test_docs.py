@@ -268,6 +268,13 @@ def test_figures_of_the_readme_are_those_of_the_records(figure):
     assert figure in README.read_text()
 
 
+CIFAR = {  # a row of docs/results/cifar10.md's first table -> its accuracy
+    "ghost_resnet56": "87.26 ± 0.10",
+    "resnet56": "88.77 ± 0.29",
+    "resnet32": "88.33 ± 0.21",
+}
+
+
 def accuracies(study, runs, metric="test/acc"):
     """A metric, in percent, of the runs of a published study whose folders match `runs`."""
     folders = sorted((ROOT / "outputs" / "published" / study).glob(runs))
@@ -282,9 +289,16 @@ def spread_of_three(values):
 def test_the_accuracy_after_200_epochs_is_that_of_the_record():
     (accuracy,) = accuracies("cifar10_200_epochs", "ghost_resnet56-0")
     assert f"| {accuracy:.2f} % (paper: 92.7 %) |" in README.read_text()
+    numbers = (ROOT / "outputs" / "published" / "transcribed" / "numbers.csv").read_text()
+    right = int(re.search(r'cifar10_200_epochs,"([\d,]+)"', numbers)[1].replace(",", ""))
+    assert f"dataset=cifar10  # {right / 100:.2f} % in float32" in README.read_text()
 
 
 def test_accuracies_over_three_seeds_are_those_of_the_records():
+    page = (ROOT / "docs" / "results" / "cifar10.md").read_text()
+    for network, written in CIFAR.items():
+        assert spread_of_three(accuracies("cifar10_20_epochs", f"{network}-[012]")) == written
+        assert f" {written} (3) |" in page
     cells = accuracies("detectors_bccd", "model=faster_rcnn_ghostnet_small,*", "test/map_50")
     assert f"| {spread_of_three(cells)} % mAP50 |" in README.read_text()
 

@@ -52,6 +52,12 @@ def _torchvision(size: str, sha256: str) -> Published:
     return Published(known.url, sha256, f"model={network}", preprocessing)
 
 
+def _for_cifar10(network: str, sha256: str) -> Published:
+    """Weights of ours for CIFAR-10."""
+    fits = f"model={network} dataset=cifar10"
+    return Published(None, sha256, fits, Preprocessing(*CIFAR10, "bilinear"))
+
+
 PUBLISHED = {  # for ImageNet: of the papers' authors, top-1 73.98, 75.3, 76.9, 77.8 %
     "ghostnet_1.0": Published(
         f"{GITHUB}/raw/master/ghostnet_pytorch/models/state_dict_73.98.pth",
@@ -82,23 +88,17 @@ PUBLISHED = {  # for ImageNet: of the papers' authors, top-1 73.98, 75.3, 76.9, 
     "efficientnet_v2_m": _torchvision("m", "dc08266a"),
     "efficientnet_v2_l": _torchvision("l", "59c71312"),
     # ours, for CIFAR-10; docs/results/cifar10.md has the command and the accuracy
-    "ghost_resnet56_cifar10": Published(
-        None,
+    "ghost_resnet56_cifar10": _for_cifar10(
+        "ghost_resnet56",
         "037ab78e28216fa57b76eae8e8956c0222439a29c1562ba65f567caff1442143",
-        "model=ghost_resnet56 dataset=cifar10",
-        Preprocessing(*CIFAR10, "bilinear"),
     ),
-    "ghost_resnet56_cifar10_200_epochs": Published(
-        None,
+    "ghost_resnet56_cifar10_200_epochs": _for_cifar10(
+        "ghost_resnet56",
         "ef7b8ea6356e90ac4aecfdc171f2739eed32c2e6d94f1fbd7aec42d376edf15e",
-        "model=ghost_resnet56 dataset=cifar10",
-        Preprocessing(*CIFAR10, "bilinear"),
     ),
-    "resnet56_cifar10": Published(
-        None,
+    "resnet56_cifar10": _for_cifar10(
+        "resnet56",
         "06300a51c07d1df378a3e5f5d17e2ec084ce0cd35d67720ae103a0233f63a833",
-        "model=resnet56 dataset=cifar10",
-        Preprocessing(*CIFAR10, "bilinear"),
     ),
     # ours, for ten spoken digits; docs/results/audio.md
     "ghost_efficientnet_v2_050_digits": Published(
